@@ -1,0 +1,272 @@
+"""The numbers that fix a DistilBERT's shape, as a hub ``config.json`` holds them."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+from minidistil.files import write_file
+
+# transformers reads and writes these under either name.
+ALIASES = {
+    "hidden_size": "dim",
+    "num_attention_heads": "n_heads",
+    "num_hidden_layers": "n_layers",
+}
+ACTIVATIONS = ("gelu", "relu")
+PROBLEM_TYPES = (
+    "regression",
+    "single_label_classification",
+    "multi_label_classification",
+)
+
+
+class ConfigError(ValueError):
+    """A configuration that no DistilBERT can be built from."""
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class DistilBertConfig:
+    """The shape and the labels of a DistilBERT; the defaults are distilbert-base's.
+
+    Immutable: `replace` gives a changed copy. Every value is checked when the
+    configuration is made, and what the model cannot do is a `ConfigError`.
+
+    Labels are given as ``num_labels`` or ``id2label`` (or both, if they agree);
+    with neither there are two, ``LABEL_0`` and ``LABEL_1``. Keys that this class
+    does not know are kept in ``extra`` and written back.
+    """
+
+    vocab_size: int = 30522
+    max_position_embeddings: int = 512
+    sinusoidal_pos_embds: bool = False
+    n_layers: int = 6
+    n_heads: int = 12
+    dim: int = 768
+    hidden_dim: int = 3072
+    dropout: float = 0.1
+    attention_dropout: float = 0.1
+    activation: str = "gelu"
+    initializer_range: float = 0.02
+    qa_dropout: float = 0.1
+    seq_classif_dropout: float = 0.2
+    pad_token_id: int | None = 0
+    tie_word_embeddings: bool = True
+    # Left empty, the labels are filled in from one another.
+    num_labels: int = 0
+    id2label: dict[int, str] = dataclasses.field(default_factory=dict)
+    label2id: dict[str, int] = dataclasses.field(default_factory=dict)
+    problem_type: str | None = None
+    architectures: list[str] | None = None
+    extra: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in _POSITIVE:
+            _check_integer(name, getattr(self, name), minimum=1)
+        for name in _PROBABILITIES:
+            _check_number(name, getattr(self, name), maximum=1.0)
+        _check_number("initializer_range", self.initializer_range, maximum=math.inf)
+        for name in _SWITCHES:
+            if not isinstance(getattr(self, name), bool):
+                raise _wrong(name, getattr(self, name), "true or false")
+        if self.dim % self.n_heads:
+            raise ConfigError(
+                f"n_heads={self.n_heads} does not divide dim={self.dim}: every head "
+                f"takes an equal share of the dimensions; change one of the two"
+            )
+        if self.activation not in ACTIVATIONS:
+            raise _wrong("activation", self.activation, " or ".join(ACTIVATIONS))
+        if self.pad_token_id is not None:
+            _check_integer("pad_token_id", self.pad_token_id, minimum=0)
+            if self.pad_token_id >= self.vocab_size:
+                expected = f"null, or an id below vocab_size={self.vocab_size}"
+                raise _wrong("pad_token_id", self.pad_token_id, expected)
+        if self.problem_type is not None and self.problem_type not in PROBLEM_TYPES:
+            raise _wrong("problem_type", self.problem_type, " or ".join(PROBLEM_TYPES))
+        self._settle_labels()
+
+    def _settle_labels(self) -> None:
+        """Make num_labels, id2label and label2id agree, or say why they cannot."""
+        _check_integer("num_labels", self.num_labels, minimum=0)
+        names = _id2label(self.id2label or default_labels(self.num_labels or 2))
+        count = self.num_labels or len(names)
+        if count != len(names):
+            raise ConfigError(
+                f"num_labels is {count}, but id2label names {len(names)} labels "
+                f"({', '.join(names.values())}): drop one of the two, or make "
+                f"them agree"
+            )
+        ids = {label: i for i, label in names.items()}
+        if self.label2id and self.label2id != ids:
+            warnings.warn(
+                f"label2id {self.label2id} is not the inverse of id2label {names}; "
+                f"answers are named by id2label",
+                stacklevel=4,
+            )
+            ids = self.label2id
+        # The one place that writes to the frozen object: it is still being made.
+        object.__setattr__(self, "num_labels", count)
+        object.__setattr__(self, "id2label", names)
+        object.__setattr__(self, "label2id", ids)
+
+    hidden_size = property(lambda self: self.dim, doc="Another name of dim.")
+    num_attention_heads = property(lambda self: self.n_heads, doc="n_heads, renamed.")
+    num_hidden_layers = property(lambda self: self.n_layers, doc="n_layers, renamed.")
+
+    def replace(self, **changes: Any) -> DistilBertConfig:
+        """Return a copy with some fields changed; new labels replace all the old."""
+        if changes.keys() & {"num_labels", "id2label"}:
+            changes = {"num_labels": 0, "id2label": {}, "label2id": {}} | changes
+        return dataclasses.replace(self, **changes)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> DistilBertConfig:
+        """Read the content of a ``config.json``.
+
+        Raises:
+            ConfigError: for another model's configuration, a value of the wrong
+                type or range, or two keys that contradict each other.
+        """
+        values = dict(values)
+        model_type = values.pop("model_type", "distilbert")
+        if model_type != "distilbert":
+            hint = (
+                "; a BERT encoder can be folded into a DistilBERT, see "
+                "minidistil.convert.fold_bert"
+                if model_type == "bert"
+                else ""
+            )
+            raise _wrong("model_type", model_type, f"'distilbert'{hint}")
+        for alias, name in ALIASES.items():
+            if alias in values:
+                value = values.pop(alias)
+                if values.setdefault(name, value) != value:
+                    raise ConfigError(
+                        f"{alias}={value} contradicts {name}={values[name]}: they "
+                        f"are two names of one number; drop one"
+                    )
+        known = {field.name for field in dataclasses.fields(cls)} - {"extra"}
+        for name in ("num_labels", "id2label", "label2id"):
+            if values.get(name, True) is None:
+                del values[name]
+            elif not values.get(name, True):
+                raise _wrong(name, values[name], "at least one label")
+        extra = {key: values.pop(key) for key in list(values) if key not in known}
+        return cls(**values, extra=extra)
+
+    @classmethod
+    def from_json_file(cls, path: str | Path) -> DistilBertConfig:
+        """Read a ``config.json``; a `ConfigError` names the file."""
+        try:
+            values = json.loads(Path(path).read_text(encoding="utf-8"))
+        except (ValueError, RecursionError) as error:
+            raise ConfigError(f"{path} is not valid JSON: {error}") from None
+        if not isinstance(values, dict):
+            raise ConfigError(
+                f"{path} holds a {type(values).__name__}, expected a JSON object"
+            )
+        try:
+            return cls.from_dict(values)
+        except ConfigError as error:
+            raise ConfigError(f"{path}: {error}") from None
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        source: str | Path,
+        *,
+        revision: str | None = None,
+        token: str | bool | None = None,
+        cache_dir: str | Path | None = None,
+        local_files_only: bool = False,
+    ) -> DistilBertConfig:
+        """Read the configuration of a hub repository, a folder, or ``"tiny"``."""
+        from minidistil.hub import open_checkpoint
+
+        files = open_checkpoint(
+            source,
+            revision=revision,
+            token=token,
+            cache_dir=cache_dir,
+            local_files_only=local_files_only,
+        )
+        return cls.from_json_file(files.require("config.json"))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what a ``config.json`` holds; labels only if they have names."""
+        fields = [field.name for field in dataclasses.fields(self)]
+        values = {"model_type": "distilbert", **self.extra}
+        values |= {name: getattr(self, name) for name in fields if name != "extra"}
+        # The number of labels is never written: id2label tells it, and two
+        # numbers in one file can come to disagree.
+        del values["num_labels"]
+        if self.id2label == default_labels(2):
+            del values["id2label"], values["label2id"]
+        for name in ("problem_type", "architectures"):
+            if values[name] is None:
+                del values[name]
+        return values
+
+    def to_json_string(self) -> str:
+        """Return the text of a ``config.json``: sorted keys, two spaces."""
+        return json.dumps(self.to_dict(), indent=2, sort_keys=True) + "\n"
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write ``config.json`` into a folder, which is made if need be."""
+        write_file(Path(folder) / "config.json", self.to_json_string().encode())
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__} {self.to_json_string()}"
+
+
+_POSITIVE = (
+    "vocab_size",
+    "max_position_embeddings",
+    "n_layers",
+    "n_heads",
+    "dim",
+    "hidden_dim",
+)
+_PROBABILITIES = ("dropout", "attention_dropout", "qa_dropout", "seq_classif_dropout")
+_SWITCHES = ("sinusoidal_pos_embds", "tie_word_embeddings")
+
+
+def default_labels(count: int) -> dict[int, str]:
+    """Return the names of labels that were given none."""
+    return {i: f"LABEL_{i}" for i in range(count)}
+
+
+def _wrong(name: str, got: object, expected: str) -> ConfigError:
+    return ConfigError(f"{name} is {got!r}, expected {expected}")
+
+
+def _check_integer(name: str, value: object, *, minimum: int) -> None:
+    # bool is a subclass of int; `true` layers is a mistake.
+    if not isinstance(value, int) or isinstance(value, bool) or value < minimum:
+        raise _wrong(name, value, f"an integer of at least {minimum}")
+
+
+def _check_number(name: str, value: object, *, maximum: float) -> None:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not 0 <= cast(float, value) <= maximum:
+        raise _wrong(name, value, f"a number from 0 to {maximum}")
+
+
+def _id2label(labels: object) -> dict[int, str]:
+    """Return the labels in order of their ids, which JSON can only hold as text."""
+    if not isinstance(labels, Mapping):
+        raise _wrong("id2label", labels, "an object such as {0: 'NEGATIVE'}")
+    try:
+        names = {int(key): label for key, label in labels.items()}
+    except (TypeError, ValueError):
+        raise _wrong("id2label", labels, "integers as its keys") from None
+    if len(names) != len(labels) or sorted(names) != list(range(len(names))):
+        raise _wrong("id2label", labels, "the keys 0, 1, 2, … with none left out")
+    if not names or not all(isinstance(label, str) for label in names.values()):
+        raise _wrong("id2label", labels, "at least one label, each a string")
+    return {i: names[i] for i in range(len(names))}
