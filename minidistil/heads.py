@@ -1,0 +1,172 @@
+"""The five task heads: a few layers each, on top of the encoder.
+
+Shapes use the letters of `minidistil.model`. Every forward pass takes what
+`DistilBertModel` takes, and labels to compute a loss from (`minidistil.losses`).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from minidistil.config import ConfigError, DistilBertConfig
+from minidistil.inputs import check_choices
+from minidistil.losses import choice_loss, classification_loss, span_loss, token_loss
+from minidistil.model import (
+    ACTIVATION,
+    LAYER_NORM_EPS,
+    DistilBertModel,
+    DistilBertPreTrainedModel,
+)
+from minidistil.outputs import (
+    MaskedLMOutput,
+    MultipleChoiceOutput,
+    QuestionAnsweringOutput,
+    SequenceClassifierOutput,
+    TokenClassifierOutput,
+)
+
+
+class Head(DistilBertPreTrainedModel):
+    """An encoder, for a few layers to stand on."""
+
+    def __init__(self, config: DistilBertConfig, **options: Any) -> None:
+        super().__init__(config)
+        self.distilbert = DistilBertModel(config, **options)
+
+
+class DistilBertForSequenceClassification(Head):
+    """One answer for the whole text, read off its first token, ``[CLS]``."""
+
+    def __init__(self, config: DistilBertConfig, **options: Any) -> None:
+        super().__init__(config, **options)
+        self.pre_classifier = nn.Linear(config.dim, config.dim)
+        self.classifier = nn.Linear(config.dim, config.num_labels)
+        self.dropout = nn.Dropout(config.seq_classif_dropout)
+        self.apply(self.init_weights)
+
+    def forward(
+        self, *inputs: Any, labels: Tensor | None = None, **named: Any
+    ) -> SequenceClassifierOutput:
+        """Classify (B, T) ids; the loss of ``labels`` is `classification_loss`."""
+        out = self.distilbert(*inputs, **named)
+        cls = out.last_hidden_state[:, 0]  # (B, D)
+        x = self.dropout(F.relu(self.pre_classifier(cls)))
+        logits = self.classifier(x)  # (B, C)
+        loss = classification_loss(self.config, logits, labels)
+        return SequenceClassifierOutput(loss, logits, out.hidden_states, out.attentions)
+
+
+class DistilBertForTokenClassification(Head):
+    """One answer for every token, such as the kind of name it belongs to."""
+
+    def __init__(self, config: DistilBertConfig, **options: Any) -> None:
+        super().__init__(config, **options)
+        self.dropout = nn.Dropout(config.dropout)
+        self.classifier = nn.Linear(config.dim, config.num_labels)
+        self.apply(self.init_weights)
+
+    def forward(
+        self, *inputs: Any, labels: Tensor | None = None, **named: Any
+    ) -> TokenClassifierOutput:
+        """Classify each of (B, T) ids; ``labels`` (B, T) give the loss, -100 none."""
+        out = self.distilbert(*inputs, **named)
+        logits = self.classifier(self.dropout(out.last_hidden_state))  # (B, T, C)
+        loss = token_loss(logits, labels)
+        return TokenClassifierOutput(loss, logits, out.hidden_states, out.attentions)
+
+
+class DistilBertForMaskedLM(Head):
+    """The word behind each token: what the encoder was first trained to guess."""
+
+    def __init__(self, config: DistilBertConfig, **options: Any) -> None:
+        super().__init__(config, **options)
+        self.activation = ACTIVATION[config.activation]
+        self.vocab_transform = nn.Linear(config.dim, config.dim)
+        self.vocab_layer_norm = nn.LayerNorm(config.dim, eps=LAYER_NORM_EPS)
+        self.vocab_projector = nn.Linear(config.dim, config.vocab_size)
+        self.apply(self.init_weights)
+        if config.tie_word_embeddings:
+            # One matrix reads words in and scores words out (Press & Wolf 2016,
+            # arXiv:1608.05859).
+            self.vocab_projector.weight = (
+                self.distilbert.embeddings.word_embeddings.weight
+            )
+
+    def forward(
+        self, *inputs: Any, labels: Tensor | None = None, **named: Any
+    ) -> MaskedLMOutput:
+        """Score the vocabulary for each of (B, T) ids; ``labels`` (B, T), -100 none."""
+        out = self.distilbert(*inputs, **named)
+        x = self.activation(self.vocab_transform(out.last_hidden_state))
+        logits = self.vocab_projector(self.vocab_layer_norm(x))  # (B, T, V)
+        loss = token_loss(logits, labels)
+        return MaskedLMOutput(loss, logits, out.hidden_states, out.attentions)
+
+
+class DistilBertForQuestionAnswering(Head):
+    """Where in the text an answer starts, and where it ends."""
+
+    def __init__(self, config: DistilBertConfig, **options: Any) -> None:
+        super().__init__(config, **options)
+        if config.num_labels != 2:
+            raise ConfigError(
+                f"num_labels is {config.num_labels}, expected 2 for question "
+                f"answering: a start and an end"
+            )
+        self.qa_outputs = nn.Linear(config.dim, 2)
+        self.dropout = nn.Dropout(config.qa_dropout)
+        self.apply(self.init_weights)
+
+    def forward(
+        self,
+        *inputs: Any,
+        start_positions: Tensor | None = None,
+        end_positions: Tensor | None = None,
+        **named: Any,
+    ) -> QuestionAnsweringOutput:
+        """Score each of (B, T) ids as a start and as an end; positions (B,)."""
+        out = self.distilbert(*inputs, **named)
+        logits = self.qa_outputs(self.dropout(out.last_hidden_state))  # (B, T, 2)
+        start_logits, end_logits = (x.contiguous() for x in logits.unbind(-1))  # (B, T)
+        loss = span_loss(start_logits, end_logits, start_positions, end_positions)
+        return QuestionAnsweringOutput(
+            loss, start_logits, end_logits, out.hidden_states, out.attentions
+        )
+
+
+class DistilBertForMultipleChoice(Head):
+    """Which of C texts is right: each is read alone and given one score."""
+
+    def __init__(self, config: DistilBertConfig, **options: Any) -> None:
+        super().__init__(config, **options)
+        self.pre_classifier = nn.Linear(config.dim, config.dim)
+        self.classifier = nn.Linear(config.dim, 1)
+        self.dropout = nn.Dropout(config.seq_classif_dropout)
+        self.apply(self.init_weights)
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        labels: Tensor | None = None,
+        **named: Any,
+    ) -> MultipleChoiceOutput:
+        """Choose among (B, C, T) ids; ``labels`` (B,) are the right choices."""
+        shape = check_choices(input_ids, named.get("inputs_embeds"))
+        named |= {"input_ids": input_ids, "attention_mask": attention_mask}
+        # To the encoder, B texts with C choices each are B * C texts.
+        texts = {
+            name: value.flatten(0, 1)
+            if isinstance(value, Tensor) and value.ndim > 2
+            else value
+            for name, value in named.items()
+        }
+        out = self.distilbert(**texts)
+        cls = out.last_hidden_state[:, 0]  # (B * C, D)
+        x = self.dropout(F.relu(self.pre_classifier(cls)))
+        logits = self.classifier(x).view(shape)  # (B, C)
+        loss = choice_loss(logits, labels)
+        return MultipleChoiceOutput(loss, logits, out.hidden_states, out.attentions)

@@ -1,0 +1,331 @@
+"""Say what is wrong with the arguments of a forward pass, before anything is computed.
+
+Without these checks a wrong argument ends in an IndexError from deep inside torch,
+or in an answer that is silently wrong.
+"""
+
+from __future__ import annotations
+
+import difflib
+import warnings
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from minidistil.config import DistilBertConfig
+
+
+def unknown_keyword(
+    unknown: Iterable[str], known: Iterable[str], where: str
+) -> TypeError:
+    """Return the error for a keyword nobody takes, with the nearest that exists."""
+    name, known = next(iter(unknown)), sorted(known)
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"it takes {', '.join(known)}"
+    return TypeError(f"{where} has no argument {name!r}; {hint}")
+
+
+_ENCODER_ARGUMENTS = (
+    "input_ids",
+    "attention_mask",
+    "inputs_embeds",
+    "position_ids",
+    "token_type_ids",
+    "output_hidden_states",
+    "output_attentions",
+)
+_HEAD_ARGUMENTS = ("labels", "start_positions", "end_positions")
+
+
+def unknown_argument(unknown: Iterable[str]) -> TypeError:
+    """Return the error for an argument that reached the encoder and is not its own."""
+    name = next(iter(unknown))
+    if name in _HEAD_ARGUMENTS:
+        return TypeError(
+            f"{name} was given to a model that does not take it: question answering "
+            f"takes start_positions and end_positions, the other heads labels, the "
+            f"bare encoder neither"
+        )
+    known = _ENCODER_ARGUMENTS + _HEAD_ARGUMENTS
+    return unknown_keyword([name], known, "the model")
+
+
+def check_inputs(
+    config: DistilBertConfig,
+    input_ids: Tensor | None,
+    attention_mask: Tensor | None,
+    inputs_embeds: Tensor | None,
+    position_ids: Tensor | None,
+) -> Tensor | None:
+    """Check what the encoder was given and return which tokens to attend to.
+
+    Returns:
+        Booleans (B, 1, 1, T), or None if no token is hidden; see `tokens_to_attend`.
+
+    Raises:
+        TypeError: for something that is no tensor, or ids that are no integers.
+        ValueError: for a wrong shape, more tokens than positions, or if not exactly
+            one of ids and embeddings is given.
+        IndexError: for an id outside the vocabulary or a position outside the table.
+    """
+    batch, tokens = check_tokens(config, input_ids, inputs_embeds)
+    check_positions(config, position_ids, batch, tokens)
+    return tokens_to_attend(config, attention_mask, input_ids, batch, tokens)
+
+
+def check_tokens(
+    config: DistilBertConfig, input_ids: Tensor | None, inputs_embeds: Tensor | None
+) -> tuple[int, int]:
+    """Check ids (B, T) or embeddings (B, T, D), one of the two, and return (B, T).
+
+    Raises:
+        TypeError: if it is not a tensor, or ids are not integers.
+        ValueError: if both or neither are given, or the shape is wrong.
+        IndexError: if an id lies outside the vocabulary.
+    """
+    if (input_ids is None) == (inputs_embeds is None):
+        got = "neither" if input_ids is None else "both"
+        raise ValueError(f"give input_ids or inputs_embeds, one of the two; got {got}")
+    if input_ids is None:
+        assert inputs_embeds is not None
+        check_tensor("inputs_embeds", inputs_embeds)
+        if inputs_embeds.ndim != 3 or inputs_embeds.shape[2] != config.dim:
+            raise _wrong_shape(
+                "inputs_embeds", inputs_embeds, f"(batch, tokens, {config.dim})"
+            )
+        batch, tokens, _ = inputs_embeds.shape
+    else:
+        check_tensor("input_ids", input_ids)
+        if input_ids.ndim != 2:
+            cure = (
+                "; for one sentence use input_ids[None]" if input_ids.ndim == 1 else ""
+            )
+            raise _wrong_shape("input_ids", input_ids, f"(batch, tokens){cure}")
+        _check_integers("input_ids", input_ids)
+        _check_range(
+            "input_ids",
+            input_ids,
+            config.vocab_size,
+            "is the tokenizer this checkpoint's own? To add tokens, call "
+            "resize_token_embeddings",
+        )
+        batch, tokens = input_ids.shape
+    if tokens == 0:
+        raise ValueError(
+            "got sequences of 0 tokens, expected at least 1 (the tokenizer's "
+            "[CLS] and [SEP] are there even for an empty text)"
+        )
+    return batch, tokens
+
+
+def check_positions(
+    config: DistilBertConfig, position_ids: Tensor | None, batch: int, tokens: int
+) -> None:
+    """Check that each token has a position: 0 … max_position_embeddings - 1.
+
+    Raises:
+        ValueError: for too long a sequence, or ids not (B, T) or (1, T).
+        TypeError: for ids that are not a tensor of integers.
+        IndexError: for an id outside the range.
+    """
+    limit = config.max_position_embeddings
+    if position_ids is None:
+        if tokens > limit:
+            raise ValueError(
+                f"got {tokens} tokens, expected at most {limit} "
+                f"(max_position_embeddings): cut the text (the tokenizer's "
+                f"truncation=True) or split it"
+            )
+        return
+    check_tensor("position_ids", position_ids)
+    _check_integers("position_ids", position_ids)
+    if tuple(position_ids.shape) not in {(batch, tokens), (1, tokens)}:
+        raise _wrong_shape("position_ids", position_ids, f"{(batch, tokens)}")
+    _check_range("position_ids", position_ids, limit, "positions count from 0")
+
+
+def tokens_to_attend(
+    config: DistilBertConfig,
+    attention_mask: Tensor | None,
+    input_ids: Tensor | None,
+    batch: int,
+    tokens: int,
+) -> Tensor | None:
+    """Turn a mask (B, T) into booleans (B, 1, 1, T), True where a token is attended to.
+
+    Any non-zero value means "attend". None comes back when nothing is hidden. A row
+    that hides all of its tokens hides none of them: a mean over no token would be
+    0 / 0, and such a row is a filler whose result nobody reads.
+
+    Warns, once: when there is no mask but there are pads.
+
+    Raises:
+        TypeError: if the mask is not a tensor.
+        ValueError: if its shape is not (B, T).
+    """
+    if attention_mask is None:
+        _warn_of_pads(config.pad_token_id, input_ids)
+        return None
+    check_tensor("attention_mask", attention_mask)
+    if tuple(attention_mask.shape) != (batch, tokens):
+        raise _wrong_shape(
+            "attention_mask",
+            attention_mask,
+            f"{(batch, tokens)}: one value for each token, non-zero to attend to it",
+        )
+    attend = attention_mask != 0
+    attend = attend | ~attend.any(dim=1, keepdim=True)
+    if not torch.compiler.is_compiling() and attend.all():
+        return None
+    return attend[:, None, None, :]
+
+
+def check_labels(
+    name: str, labels: Tensor, shape: tuple[int, ...], classes: int
+) -> None:
+    """Check class labels: integers of ``shape``, each a class or -100 for "not here".
+
+    Raises:
+        TypeError: if they are not a tensor of integers.
+        ValueError: if the shape is wrong, a class does not exist, or every label is
+            -100 (the mean loss over nothing would be nan).
+    """
+    check_tensor(name, labels)
+    _check_integers(name, labels)
+    if tuple(labels.shape) != shape:
+        raise _wrong_shape(name, labels, f"{shape}")
+    if torch.compiler.is_compiling():
+        return
+    counted = labels[labels != -100]
+    if counted.numel() == 0:
+        raise ValueError(
+            f"{name} has nothing to take a loss of: every value is -100 (ignored); "
+            f"give at least one class"
+        )
+    low, high = (int(end) for end in counted.aminmax())
+    if low < 0 or high >= classes:
+        raise ValueError(
+            f"{name} holds {low if low < 0 else high}, expected 0 to {classes - 1}, or "
+            f"-100 to ignore a place"
+        )
+
+
+def check_targets(name: str, targets: Tensor, shape: tuple[int, ...]) -> None:
+    """Check targets of a regression, or 0 / 1 for each of several labels.
+
+    Raises:
+        TypeError: if they are not a tensor of floating point numbers.
+        ValueError: if the shape is wrong (it would be broadcast to a wrong loss).
+    """
+    check_tensor(name, targets)
+    if not targets.is_floating_point():
+        raise TypeError(
+            f"{name} is {targets.dtype}, expected floating point: {name}.float()"
+        )
+    if tuple(targets.shape) != shape:
+        raise _wrong_shape(name, targets, f"{shape}")
+
+
+def check_spans(
+    start: Tensor | None, end: Tensor | None, batch: int, tokens: int
+) -> tuple[Tensor, Tensor] | None:
+    """Check where answers start and end, (B,) or (B, 1); None without either.
+
+    A position past the last token belongs to an answer that was cut off: it comes
+    back as ``tokens``, to be ignored.
+
+    Raises:
+        TypeError: if they are not tensors of integers.
+        ValueError: if only one is given, the shape is wrong, a position is negative,
+            or every answer was cut off (the mean loss over nothing would be nan).
+    """
+    if start is None and end is None:
+        return None
+    if start is None or end is None:
+        raise ValueError("give start_positions and end_positions, or neither; got one")
+    spans = []
+    for name, positions in {"start_positions": start, "end_positions": end}.items():
+        check_tensor(name, positions)
+        _check_integers(name, positions)
+        if tuple(positions.shape) not in {(batch,), (batch, 1)}:
+            raise _wrong_shape(name, positions, f"{(batch,)}")
+        if not torch.compiler.is_compiling():
+            if (positions < 0).any():
+                raise ValueError(
+                    f"{name} holds {int(positions.min())}, expected 0 to {tokens - 1}, "
+                    f"or more for an answer that was cut off"
+                )
+            if not (positions < tokens).any():
+                raise ValueError(
+                    f"{name} has nothing to take a loss of: no answer lies within the "
+                    f"{tokens} tokens"
+                )
+        spans.append(positions.reshape(batch).clamp(max=tokens))
+    return spans[0], spans[1]
+
+
+def check_choices(
+    input_ids: Tensor | None, inputs_embeds: Tensor | None
+) -> tuple[int, int]:
+    """Check ids (B, C, T) or embeddings (B, C, T, D) and return (B, C).
+
+    Raises:
+        TypeError: if it is not a tensor.
+        ValueError: if the shape is wrong, or there is no choice.
+    """
+    name, value, shape = "input_ids", input_ids, "(batch, choices, tokens)"
+    if inputs_embeds is not None and input_ids is None:
+        name, value = "inputs_embeds", inputs_embeds
+        shape = "(batch, choices, tokens, dim)"
+    check_tensor(name, value)
+    assert value is not None
+    if value.ndim != shape.count(",") + 1 or value.shape[1] == 0:
+        raise _wrong_shape(name, value, f"{shape} with at least one choice")
+    return value.shape[0], value.shape[1]
+
+
+def check_tensor(name: str, value: object) -> None:
+    """Raise a TypeError that says how to make a tensor of it, if it is none."""
+    if not isinstance(value, Tensor):
+        raise TypeError(
+            f"{name} is a {type(value).__name__}, expected a torch.Tensor: pad the "
+            f"sequences to one length and use torch.tensor(…), or ask the tokenizer "
+            f"for padding=True, return_tensors='pt'"
+        )
+
+
+def _check_integers(name: str, value: Tensor) -> None:
+    if value.dtype not in (torch.int64, torch.int32):
+        raise TypeError(f"{name} is {value.dtype}, expected integers: {name}.long()")
+
+
+def _check_range(name: str, ids: Tensor, limit: int, cure: str) -> None:
+    # Reading a value would break a graph that is being traced.
+    if torch.compiler.is_compiling() or ids.numel() == 0:
+        return
+    low, high = (int(end) for end in ids.aminmax())
+    if low < 0 or high >= limit:
+        raise IndexError(
+            f"{name} holds {low if low < 0 else high}, expected 0 to {limit - 1}; "
+            f"{cure}"
+        )
+
+
+def _wrong_shape(name: str, value: Tensor, expected: str) -> ValueError:
+    return ValueError(f"{name} has shape {tuple(value.shape)}, expected {expected}")
+
+
+def _warn_of_pads(pad_token_id: int | None, input_ids: Tensor | None) -> None:
+    if torch.compiler.is_compiling() or input_ids is None or pad_token_id is None:
+        return
+    if (input_ids == pad_token_id).any():
+        # Always from this line: Python's default filter then shows it once.
+        warnings.warn(
+            f"input_ids holds the padding id {pad_token_id}, but there is no "
+            f"attention_mask: the padding is attended to and changes the answer; "
+            f"pass the tokenizer's attention_mask",
+            stacklevel=1,
+        )
