@@ -120,7 +120,9 @@ class DistilBertConfig:
 
     def replace(self, **changes: Any) -> DistilBertConfig:
         """Return a copy with some fields changed; new labels replace all the old."""
-        if changes.keys() & {"num_labels", "id2label"}:
+        for name in changes.keys() & {"num_labels", "id2label"}:
+            if not changes[name]:
+                raise _wrong(name, changes[name], "at least one label")
             changes = {"num_labels": 0, "id2label": {}, "label2id": {}} | changes
         return dataclasses.replace(self, **changes)
 

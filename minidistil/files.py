@@ -20,8 +20,10 @@ def replacing(path: Path) -> Iterator[Path]:
     # In the same folder: a rename is atomic only within one file system.
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     temporary.touch(exist_ok=False)
+    mode = temporary.stat().st_mode
     try:
         yield temporary
+        temporary.chmod(mode)  # safetensors puts a file of its own there, mode 600
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         temporary.replace(path)

@@ -1,0 +1,391 @@
+"""Where a checkpoint's files are: the bundled one, a folder, or a hub repository.
+
+This file finds files and knows nothing of what is in them. Hub files come through
+``huggingface_hub``, with its cache, its progress bars and its environment variables
+(``HF_HOME``, ``HF_HUB_OFFLINE``, ``HF_TOKEN``, …).
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+BUNDLED = {"tiny": Path(__file__).parent / "bundled" / "tiny-sst2"}
+
+# Any of these in the cache tells which commit of a repository the cache holds.
+_USUAL_FILES = ("config.json", "model.safetensors", "vocab.txt", "tokenizer.json")
+
+_NOT_ALLOWED = (401, 403)  # HTTP: unauthorized, forbidden
+
+
+class CheckpointNotFoundError(FileNotFoundError):
+    """A checkpoint, or a file it must have, cannot be found or fetched."""
+
+
+class CheckpointFiles:
+    """The files of a checkpoint that lies in a folder."""
+
+    def __init__(self, folder: Path, description: str) -> None:
+        self._folder = folder
+        self._description = description
+
+    def __str__(self) -> str:
+        return self._description
+
+    def find(self, name: str) -> Path | None:
+        """The path of the file called ``name``, or None if the checkpoint has none."""
+        path = self._folder / name
+        return path if path.is_file() else None
+
+    def has(self, name: str) -> bool:
+        """Whether the checkpoint has a file called ``name``; it is not fetched."""
+        return self.find(name) is not None
+
+    def first(self, *names: str) -> Path | None:
+        """The first of ``names`` that the checkpoint has, or None if it has none."""
+        for name in names:
+            path = self.find(name)
+            if path is not None:
+                return path
+        return None
+
+    def require(self, name: str) -> Path:
+        """The path of the file called ``name``.
+
+        Raises:
+            CheckpointNotFoundError: if the checkpoint has no such file.
+        """
+        path = self.find(name)
+        if path is None:
+            raise CheckpointNotFoundError(f"{self} has no file {name!r}. {self.hint}")
+        return path
+
+    @property
+    def hint(self) -> str:
+        """What to do about a file that is not there."""
+        names = sorted(entry.name for entry in self._folder.iterdir())
+        shown = ", ".join(names[:10]) + (", …" if len(names) > 10 else "")
+        return (
+            f"It holds: {shown or 'nothing'}. A checkpoint folder holds config.json, "
+            "model.safetensors and vocab.txt or tokenizer.json; save_pretrained() "
+            "writes one."
+        )
+
+
+class HubCheckpointFiles(CheckpointFiles):
+    """The files of one commit of a hub repository, fetched as they are asked for.
+
+    What is in the cache is used as it is, without asking the hub whether there is
+    anything newer. The first file found fixes the commit, and every later one is
+    taken from the same commit, so that two versions never mix.
+    """
+
+    def __init__(
+        self,
+        repo: str,
+        *,
+        revision: str | None,
+        token: str | bool | None,
+        cache_dir: Path | None,
+        local_files_only: bool,
+    ) -> None:
+        self._repo = repo
+        self._revision = revision
+        self._token = token
+        self._cache_dir = cache_dir
+        # Why the network is not used, if it is not.
+        self._offline = "local_files_only=True" if local_files_only else None
+        self._commit: str | None = None
+        self._description = f"hub repository {repo!r}" + (
+            f" at revision {revision!r}" if revision is not None else ""
+        )
+        any(self._cached(name) for name in _USUAL_FILES)  # fixes the commit
+
+    def find(self, name: str) -> Path | None:
+        """The path of the file called ``name``, or None if the checkpoint has none.
+
+        Without network (or with ``local_files_only``), a file that is not in the cache
+        counts as one that the checkpoint does not have, as long as other files of the
+        same commit are cached.
+
+        Raises:
+            CheckpointNotFoundError: if the hub cannot be reached, refuses, or knows no
+                such repository or revision.
+        """
+        if self._known_to_be_absent(name):
+            return None
+        found = self._cached(name)
+        if found is None and self._offline is None:
+            found = self._fetch(name)
+        if found is None and self._offline is not None and self._commit is None:
+            raise CheckpointNotFoundError(
+                f"{name} of {self} is not in the cache. {self.hint}"
+            )
+        return found
+
+    def has(self, name: str) -> bool:
+        """Whether the checkpoint is known to have a file; it is not fetched."""
+        import huggingface_hub
+
+        if self._cached(name) is not None:
+            return True
+        if self._offline is not None:
+            return False
+        try:
+            return huggingface_hub.file_exists(
+                self._repo,
+                name,
+                revision=self._commit or self._revision,
+                token=self._token,
+            )
+        except Exception:
+            # As in `_fetch`. Without an answer, nothing is known.
+            return False
+
+    def first(self, *names: str) -> Path | None:
+        """The first of ``names`` that is cached; if none is, the first the hub has."""
+        for name in names:
+            path = self._cached(name)
+            if path is not None:
+                return path
+        return super().first(*names)
+
+    def _look_up(self, name: str) -> object:
+        import huggingface_hub
+
+        return huggingface_hub.try_to_load_from_cache(
+            self._repo,
+            name,
+            cache_dir=self._cache_dir,
+            revision=self._commit or self._revision,
+        )
+
+    def _cached(self, name: str) -> Path | None:
+        found = self._look_up(name)
+        return self._pin(found) if isinstance(found, str) else None
+
+    def _known_to_be_absent(self, name: str) -> bool:
+        from huggingface_hub import _CACHED_NO_EXIST
+
+        return self._look_up(name) is _CACHED_NO_EXIST
+
+    def _pin(self, found: str) -> Path:
+        # The cache is laid out as …/snapshots/COMMIT/NAME.
+        path = Path(found)
+        self._commit = path.parent.name
+        return path
+
+    def _fetch(self, name: str) -> Path | None:
+        """Ask the hub for a file; None if it has none or cannot be reached."""
+        import huggingface_hub
+        from huggingface_hub import errors
+
+        try:
+            found = huggingface_hub.hf_hub_download(
+                self._repo,
+                name,
+                revision=self._commit or self._revision,
+                token=self._token,
+                cache_dir=self._cache_dir,
+            )
+        except errors.LocalEntryNotFoundError as error:
+            if _status(error.__cause__) in _NOT_ALLOWED:
+                raise self._refused(name, error.__cause__ or error) from error
+            # From here on the rest must be in the cache too: a connection that fails
+            # for one file and works for the next would load half a checkpoint.
+            self._offline = _why_offline(error)
+            return None
+        except errors.EntryNotFoundError:
+            return None
+        except Exception as error:
+            # huggingface_hub also lets its HTTP library's errors through (a proxy that
+            # refuses, a connection cut half-way), and which library that is has
+            # changed between its versions.
+            raise self._refused(name, error) from error
+        return self._pin(found)
+
+    def _refused(self, name: str, error: BaseException) -> CheckpointNotFoundError:
+        from huggingface_hub import errors
+
+        if isinstance(error, errors.GatedRepoError):
+            reason = (
+                f"{self._repo!r} is gated. Ask for access at "
+                f"https://huggingface.co/{self._repo}, then run `hf auth login` or "
+                "pass token=."
+            )
+        elif isinstance(error, errors.RepositoryNotFoundError):
+            reason = (
+                f"the hub has no repository {self._repo!r}, or it is private, and "
+                "there is no such folder here. Check the spelling; for a private "
+                "repository run `hf auth login` or pass token=."
+            )
+        elif isinstance(error, errors.RevisionNotFoundError):
+            reason = (
+                f"{self._repo!r} has no revision {self._revision!r}. A revision is a "
+                "branch, a tag or a full commit hash, as listed at "
+                f"https://huggingface.co/{self._repo}/commits/main."
+            )
+        elif _status(error) in _NOT_ALLOWED:
+            reason = (
+                f"the hub refuses access (HTTP {_status(error)}). The token in use is "
+                "missing, expired or without the right to read this repository: run "
+                "`hf auth login` or pass token=."
+            )
+        else:
+            reason = (
+                f"{_one_line(error)}. Check the connection and try again, or "
+                f"run: {self._download_command}"
+            )
+        return CheckpointNotFoundError(f"cannot fetch {name} of {self}: {reason}")
+
+    @property
+    def _download_command(self) -> str:
+        command = f"hf download {self._repo}"
+        if self._revision is not None:
+            command += f" --revision {self._revision}"
+        if self._cache_dir is not None:
+            command += f" --cache-dir {self._cache_dir}"
+        return command
+
+    @property
+    def hint(self) -> str:
+        """What to do about a file that is not there."""
+        if self._offline is not None:
+            return (
+                f"Only the cache was searched ({self._offline}). Where there is a "
+                f"connection, run: {self._download_command}"
+            )
+        revision = self._revision or "main"
+        return f"See https://huggingface.co/{self._repo}/tree/{revision} for its files."
+
+
+def open_checkpoint(
+    source: str | os.PathLike[str],
+    *,
+    revision: str | None = None,
+    token: str | bool | None = None,
+    cache_dir: str | os.PathLike[str] | None = None,
+    local_files_only: bool = False,
+) -> CheckpointFiles:
+    """Find a checkpoint; no file is opened or fetched until it is asked for.
+
+    Args:
+        source: ``"tiny"`` (the bundled checkpoint), a folder that exists, or a hub
+            repository such as ``"distilbert/distilbert-base-uncased"``. A folder goes
+            before a repository of the same name.
+        revision: A branch, tag or commit hash of a repository; its main branch if None.
+        token: The access token to use in place of the one ``hf auth login`` stored.
+        cache_dir: The hub cache to use in place of the usual one.
+        local_files_only: Use what is in the cache, never the network.
+
+    Raises:
+        CheckpointNotFoundError: if ``source`` leads to nothing or to a file, or can be
+            neither a folder nor a repository.
+        TypeError: if ``source`` is neither a string nor a path.
+        ValueError: if ``source`` can be read in two ways, or a folder is given a
+            revision.
+    """
+    if not isinstance(source, str | os.PathLike):
+        raise TypeError(
+            f"a checkpoint is named by a string or a path, got {type(source).__name__}"
+        )
+    folder = _open_folder(source)
+    if folder is not None:
+        if revision is not None:
+            raise ValueError(
+                f"revision={revision!r} was given for {folder}; only hub repositories "
+                "have revisions, so leave it out"
+            )
+        return folder
+    return _open_repository(
+        os.fspath(source),
+        revision=revision,
+        token=token,
+        cache_dir=None if cache_dir is None else Path(cache_dir).expanduser(),
+        local_files_only=local_files_only,
+    )
+
+
+def _open_folder(source: str | os.PathLike[str]) -> CheckpointFiles | None:
+    """The folder that a name stands for, or None if it may be a repository's name."""
+    if source == "":  # which Path takes for the current folder
+        return None
+    path = Path(source).expanduser()
+    if isinstance(source, str) and source in BUNDLED:
+        if (path / "config.json").is_file():
+            raise ValueError(
+                f"{source!r} is the bundled checkpoint and also a checkpoint folder "
+                f"here. Write './{source}' for the folder, or rename the folder to "
+                "reach the bundled one."
+            )
+        return CheckpointFiles(BUNDLED[source], f"the bundled checkpoint {source!r}")
+    if path.is_dir():
+        return CheckpointFiles(path, f"folder '{path}'")
+    if path.exists():
+        raise CheckpointNotFoundError(
+            f"'{path}' is a file; a checkpoint is named by the folder that holds its "
+            f"config.json and model.safetensors, so pass '{path.parent}'"
+        )
+    if not isinstance(source, str) or _looks_like_a_path(source):
+        raise CheckpointNotFoundError(
+            f"no folder {os.fspath(source)!r}. Check the path, or name a hub "
+            "repository (such as 'distilbert/distilbert-base-uncased') or 'tiny', the "
+            "bundled checkpoint."
+        )
+    return None
+
+
+def _looks_like_a_path(source: str) -> bool:
+    """Whether a name that is no existing folder was still meant as one."""
+    return (
+        source.startswith((".", "/", "~"))
+        or source.endswith("/")
+        or "\\" in source
+        or source.count("/") > 1
+        or (os.name == "nt" and Path(source).is_absolute())
+    )
+
+
+def _open_repository(
+    name: str,
+    *,
+    revision: str | None,
+    token: str | bool | None,
+    cache_dir: Path | None,
+    local_files_only: bool,
+) -> HubCheckpointFiles:
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        return HubCheckpointFiles(
+            name,
+            revision=revision,
+            token=token,
+            cache_dir=cache_dir,
+            local_files_only=local_files_only,
+        )
+    except HFValidationError as error:
+        raise CheckpointNotFoundError(
+            f"{name!r} is not a folder here, nor can it be a hub repository "
+            f"({_one_line(error)}). Name a folder, a repository (such as "
+            "'distilbert/distilbert-base-uncased') or 'tiny', the bundled checkpoint."
+        ) from error
+
+
+def _why_offline(error: BaseException) -> str:
+    from huggingface_hub.errors import OfflineModeIsEnabled
+
+    cause = error.__cause__ or error
+    if isinstance(cause, OfflineModeIsEnabled):
+        return "offline mode, HF_HUB_OFFLINE=1"
+    return f"the hub cannot be reached: {_one_line(cause)}"
+
+
+def _status(error: BaseException | None) -> int | None:
+    """The HTTP status that an error of the hub carries."""
+    return getattr(getattr(error, "response", None), "status_code", None)
+
+
+def _one_line(error: BaseException) -> str:
+    text = str(error).strip() or type(error).__name__
+    return text.splitlines()[0].rstrip(" .")
