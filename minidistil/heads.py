@@ -114,7 +114,7 @@ class DistilBertForQuestionAnswering(Head):
         if config.num_labels != 2:
             raise ConfigError(
                 f"num_labels is {config.num_labels}, expected 2 for question "
-                f"answering: a start and an end"
+                f"answering, a start and an end: pass num_labels=2"
             )
         self.qa_outputs = nn.Linear(config.dim, 2)
         self.dropout = nn.Dropout(config.qa_dropout)

@@ -23,7 +23,7 @@ def unknown_keyword(
 ) -> TypeError:
     """Return the error for a keyword nobody takes, with the nearest that exists."""
     name, known = next(iter(unknown)), sorted(known)
-    near = difflib.get_close_matches(name, known, n=1)
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
     hint = f"did you mean {near[0]!r}?" if near else f"it takes {', '.join(known)}"
     return TypeError(f"{where} has no argument {name!r}; {hint}")
 
@@ -196,7 +196,7 @@ def check_labels(
     check_tensor(name, labels)
     _check_integers(name, labels)
     if tuple(labels.shape) != shape:
-        raise _wrong_shape(name, labels, f"{shape}")
+        raise _wrong_shape(name, labels, f"{tuple(shape)}")
     if torch.compiler.is_compiling():
         return
     counted = labels[labels != -100]
@@ -226,7 +226,7 @@ def check_targets(name: str, targets: Tensor, shape: tuple[int, ...]) -> None:
             f"{name} is {targets.dtype}, expected floating point: {name}.float()"
         )
     if tuple(targets.shape) != shape:
-        raise _wrong_shape(name, targets, f"{shape}")
+        raise _wrong_shape(name, targets, f"{tuple(shape)}")
 
 
 def check_spans(
@@ -263,7 +263,7 @@ def check_spans(
                     f"{name} has nothing to take a loss of: no answer lies within the "
                     f"{tokens} tokens"
                 )
-        spans.append(positions.reshape(batch).clamp(max=tokens))
+        spans.append(positions.reshape(batch).clamp(max=tokens).long())
     return spans[0], spans[1]
 
 

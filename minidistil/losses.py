@@ -17,7 +17,7 @@ def choice_loss(logits: Tensor, labels: Tensor | None) -> Tensor | None:
     if labels is None:
         return None
     check_labels("labels", labels, logits.shape[:1], logits.shape[1])
-    return F.cross_entropy(logits, labels)
+    return F.cross_entropy(logits, labels.long())
 
 
 def classification_loss(
@@ -47,6 +47,8 @@ def classification_loss(
     if config.num_labels == 1:
         labels = labels.reshape(-1, 1)
     check_targets("labels", labels, logits.shape)
+    # float64, as made from Python or numpy numbers, would fail on the way back.
+    labels = labels.to(logits.dtype)
     if problem == "regression":
         return F.mse_loss(logits, labels)
     return F.binary_cross_entropy_with_logits(logits, labels)
@@ -57,7 +59,7 @@ def token_loss(logits: Tensor, labels: Tensor | None) -> Tensor | None:
     if labels is None:
         return None
     check_labels("labels", labels, logits.shape[:2], logits.shape[2])
-    return F.cross_entropy(logits.flatten(0, 1), labels.flatten())
+    return F.cross_entropy(logits.flatten(0, 1), labels.flatten().long())
 
 
 def span_loss(

@@ -119,7 +119,9 @@ class SelfAttention(nn.Module):
 
     def split_heads(self, x: Tensor) -> Tensor:
         """Give each head its own slice of every vector: (B, T, D) -> (B, H, T, K)."""
-        return x.view(*x.shape[:2], self.n_heads, -1).transpose(1, 2)
+        batch, tokens, dim = x.shape
+        x = x.view(batch, tokens, self.n_heads, dim // self.n_heads)  # (B, T, H, K)
+        return x.transpose(1, 2)
 
     def forward(
         self, x: Tensor, attend: Tensor | None, attention: Attention

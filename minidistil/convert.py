@@ -1,0 +1,205 @@
+"""Fold a BERT encoder into DistilBERT's shape.
+
+DistilBERT is BERT without token types and without the pooler. Text that is one
+segment only ever uses row 0 of BERT's token-type embeddings, a constant, so adding
+that row to every position embedding leaves the encoder's output what it was, up to
+the rounding of one addition. Nothing else changes but the names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+_SIZES = {
+    "vocab_size": "vocab_size",
+    "hidden_size": "dim",
+    "num_hidden_layers": "n_layers",
+    "num_attention_heads": "n_heads",
+    "intermediate_size": "hidden_dim",
+    "max_position_embeddings": "max_position_embeddings",
+}
+# DistilBERT's name and BERT's value when its config.json is silent.
+_OPTIONAL = {
+    "hidden_act": ("activation", "gelu"),
+    "hidden_dropout_prob": ("dropout", 0.1),
+    "attention_probs_dropout_prob": ("attention_dropout", 0.1),
+    "initializer_range": ("initializer_range", 0.02),
+    "pad_token_id": ("pad_token_id", 0),
+}
+_POSITIONS = "embeddings.position_embeddings.weight"
+_TOKEN_TYPES = "embeddings.token_type_embeddings.weight"
+# Every module as BERT and as DistilBERT name it, and the shape of its weight. D is
+# the model's dim, F the FFN's; a bias has the first of the two.
+_EMBEDDINGS = {
+    "embeddings.word_embeddings": ("embeddings.word_embeddings", "VD"),
+    "embeddings.LayerNorm": ("embeddings.LayerNorm", "D"),
+}
+_LAYER = {
+    "attention.self.query": ("attention.q_lin", "DD"),
+    "attention.self.key": ("attention.k_lin", "DD"),
+    "attention.self.value": ("attention.v_lin", "DD"),
+    "attention.output.dense": ("attention.out_lin", "DD"),
+    "attention.output.LayerNorm": ("sa_layer_norm", "D"),
+    "intermediate.dense": ("ffn.lin1", "FD"),
+    "output.dense": ("ffn.lin2", "DF"),
+    "output.LayerNorm": ("output_layer_norm", "D"),
+}
+_LEFT_OUT = {
+    "pooler.dense.weight",
+    "pooler.dense.bias",
+    "embeddings.position_ids",
+    "embeddings.token_type_ids",
+}
+
+
+def fold_bert(
+    config: Mapping[str, Any], tensors: Mapping[str, Tensor]
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Turn a BERT encoder into a DistilBERT one, exact for single-segment text.
+
+    Args:
+        config: what BERT's ``config.json`` says.
+        tensors: BERT's tensors by name, with or without the ``bert.`` prefix, with
+            ``LayerNorm.weight``/``bias`` or the older ``gamma``/``beta``. They are
+            not copied, but for the position embeddings.
+
+    Returns:
+        The contents of a DistilBERT ``config.json``, and the encoder's tensors under
+        the hub's names without prefix.
+
+    Raises:
+        ValueError: if this is not a BERT that DistilBERT can express, or tensors are
+            missing, unexpected or of the wrong shape.
+    """
+    folded_config = _fold_config(config)
+    sources = _sources(folded_config)
+    given = _plain_names(tensors)
+    _check_names(given, {*sources, _POSITIONS, _TOKEN_TYPES})
+    _check_shapes(given, sources, folded_config)
+
+    folded = {new: given[old] for old, (new, _) in sources.items()}
+    folded[_POSITIONS] = given[_POSITIONS] + given[_TOKEN_TYPES][0]
+    return folded_config, folded
+
+
+def _fold_config(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Translate the config, or say why this encoder cannot be folded."""
+    model_type = config.get("model_type")
+    if model_type != "bert":
+        raise ValueError(
+            f"model_type is {model_type!r}, expected 'bert': only a BERT encoder can "
+            "be folded into DistilBERT's shape"
+        )
+    if absent := [name for name in _SIZES if name not in config]:
+        raise ValueError(
+            f"the BERT config lacks {', '.join(absent)}; pass the whole config.json"
+        )
+    folded = {new: config[old] for old, new in _SIZES.items()}
+    for old, (new, default) in _OPTIONAL.items():
+        folded[new] = config.get(old, default)
+
+    if folded["activation"] not in ("gelu", "relu"):
+        raise ValueError(
+            f"hidden_act is {folded['activation']!r}; DistilBERT has 'gelu' and "
+            "'relu' only, so this encoder cannot be folded"
+        )
+    eps = config.get("layer_norm_eps", 1e-12)
+    if eps != 1e-12:
+        raise ValueError(
+            f"layer_norm_eps is {eps}; DistilBERT's is fixed at 1e-12, so the folded "
+            "encoder would give other numbers"
+        )
+    positions = config.get("position_embedding_type", "absolute")
+    if positions != "absolute":
+        raise ValueError(
+            f"position_embedding_type is {positions!r}; DistilBERT has absolute "
+            "positions only, so this encoder cannot be folded"
+        )
+    if config.get("is_decoder") or config.get("add_cross_attention"):
+        raise ValueError(
+            "this BERT is a decoder (is_decoder or add_cross_attention is true); "
+            "DistilBERT is an encoder only, so it cannot be folded"
+        )
+    return {
+        "model_type": "distilbert",
+        "architectures": ["DistilBertModel"],
+        **folded,
+        "qa_dropout": 0.1,
+        "seq_classif_dropout": 0.2,
+        "sinusoidal_pos_embds": False,
+        "tie_weights_": True,
+    }
+
+
+def _sources(config: Mapping[str, Any]) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """Map each BERT name that is carried over to its DistilBERT name and its shape."""
+    modules = dict(_EMBEDDINGS)
+    for i in range(config["n_layers"]):
+        for old, (new, letters) in _LAYER.items():
+            modules[f"encoder.layer.{i}.{old}"] = (
+                f"transformer.layer.{i}.{new}",
+                letters,
+            )
+    size = {"V": config["vocab_size"], "D": config["dim"], "F": config["hidden_dim"]}
+    sources = {}
+    for old, (new, letters) in modules.items():
+        shape = tuple(size[letter] for letter in letters)
+        sources[f"{old}.weight"] = f"{new}.weight", shape
+        if letters != "VD":  # an embedding table has no bias
+            sources[f"{old}.bias"] = f"{new}.bias", shape[:1]
+    return sources
+
+
+def _plain_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Name the tensors without prefix, the modern way, and without what is dropped."""
+    plain: dict[str, Tensor] = {}
+    for name, tensor in tensors.items():
+        short = name.removeprefix("bert.")
+        if short.endswith("LayerNorm.gamma"):
+            short = short.removesuffix("gamma") + "weight"
+        elif short.endswith("LayerNorm.beta"):
+            short = short.removesuffix("beta") + "bias"
+        if short in plain:
+            raise ValueError(
+                f"two tensors are both {short!r} (one of them is given as {name!r}); "
+                "pass the tensors of one encoder"
+            )
+        plain[short] = tensor
+    return {name: plain[name] for name in plain if name not in _LEFT_OUT}
+
+
+def _check_names(given: Mapping[str, Tensor], expected: set[str]) -> None:
+    missing = sorted(expected - given.keys())
+    unexpected = sorted(given.keys() - expected)
+    if not missing and not unexpected:
+        return
+    lines = ["these are not the tensors of the BERT encoder that the config describes"]
+    if missing:
+        lines.append(f"missing: {', '.join(missing)}")
+    if unexpected:
+        lines.append(
+            f"unexpected: {', '.join(unexpected)} (leave out the tensors of a task "
+            "head; check num_hidden_layers if layers are listed)"
+        )
+    raise ValueError("\n  ".join(lines))
+
+
+def _check_shapes(
+    given: Mapping[str, Tensor],
+    sources: Mapping[str, tuple[str, tuple[int, ...]]],
+    config: Mapping[str, Any],
+) -> None:
+    # The number of token types is BERT's own affair: row 0 is all that is used.
+    token_types = (max(1, given[_TOKEN_TYPES].shape[0]), config["dim"])
+    expected = {name: shape for name, (_, shape) in sources.items()}
+    expected[_POSITIONS] = (config["max_position_embeddings"], config["dim"])
+    expected[_TOKEN_TYPES] = token_types
+    for name, shape in expected.items():
+        if tuple(given[name].shape) != shape:
+            raise ValueError(
+                f"{name} has shape {tuple(given[name].shape)}, expected {shape} from "
+                "the config: the config and the tensors are of different encoders"
+            )
