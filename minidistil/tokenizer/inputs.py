@@ -1,0 +1,162 @@
+"""What a call may be given, and what it is told when it is given anything else."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+from minidistil.wordpiece import whole_characters
+
+Text: TypeAlias = "str | list[str]"  # as it stands, or cut into words already
+
+
+class Texts(NamedTuple):
+    """A batch: the first and (or None) the second text of each row."""
+
+    firsts: list[Any]
+    seconds: list[Any]
+    single: bool  # one text was given, not a batch
+
+
+def read_texts(text: Any, text_pair: Any, split: bool) -> Texts:
+    """Sort out what was given as `text` and `text_pair`.
+
+    As in transformers, an empty `text_pair` beside one text is no text at all, while
+    in a batch it is an empty one.
+
+    Raises:
+        TypeError: Something that should be text is not, or is half a character.
+        ValueError: There are not as many second texts as first ones.
+    """
+    if not _is_batch(text, split):
+        pair = None if text_pair is None else _read(text_pair, "text_pair", split)
+        return Texts([_read(text, "text", split)], [pair or None], single=True)
+    if text_pair is None:
+        rows = [_read_row(row, f"text[{i}]", split) for i, row in enumerate(text)]
+        return Texts([row[0] for row in rows], [row[1] for row in rows], single=False)
+    if not isinstance(text_pair, (list, tuple)):
+        raise TypeError(
+            f"text is a batch of {len(text)} but text_pair is {_show(text_pair)}, "
+            "expected a list of as many texts"
+        )
+    if len(text_pair) != len(text):
+        raise ValueError(
+            f"text holds {len(text)} texts and text_pair {len(text_pair)}, expected "
+            "one text_pair for each text"
+        )
+    return Texts(
+        [_read(one, f"text[{i}]", split) for i, one in enumerate(text)],
+        [_read(one, f"text_pair[{i}]", split) for i, one in enumerate(text_pair)],
+        single=False,
+    )
+
+
+def _is_batch(text: Any, split: bool) -> bool:
+    if not isinstance(text, (list, tuple)):
+        return False
+    return not split or (len(text) > 0 and isinstance(text[0], (list, tuple)))
+
+
+def _read_row(row: Any, name: str, split: bool) -> tuple[Text, Text | None]:
+    """A row of a batch is a text, or a pair of texts."""
+    text_kind: type | tuple[type, ...] = (list, tuple) if split else str
+    is_pair = isinstance(row, (list, tuple)) and len(row) == 2
+    if is_pair and all(isinstance(part, text_kind) for part in row):
+        return _read(row[0], f"{name}[0]", split), _read(row[1], f"{name}[1]", split)
+    return _read(row, name, split), None
+
+
+def _read(text: Any, name: str, split: bool) -> Text:
+    if not split:
+        return _read_string(text, name)
+    if not isinstance(text, (list, tuple)):
+        raise TypeError(
+            f"{name} is {_show(text)}, expected a list of words; for text that is not "
+            "cut into words leave out is_split_into_words"
+        )
+    return [_read_string(word, f"{name}[{i}]") for i, word in enumerate(text)]
+
+
+def _read_string(text: Any, name: str) -> str:
+    if isinstance(text, str):
+        return whole_characters(text)
+    hint = "; many texts come in a list"
+    if isinstance(text, (list, tuple)):
+        hint = "; for a text cut into words pass is_split_into_words=True"
+    raise TypeError(f"{name} is {_show(text)}, expected a string{hint}")
+
+
+def _show(value: object) -> str:
+    text = repr(value)
+    short = text if len(text) <= 40 else f"{text[:40]}…"
+    return f"{short} ({type(value).__name__})"
+
+
+def one_of(name: str, value: Any, allowed: Mapping[Any, Any]) -> Any:
+    """What `allowed` says for `value`.
+
+    Raises:
+        ValueError: `value` is not among the allowed ones.
+    """
+    for key, meaning in allowed.items():
+        if value is key or (isinstance(value, str) and value == key):
+            return meaning
+    choices = ", ".join(repr(key) for key in allowed)
+    raise ValueError(f"{name} is {value!r}, expected one of {choices}")
+
+
+def whole_number(name: str, value: Any, at_least: int) -> int:
+    """`value`, if it is an integer and not less than `at_least`."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"{name} is {_show(value)}, expected an integer")
+    if value < at_least:
+        raise ValueError(f"{name} is {value}, expected {at_least} or more")
+    return value
+
+
+def no_unknown(
+    name: str,
+    given: Iterable[str],
+    call: Callable[..., Any],
+    *others: Callable[..., Any],
+) -> None:
+    """Raise `TypeError` for a keyword that no call takes, with the nearest they do."""
+    for keyword in given:
+        known = [
+            parameter.name
+            for one in (call, *others)
+            for parameter in inspect.signature(one).parameters.values()
+            if parameter.kind is not parameter.VAR_KEYWORD
+        ]
+        if keyword not in known:
+            near = difflib.get_close_matches(keyword, known, n=1, cutoff=0.5)
+            hint = (
+                f"did you mean {near[0]!r}?" if near else f"it has {', '.join(known)}"
+            )
+            raise TypeError(f"{name} got an unknown argument {keyword!r}; {hint}")
+
+
+def plain(values: Any) -> Any:
+    """Tensors and arrays, also within lists, as lists of numbers."""
+    if hasattr(values, "tolist"):
+        return values.tolist()
+    if isinstance(values, (list, tuple)):
+        return [plain(one) for one in values]
+    return values
+
+
+def collate(
+    encodings: Mapping[str, Any] | Sequence[Mapping[str, Any]],
+) -> dict[str, Any]:
+    """Encodings as lists by name, whether they came one by one or together."""
+    if not isinstance(encodings, Mapping):
+        names = encodings[0].keys() if encodings else ("input_ids",)
+        encodings = {name: [one[name] for one in encodings] for name in names}
+    if "input_ids" not in encodings:
+        raise ValueError(
+            f"the encodings hold {', '.join(encodings) or 'nothing'}, expected "
+            "input_ids among them"
+        )
+    return {name: plain(values) for name, values in encodings.items()}

@@ -1,0 +1,242 @@
+"""Rows: pieces cut to a length, special tokens put around them, and padding."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+from minidistil.tokenizer.engines import Pieces
+
+
+class Frame(NamedTuple):
+    """What one column of a row holds where there is no piece."""
+
+    cls: Any  # before the first text
+    sep: Any  # after the first text
+    last: Any  # after the second text
+    pad: Any
+
+
+@dataclass(frozen=True)
+class Span:
+    """The pieces `start:end` of one text."""
+
+    pieces: Pieces
+    start: int
+    end: int
+
+    @property
+    def size(self) -> int:
+        """The number of pieces."""
+        return self.end - self.start
+
+    def of(self, name: str) -> list[Any]:
+        """One list of the pieces, such as their `ids`."""
+        values: list[Any] = getattr(self.pieces, name)
+        return values[self.start : self.end]
+
+
+@dataclass(frozen=True)
+class Row:
+    """[CLS] first [SEP] or [CLS] first [SEP] second [SEP], and its padding."""
+
+    first: Span
+    second: Span | None
+    with_specials: bool
+    padding: int = 0
+    pad_left: bool = False
+
+    @property
+    def size(self) -> int:
+        """The number of tokens before padding."""
+        pieces = self.first.size + (self.second.size if self.second else 0)
+        pair = self.second is not None
+        return pieces + (count_specials(pair) if self.with_specials else 0)
+
+    def column(self, name: str, frame: Frame) -> list[Any]:
+        """One list of the pieces, such as their `ids`, framed and padded."""
+        second = self.second.of(name) if self.second else []
+        return self._lay_out(self.first.of(name), second, frame)
+
+    def offsets(self) -> list[tuple[int, int]]:
+        """The characters of each token in its text; (0, 0) where there are none."""
+        return self.column("offsets", Frame((0, 0), (0, 0), (0, 0), (0, 0)))
+
+    def sequence_ids(self) -> list[int | None]:
+        """0 for tokens of the first text, 1 of the second, None for the others."""
+        return self._fill(0, 1, Frame(None, None, None, None))
+
+    def token_type_ids(self) -> list[int]:
+        """0 up to the first [SEP], 1 up to the second, 0 for padding."""
+        return self._fill(0, 1, Frame(0, 0, 1, 0))
+
+    def attention_mask(self) -> list[int]:
+        """1 for tokens, 0 for padding."""
+        return self._fill(1, 1, Frame(1, 1, 1, 0))
+
+    def special_tokens_mask(self) -> list[int]:
+        """1 for what is not of a text, 0 for what is."""
+        return self._fill(0, 0, Frame(1, 1, 1, 1))
+
+    def length(self) -> int:
+        """The number of tokens and padding."""
+        return self.size + self.padding
+
+    def _fill(self, first: object, second: object, frame: Frame) -> list[Any]:
+        """A column with one value for all pieces of a text."""
+        size = self.second.size if self.second else 0
+        return self._lay_out([first] * self.first.size, [second] * size, frame)
+
+    def _lay_out(self, first: list[Any], second: list[Any], frame: Frame) -> list[Any]:
+        padding = [frame.pad] * self.padding
+        if not self.with_specials:
+            row = first + second
+        elif self.second is None:
+            row = [frame.cls, *first, frame.sep]
+        else:
+            row = [frame.cls, *first, frame.sep, *second, frame.last]
+        return padding + row if self.pad_left else row + padding
+
+
+def count_specials(pair: bool) -> int:
+    """How many special tokens stand around one text, or around a pair of texts."""
+    return 3 if pair else 2
+
+
+@dataclass(frozen=True)
+class Truncation:
+    """How long texts are cut; the names are those of the call's arguments."""
+
+    strategy: str
+    max_length: int
+    stride: int
+    overflow: bool
+
+    def rows(
+        self, first: Pieces, second: Pieces | None, with_specials: bool
+    ) -> list[Row]:
+        """The row of the beginnings; with `overflow`, those of what comes after too.
+
+        The windows of each text overlap by `stride` pieces. Of a pair cut on both
+        sides, each window of one is put with each window of the other.
+
+        Raises:
+            ValueError: `max_length` has no room for what may not be cut.
+        """
+        pair = second is not None
+        room = self.max_length - (count_specials(pair) if with_specials else 0)
+        sizes = len(first), 0 if second is None else len(second)
+        if room < 0:
+            raise ValueError(
+                f"max_length={self.max_length} is less than the "
+                f"{count_specials(pair)} special tokens of each row; raise it"
+            )
+        if self.stride and self.stride >= room:
+            raise ValueError(
+                f"stride={self.stride} does not fit max_length={self.max_length}: "
+                f"{room} places are left beside the special tokens, and windows that "
+                "overlap by so much would not move on; expected stride < that"
+            )
+        keep_first, keep_second = self._shares(*sizes, room, pair)
+        firsts = self._windows(first, keep_first)
+        if second is None:
+            return [Row(window, None, with_specials) for window in firsts]
+        seconds = self._windows(second, keep_second)
+        pairs = [
+            (firsts[0], seconds[0]),
+            *((one, other) for one in firsts[1:] for other in seconds),
+            *((firsts[0], other) for other in seconds[1:]),
+        ]
+        return [Row(one, other, with_specials) for one, other in pairs]
+
+    def _shares(
+        self, first: int, second: int, room: int, pair: bool
+    ) -> tuple[int, int]:
+        """How many pieces of each text are kept."""
+        if first + second <= room:
+            return first, second
+        if self.strategy == "longest_first":
+            shorter = min(first, second, room // 2)
+            longer = room - shorter
+            return (shorter, longer) if first <= second else (longer, shorter)
+        if self.strategy == "only_second" and not pair:
+            raise ValueError(
+                "truncation='only_second' with a single text that is too long; "
+                "use 'longest_first', or give the second text as text_pair"
+            )
+        kept = second if self.strategy == "only_first" else first
+        if kept >= room:
+            raise ValueError(
+                f"truncation={self.strategy!r} may not cut the other text, whose "
+                f"{kept} tokens leave no place of the {room} that "
+                f"max_length={self.max_length} gives; use 'longest_first' or raise it"
+            )
+        if self.strategy == "only_first":
+            return room - kept, kept
+        return kept, room - kept
+
+    def _windows(self, pieces: Pieces, size: int) -> list[Span]:
+        length = len(pieces)
+        if length <= size or not self.overflow:
+            return [Span(pieces, 0, min(size, length))]
+        step = size - self.stride
+        if step <= 0:
+            raise ValueError(
+                f"stride={self.stride} with max_length={self.max_length}: windows of "
+                f"{size} tokens that overlap by {self.stride} would not move on; "
+                "expected a smaller stride or a larger max_length"
+            )
+        starts = range(0, length - self.stride, step)
+        return [Span(pieces, start, min(start + size, length)) for start in starts]
+
+
+def make_rows(
+    first: Pieces, second: Pieces | None, with_specials: bool, cut: Truncation | None
+) -> list[Row]:
+    """The row of a text or of a pair; with overflow several of them."""
+    if cut is not None:
+        return cut.rows(first, second, with_specials)
+    rest = None if second is None else Span(second, 0, len(second))
+    return [Row(Span(first, 0, len(first)), rest, with_specials)]
+
+
+@dataclass(frozen=True)
+class Padding:
+    """To which length rows are padded; the names are those of the call's arguments."""
+
+    strategy: str | None
+    max_length: int
+    multiple: int
+    side: str
+
+    def width(self, sizes: Sequence[int]) -> int:
+        """The length of the padded rows; a row that is longer stays as it is."""
+        if self.strategy is None:
+            return 0
+        longest = max(sizes, default=0)
+        width = longest if self.strategy == "longest" else self.max_length
+        return -(-width // self.multiple) * self.multiple
+
+    def fill(self, values: Sequence[Any], filler: Any, width: int) -> list[Any]:
+        """A list that is `width` long."""
+        padding = [filler] * (width - len(values))
+        return [*padding, *values] if self.side == "left" else [*values, *padding]
+
+    def rows(self, rows: Sequence[Row]) -> list[Row]:
+        """The rows, padded."""
+        width = self.width([row.size for row in rows])
+        left = self.side == "left"
+        return [
+            replace(row, padding=max(0, width - row.size), pad_left=left)
+            for row in rows
+        ]
+
+    def check(self, truncation: Truncation) -> None:
+        """Raise `ValueError` if rows cut to one length would be padded to another."""
+        if self.strategy is not None and truncation.max_length % self.multiple:
+            raise ValueError(
+                f"max_length={truncation.max_length} is not a multiple of "
+                f"pad_to_multiple_of={self.multiple}, so rows cut to the one would be "
+                "padded beyond it; make it one"
+            )

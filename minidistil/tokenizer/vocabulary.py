@@ -1,0 +1,250 @@
+"""The tokenizer's files: `vocab.txt`, `tokenizer_config.json`, `tokenizer.json`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from minidistil.wordpiece import LONGEST_WORD
+
+if TYPE_CHECKING:
+    from minidistil.hub import CheckpointFiles
+
+SPECIALS = ("unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
+POSITIONS = 512  # DistilBERT has no more position embeddings than these
+NO_LIMIT = 10**20  # transformers writes 1e30 where no length was set
+
+
+class AddedToken(NamedTuple):
+    """A literal that is matched before the text is cut into words.
+
+    The flags are those of `tokenizers.AddedToken`.
+    """
+
+    content: str
+    id: int
+    special: bool = True
+    normalized: bool = False
+    lstrip: bool = False
+    rstrip: bool = False
+    single_word: bool = False
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that decides how text is cut; the names are those of BERT's config."""
+
+    vocab: dict[str, int]
+    added: tuple[AddedToken, ...]
+    unk_token: str
+    do_lower_case: bool
+    strip_accents: bool | None
+    tokenize_chinese_chars: bool
+
+
+def read_vocab_txt(path: Path) -> dict[str, int]:
+    """Read one token a line; the line's number, from 0, is the token's id.
+
+    A byte-order mark and CRLF line ends are dropped. A blank line keeps its id, so
+    nothing behind it shifts. Of two equal lines the later one counts, as in Rust.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path} is not a file, expected a vocab.txt; to load a checkpoint use "
+            f"DistilBertTokenizer.from_pretrained({str(path)!r})"
+        )
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{path} is not UTF-8 text ({error}), expected one token a line"
+        ) from error
+    lines = text.removesuffix("\n").split("\n")
+    return {line.rstrip(): number for number, line in enumerate(lines)}
+
+
+def read_checkpoint(files: CheckpointFiles) -> dict[str, Any]:
+    """What the files say, as keyword arguments of `DistilBertTokenizer`.
+
+    Where `tokenizer.json` and `tokenizer_config.json` disagree the latter wins, as in
+    transformers. What neither says is left out, so that defaults apply. Truncation and
+    padding stored in `tokenizer.json` are ignored: only the arguments of a call count.
+    """
+    source = files.first("tokenizer.json", "vocab.txt")
+    if source is None:
+        source = files.require("vocab.txt")  # raises: says what is there instead
+    config_file = files.find("tokenizer_config.json")
+    config = read_json(config_file) if config_file else {}
+    if source.name == "tokenizer.json":
+        settings = read_tokenizer_json(source)
+    else:
+        settings = {"vocab": read_vocab_txt(source)}
+    settings.update(read_config(config))
+    if "added_tokens_decoder" in config or "added_tokens" not in settings:
+        settings["added_tokens"] = config_tokens(config, settings["vocab"])
+    return settings
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object, or say which file is none."""
+    try:
+        content = json.loads(path.read_bytes())
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not valid JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise ValueError(
+            f"{path} holds a JSON {type(content).__name__}, expected an object"
+        )
+    return content
+
+
+def read_config(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings in a `tokenizer_config.json`, checked; other keys are left alone."""
+    kinds: dict[str, tuple[type, ...]] = {
+        "do_lower_case": (bool,),
+        "strip_accents": (bool, type(None)),
+        "tokenize_chinese_chars": (bool,),
+        "clean_up_tokenization_spaces": (bool,),
+        "padding_side": (str,),
+        "model_max_length": (int, float),
+    }
+    settings: dict[str, Any] = {}
+    for name, kind in kinds.items():
+        if name in config:
+            if not isinstance(config[name], kind):
+                raise ValueError(
+                    f"tokenizer_config.json: {name} is {config[name]!r}, expected "
+                    + " or ".join(one.__name__ for one in kind)
+                )
+            settings[name] = config[name]
+    if "model_max_length" in settings:
+        length = settings["model_max_length"]
+        settings["model_max_length"] = POSITIONS if length > NO_LIMIT else int(length)
+    if config.get("truncation_side", "right") != "right":
+        raise ValueError(
+            "tokenizer_config.json: truncation_side is "
+            f"{config['truncation_side']!r}, expected 'right': only that is implemented"
+        )
+    for name in SPECIALS:
+        if config.get(name) is not None:
+            settings[name] = content_of(config[name])
+    return settings
+
+
+def content_of(token: str | Mapping[str, Any]) -> str:
+    """The text of a token that a file gives as a string or as an object."""
+    return token if isinstance(token, str) else str(token["content"])
+
+
+def config_tokens(
+    config: Mapping[str, Any], vocab: Mapping[str, int]
+) -> list[AddedToken]:
+    """The tokens that a `tokenizer_config.json` adds to the vocabulary."""
+    listed = config.get("added_tokens_decoder") or {}
+    added = [added_token({**token, "id": int(id)}) for id, token in listed.items()]
+    extra = [
+        *(config.get("additional_special_tokens") or ()),
+        *(config.get("extra_special_tokens") or ()),
+    ]
+    known = {token.content: token.id for token in added} | dict(vocab)
+    for content in map(content_of, extra):
+        if content not in known or content in vocab:
+            known.setdefault(content, max(known.values()) + 1)
+            added.append(AddedToken(content, known[content]))
+    return added
+
+
+def added_token(fields: Mapping[str, Any]) -> AddedToken:
+    """Read one entry of `added_tokens`."""
+    if "content" not in fields or "id" not in fields:
+        raise ValueError(f"added token {dict(fields)} has no content or no id")
+    known = {name: fields[name] for name in AddedToken._fields if name in fields}
+    return AddedToken(**known)
+
+
+def read_tokenizer_json(path: Path) -> dict[str, Any]:
+    """The settings in a `tokenizer.json`, if it is a BERT tokenizer's.
+
+    Raises:
+        ValueError: A component is not the one that DistilBERT uses; it is named.
+    """
+    content = read_json(path)
+    model = content.get("model") or {}
+    normalizer = content.get("normalizer") or {}
+    pre_tokenizer = content.get("pre_tokenizer") or {}
+    longest, prefix = "max_input_chars_per_word", "continuing_subword_prefix"
+    for name, got, expected in (
+        ("model.type", model.get("type", "WordPiece"), "WordPiece"),
+        (f"model.{longest}", model.get(longest, LONGEST_WORD), LONGEST_WORD),
+        (f"model.{prefix}", model.get(prefix, "##"), "##"),
+        ("normalizer.type", normalizer.get("type"), "BertNormalizer"),
+        ("normalizer.clean_text", normalizer.get("clean_text", True), True),
+        ("pre_tokenizer.type", pre_tokenizer.get("type"), "BertPreTokenizer"),
+    ):
+        if got != expected:
+            raise ValueError(
+                f"{path}: {name} is {got!r}, expected {expected!r}; "
+                "DistilBertTokenizer reads only BERT's tokenizer"
+            )
+    if not isinstance(model.get("vocab"), dict):
+        raise ValueError(f"{path}: model.vocab is missing, expected token: id pairs")
+    return {
+        "vocab": model["vocab"],
+        "added_tokens": [added_token(one) for one in content.get("added_tokens", ())],
+        "unk_token": model.get("unk_token", "[UNK]"),
+        "do_lower_case": normalizer.get("lowercase", True),
+        "strip_accents": normalizer.get("strip_accents"),
+        "tokenize_chinese_chars": normalizer.get("handle_chinese_chars", True),
+    }
+
+
+def with_specials(
+    vocab: Mapping[str, int], added: Iterable[AddedToken], named: Mapping[str, str]
+) -> tuple[AddedToken, ...]:
+    """The added tokens in the order of their ids, the special ones among them.
+
+    Raises:
+        ValueError: A special token has no id, or an id is not that of one token.
+    """
+    literals = {token.content: token for token in added}
+    check_ids([*vocab.items(), *((one.content, one.id) for one in literals.values())])
+    missing = [
+        f"{name}={token!r}"
+        for name, token in named.items()
+        if token not in vocab and token not in literals
+    ]
+    if missing:
+        raise ValueError(
+            f"the vocabulary of {len(vocab)} tokens has no {', '.join(missing)}; add "
+            "what is missing, or say what stands for it, as in unk_token='<unk>'"
+        )
+    for token in named.values():
+        if token not in literals:
+            literals[token] = AddedToken(token, vocab[token])
+    return tuple(sorted(literals.values(), key=lambda token: token.id))
+
+
+def check_ids(entries: Iterable[tuple[str, int]]) -> None:
+    """Raise unless each token is one line with one id, and each id has one token."""
+    owners: dict[int, str] = {}
+    ids: dict[str, int] = {}
+    for token, id in entries:
+        if not isinstance(id, int) or isinstance(id, bool) or id < 0:
+            raise ValueError(f"token {token!r} has id {id!r}, expected 0, 1, 2, …")
+        if "\n" in token:
+            raise ValueError(f"token {token!r} (id {id}) is not one line of text")
+        if owners.setdefault(id, token) != token:
+            raise ValueError(
+                f"id {id} belongs to {owners[id]!r} and to {token!r}, expected one"
+            )
+        if ids.setdefault(token, id) != id:
+            raise ValueError(f"token {token!r} has ids {ids[token]} and {id}")
+
+
+def vocab_txt(vocab: Mapping[str, int]) -> str:
+    """The vocabulary as a file: one token a line, a blank line for an unused id."""
+    tokens = {id: token for token, id in vocab.items()}
+    return "".join(f"{tokens.get(id, '')}\n" for id in range(max(tokens) + 1))
