@@ -1,0 +1,291 @@
+"""The command line."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import unicodedata
+import warnings
+
+import pytest
+from checkpoints import write_checkpoint
+from click.testing import CliRunner
+
+from minidistil import __version__, pipeline
+from minidistil.cli import main
+from minidistil.pipelines import DEFAULT_MODEL, DEFAULT_REVISION
+
+LABELS = {0: "NEGATIVE", 1: "POSITIVE"}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return str(write_checkpoint(tmp_path_factory.mktemp("model"), id2label=LABELS))
+
+
+@pytest.fixture(scope="module")
+def classifier(folder):
+    return pipeline(model=folder)
+
+
+@pytest.fixture(autouse=True)
+def _warnings_are_shown_as_before(monkeypatch):
+    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
+
+
+@pytest.fixture
+def classify(folder):
+    """Run `minidistil classify` in this process, on the small checkpoint."""
+
+    def classify(*arguments, stdin=None):
+        command = ["classify", "--model", folder, *arguments]
+        return CliRunner().invoke(main, command, input=stdin)
+
+    return classify
+
+
+def line(classifier, text):
+    """Return what the command prints for a text."""
+    (answer,) = classifier(text)
+    return f"{answer['label']}  {answer['score']:.4f}  {text}"
+
+
+# Texts
+
+
+def test_a_text_gets_a_line(classify, classifier):
+    result = classify("I enjoy learning stuff")
+    assert result.exit_code == 0
+    assert result.stdout == line(classifier, "I enjoy learning stuff") + "\n"
+    assert result.stderr == ""
+
+
+def test_each_text_gets_a_line(classify, classifier):
+    texts = ["Not bad", "", "Bad"]
+    assert classify(*texts).stdout.splitlines() == [line(classifier, t) for t in texts]
+
+
+def test_after_two_dashes_a_text_may_begin_with_one(classify, classifier):
+    assert classify("--", "-5 of 10").stdout == line(classifier, "-5 of 10") + "\n"
+    refused = classify("-5 of 10")
+    assert refused.exit_code == 2
+    assert "Put -- before texts" in classify("--help").stdout
+
+
+def test_top_k_prints_that_many_labels(classify, classifier):
+    (answers,) = classifier(["Not bad"], top_k=2)
+    shown = "  ".join(f"{each['label']}  {each['score']:.4f}" for each in answers)
+    assert classify("-k", "99", "Not bad").stdout == f"{shown}  Not bad\n"
+
+
+def test_truncation_and_batch_size_reach_the_pipeline(classify, classifier):
+    long = "good film " * 50
+    (answer,) = classifier([long], truncation="window")
+    result = classify("--truncation", "window", "--batch-size", "1", "--json", long)
+    assert json.loads(result.stdout)["score"] == pytest.approx(
+        answer["score"], abs=1e-5
+    )
+
+
+def test_a_cut_text_is_told_on_standard_error(classify):
+    result = classify("good film " * 50)
+    assert result.exit_code == 0
+    assert result.stderr.startswith("Warning: a text is longer than the model can read")
+    assert "\n" not in result.stderr.strip()
+
+
+# JSON
+
+
+def test_json_has_the_text_as_it_was_and_the_answer(classify, classifier):
+    text = ' “quoted"\t\x1b[31m\u2028\x85 ☕ '
+    result = classify("--json", text)
+    (answer,) = classifier(text)
+    assert len(result.stdout.splitlines()) == 1
+    assert json.loads(result.stdout) == {"text": text, **answer}
+
+
+def test_json_with_top_k_has_the_other_labels_too(classify, classifier):
+    record = json.loads(classify("--json", "-k", "2", "Bad").stdout)
+    (answers,) = classifier(["Bad"], top_k=2)
+    assert record == {"text": "Bad", **answers[0], "labels": answers}
+
+
+# Lines
+
+
+def test_lines_come_from_standard_input_or_a_file(classify, classifier, tmp_path):
+    lines = "Not bad\nBad\n"
+    (tmp_path / "texts").write_text(lines)
+    expected = [line(classifier, "Not bad"), line(classifier, "Bad")]
+    for result in (
+        classify(stdin=lines),
+        classify("--file", "-", stdin=lines),
+        classify("--file", str(tmp_path / "texts")),
+    ):
+        assert result.stdout.splitlines() == expected
+
+
+def test_lines_keep_step_with_the_input(classify):
+    stdin = b"\xef\xbb\xbfa\r\n\r\n\nb\x00\x0b\x0c\x1c\xc2\x85\xe2\x80\xa8c\n \nlast"
+    records = [
+        json.loads(x) for x in classify("--json", stdin=stdin).stdout.splitlines()
+    ]
+    texts = ["a", "", "", "b\x00\x0b\x0c\x1c\x85\u2028c", " ", "last"]
+    assert [record["text"] for record in records] == texts
+
+
+def test_no_input_no_output(classify):
+    result = classify(stdin=b"")
+    assert (result.exit_code, result.stdout) == (0, "")
+
+
+def test_nothing_in_a_text_steers_the_terminal(classify, tmp_path):
+    text = "".join(map(chr, range(0xA0))) + "\u2028\u2029end"
+    shown = classify(stdin=text.replace("\n", "").encode()).stdout
+    assert shown.endswith("end\n")
+    assert not any(unicodedata.category(c)[0] == "C" for c in shown[:-1])
+    assert len(shown.splitlines()) == 1
+
+
+def test_nothing_in_a_label_steers_the_terminal(tmp_path):
+    labels = {0: "\x1b[2J\nA", 1: "\x1b[2J\nB"}
+    folder = write_checkpoint(tmp_path, id2label=labels)
+    result = CliRunner().invoke(main, ["classify", "-m", str(folder), "text"])
+    assert result.stdout.startswith("[2J")
+    assert "\x1b" not in result.stdout
+
+
+# Mistakes: what is wrong, on standard error, and never a traceback
+
+
+def assert_refused(result, *words, code=1):
+    assert isinstance(result.exception, SystemExit)
+    assert result.exit_code == code
+    for word in words:
+        assert word in result.stderr
+
+
+def test_a_line_that_is_not_utf8_is_named(classify):
+    result = classify(stdin=b"fine\ncaf\xe9\n")
+    assert_refused(result, "Error: line 2 is not UTF-8 text")
+
+
+def test_an_argument_that_is_not_utf8_is_refused(classify):
+    assert_refused(classify("caf\udce9"), "surrogate")
+
+
+def test_texts_and_a_file_are_too_much(classify):
+    assert_refused(classify("text", "-f", "-"), "not both", code=2)
+
+
+def test_a_terminal_is_not_waited_for(classify, monkeypatch):
+    monkeypatch.setattr(
+        "click.testing._NamedTextIOWrapper.isatty", lambda self: True, raising=False
+    )
+    assert_refused(classify(), "give a TEXT, --file, or lines", code=2)
+
+
+@pytest.mark.parametrize("path", [".", "no-such-file"])
+def test_what_is_no_file_is_refused(classify, path):
+    assert_refused(classify("--file", path), "--file", path, code=2)
+
+
+def test_a_device_that_does_not_exist_is_refused(classify):
+    assert_refused(classify("--device", "gpu", "text"), "device 'gpu' cannot be used")
+
+
+def test_truncation_error_refuses_a_long_text(classify):
+    result = classify("--truncation", "error", "good film " * 50)
+    assert_refused(result, "100 tokens", "at most 46")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["-k", "0"], ["--batch-size", "0"], ["--truncation", "tail"], ["--jsn"]],
+)
+def test_a_wrong_option_is_refused(classify, arguments):
+    assert_refused(classify(*arguments, "text"), code=2)
+
+
+def test_a_folder_without_a_model_is_refused(tmp_path):
+    result = CliRunner().invoke(main, ["classify", "-m", str(tmp_path), "text"])
+    assert_refused(result, str(tmp_path), "A checkpoint folder holds")
+
+
+def test_a_revision_of_a_folder_is_refused(classify):
+    assert_refused(classify("--revision", "v1", "text"), "'v1'")
+
+
+def test_a_reader_that_has_gone_ends_the_command_quietly(classify, monkeypatch):
+    def gone(*_, **__):
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    monkeypatch.setattr("minidistil.cli.click.echo", gone)
+    result = classify("text")
+    assert result.exit_code == 1
+    assert result.stderr == ""
+
+
+# As a program
+
+
+def run(*arguments, **options):
+    command = [sys.executable, "-m", "minidistil", *arguments]
+    return subprocess.run(command, capture_output=True, timeout=120, **options)
+
+
+def test_the_version_is_the_packages():
+    assert run("--version").stdout.decode().split()[-1] == __version__
+
+
+def test_help_lists_the_commands():
+    result = run("--help", text=True)
+    assert result.returncode == 0
+    assert "classify" in result.stdout
+
+
+def test_offline_the_error_names_the_command_that_helps(tmp_path):
+    environment = os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)}
+    result = run("classify", "text", env=environment, text=True)
+    assert result.returncode == 1
+    assert f"hf download {DEFAULT_MODEL} --revision {DEFAULT_REVISION}" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_without_standard_input_a_text_is_asked_for(folder):
+    arguments = [sys.executable, "-m", "minidistil", "classify"]
+    closed = ["sh", "-c", 'exec "$@" <&-', "sh", *arguments]
+    result = subprocess.run(closed, capture_output=True, text=True, timeout=60)
+    assert result.returncode == 2
+    assert "give a TEXT" in result.stderr
+
+
+def test_a_character_that_cannot_be_printed_is_no_error(folder):
+    environment = os.environ | {"PYTHONIOENCODING": "latin-1"}
+    result = run("classify", "-m", folder, "☕ café", env=environment)
+    assert result.returncode == 0
+    assert result.stdout.decode("latin-1").endswith("\\u2615 café\n")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT to send")
+def test_an_interrupt_ends_the_command_without_a_traceback(folder):
+    command = [sys.executable, "-m", "minidistil", "classify", "-m", folder]
+    process = subprocess.Popen(
+        [*command, "--json"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    # A full chunk is answered at once; the command then waits for more lines.
+    process.stdin.write(b"text\n" * 1024)
+    process.stdin.flush()
+    assert process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert errors.decode().strip() == "Aborted!"

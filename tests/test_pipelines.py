@@ -1,0 +1,603 @@
+"""The text classification pipeline, beside transformers' own."""
+
+from __future__ import annotations
+
+import json
+import threading
+import warnings
+from collections import UserDict
+from itertools import pairwise, product
+from types import MappingProxyType
+
+import numpy as np
+import pytest
+import torch
+import transformers
+from checkpoints import write_checkpoint
+
+from minidistil import (
+    AutoModel,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    CheckpointNotFoundError,
+    TextClassificationPipeline,
+    pipeline,
+    pipelines as room,
+)
+
+LABELS = {"id2label": {0: "NEGATIVE", 1: "POSITIVE"}}
+# Each is one token of the vocabulary.
+WORDS = [
+    "the",
+    "film",
+    "was",
+    "good",
+    "but",
+    "its",
+    "end",
+    "were",
+    "far",
+    "too",
+    "long",
+]
+
+
+def words(count: int, start: int = 0) -> str:
+    """Return a text of so many tokens."""
+    return " ".join(WORDS[i % len(WORDS)] for i in range(start, start + count))
+
+
+@pytest.fixture(scope="module")
+def folder_of(tmp_path_factory):
+    """Give the folder of a checkpoint with such a configuration; made once."""
+    made = {}
+
+    def folder_of(**config):
+        key = json.dumps(config, sort_keys=True)
+        if key not in made:
+            made[key] = write_checkpoint(
+                tmp_path_factory.mktemp("checkpoint"), **config
+            )
+        return made[key]
+
+    return folder_of
+
+
+@pytest.fixture(scope="module")
+def folder(folder_of):
+    return folder_of(**LABELS)
+
+
+@pytest.fixture(scope="module")
+def classify(folder):
+    return pipeline("sentiment-analysis", folder)
+
+
+def load_reference(folder, **options):
+    return transformers.TextClassificationPipeline(
+        model=transformers.DistilBertForSequenceClassification.from_pretrained(folder),
+        tokenizer=transformers.AutoTokenizer.from_pretrained(folder),
+        **options,
+    )
+
+
+@pytest.fixture(scope="module")
+def reference(folder):
+    return load_reference(folder)
+
+
+def assert_same(ours, theirs, tolerance=1e-6):
+    """Compare answers: nesting, types and labels exactly, scores within a tolerance."""
+    assert type(ours) is type(theirs)
+    if isinstance(theirs, list):
+        assert len(ours) == len(theirs)
+        for pair in zip(ours, theirs, strict=True):
+            assert_same(*pair, tolerance)
+        return
+    assert list(ours) == list(theirs) == ["label", "score"]
+    assert ours["label"] == theirs["label"]
+    assert type(ours["score"]) is float
+    assert ours["score"] == pytest.approx(theirs["score"], abs=tolerance)
+
+
+# What goes in and what comes out
+
+ONE = {
+    "a string": "I've been waiting for a HuggingFace course my whole life.",
+    "an empty string": "",
+    "a blank string": " \t\n",
+    "another script": "Это прекрасно ☕ 你好",
+    "a pair": {"text": "Is it good?", "text_pair": "It is not."},
+    "a pair without a second": {"text": "Is it good?"},
+    "a pair with an empty second": {"text": "Is it good?", "text_pair": ""},
+    "a pair with None as second": {"text": "Is it good?", "text_pair": None},
+    "a pair with an empty first": {"text": "", "text_pair": "It is not."},
+}
+MANY = {
+    "a list of one": ["I hate this so much!"],
+    "a list": ["I hate this so much!", "", "Not bad", words(30)],
+    "a list of pairs": [ONE["a pair"], {"text": "a", "text_pair": words(20)}],
+    "strings and pairs": ["Not bad", ONE["a pair"], words(9), ONE["a pair"]],
+}
+TOP_K = [{}, {"top_k": 1}, {"top_k": 2}, {"top_k": None}, {"top_k": 99}]
+
+
+@pytest.mark.parametrize("inputs", [*ONE.values(), *MANY.values()], ids=[*ONE, *MANY])
+@pytest.mark.parametrize("options", TOP_K, ids=str)
+def test_an_answer_is_transformers_own(classify, reference, inputs, options):
+    assert_same(classify(inputs, **options), reference(inputs, **options))
+
+
+@pytest.mark.parametrize("inputs", ["Not bad", ["Not bad", "Bad"], ONE["a pair"]])
+@pytest.mark.parametrize("options", TOP_K[1:], ids=str)
+@pytest.mark.parametrize("at_call", [{}, {"top_k": 1}, {"top_k": None}], ids=str)
+def test_an_option_of_the_pipeline_holds_unless_a_call_has_its_own(
+    folder, inputs, options, at_call
+):
+    ours = pipeline("text-classification", folder, **options)
+    theirs = load_reference(folder, **options)
+    assert_same(ours(inputs, **at_call), theirs(inputs, **at_call))
+
+
+@pytest.mark.parametrize("function", ["softmax", "sigmoid", "none"])
+def test_scores_come_of_the_function_asked_for(classify, reference, function):
+    options = {"function_to_apply": function, "top_k": None}
+    inputs = MANY["a list"]
+    assert_same(classify(inputs, **options), reference(inputs, **options))
+
+
+@pytest.mark.parametrize(
+    ("problem", "num_labels"),
+    [
+        *product([None, "regression", "multi_label_classification"], [1, 2, 5]),
+        # With one label transformers refuses it.
+        *product(["single_label_classification"], [2, 5]),
+    ],
+)
+@pytest.mark.parametrize("options", [{}, {"top_k": None}], ids=str)
+def test_the_models_problem_decides_on_the_function(
+    folder_of, problem, num_labels, options
+):
+    folder = folder_of(num_labels=num_labels, problem_type=problem)
+    ours, theirs = pipeline(model=folder), load_reference(folder)
+    assert_same(ours("Not bad", **options), theirs("Not bad", **options))
+
+
+def test_an_empty_list_has_no_answers(classify):
+    assert classify([]) == []
+    assert classify((), top_k=None) == []
+    assert list(classify(iter([]))) == []
+
+
+def test_answers_come_in_the_order_of_the_texts(classify, reference):
+    texts = [words(1 + 7 * i % 40, start=i) for i in range(40)]
+    assert_same(classify(texts, batch_size=3), reference(texts))
+
+
+def test_other_texts_in_the_batch_do_not_change_an_answer(classify):
+    texts = [words(1 + 7 * i % 40, start=i) for i in range(20)]
+    alone = [classify(text, top_k=None) for text in texts]
+    for size in (1, 4, 100):
+        assert_same(classify(texts, top_k=None, batch_size=size), alone, 1e-5)
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ("Bad", "Not bad"),
+        np.array(["Bad", "Not bad"]),
+        np.array(["Bad", "Not bad"], dtype=object),
+        {"Bad": 1, "Not bad": 2}.keys(),
+    ],
+    ids=["tuple", "numpy", "numpy objects", "keys"],
+)
+def test_any_collection_of_texts_is_answered_with_a_list(classify, texts):
+    assert classify(texts) == classify(["Bad", "Not bad"])
+
+
+def test_a_numpy_string_is_a_string(classify):
+    assert classify(np.str_("Bad")) == classify("Bad")
+
+
+@pytest.mark.parametrize("kind", [UserDict, MappingProxyType])
+def test_any_mapping_can_be_a_pair(classify, kind):
+    assert classify(kind(ONE["a pair"])) == classify(ONE["a pair"])
+
+
+def test_an_iterator_is_read_as_its_answers_are_taken(classify, monkeypatch):
+    monkeypatch.setattr(room, "CHUNK", 4)
+    taken = []
+
+    def texts():
+        for i in range(10):
+            taken.append(i)
+            yield words(1 + i)
+
+    answers = classify(texts())
+    assert taken == []
+    assert_same([next(answers)], classify(words(1)), 1e-5)
+    assert taken == [0, 1, 2, 3]
+    assert_same(list(answers), classify([words(1 + i) for i in range(1, 10)]), 1e-5)
+    assert len(taken) == 10
+
+
+def test_an_iterator_may_never_end(classify, monkeypatch):
+    monkeypatch.setattr(room, "CHUNK", 4)
+    answers = classify("Not bad" for _ in iter(int, 1))
+    assert_same([next(answers) for _ in range(9)], classify(["Not bad"] * 9), 1e-5)
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    "value",
+    [None, 3, float("nan"), b"bytes", bytearray(b"bytes"), torch.nn.Linear(1, 1)],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_is_no_text_is_refused_alone_and_in_a_list(classify, value):
+    with pytest.raises(TypeError, match=r"the text is .*, expected a string, a pair"):
+        classify(value)
+    with pytest.raises(TypeError, match=r"text 1 is .*, expected a string, a pair"):
+        classify(["fine", value])
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {},
+        {"txt": "a"},
+        {"text_pair": "a"},
+        {"text": 1},
+        {"text": "a", "text_pair": 0.5},
+        {"text": "a", "text_pair": b"b"},
+        {"text": "a", "text_pair": "b", "more": "c"},
+    ],
+    ids=str,
+)
+def test_a_mapping_that_is_no_pair_is_refused(classify, value):
+    with pytest.raises(TypeError, match=r'\{"text": …, "text_pair": …\}'):
+        classify(value)
+
+
+def test_a_pair_in_a_list_is_refused_as_transformers_does(classify, reference):
+    with pytest.raises(TypeError, match="text_pair"):
+        classify([["Is it good?", "It is not."]])
+    with pytest.raises(ValueError, match="text_pair"):
+        reference([["Is it good?", "It is not."]])
+
+
+def test_half_a_character_is_refused(classify):
+    with pytest.raises(TypeError, match="surrogate"):
+        classify("\ud83d")
+
+
+def test_a_list_is_checked_before_anything_is_computed(classify, monkeypatch):
+    monkeypatch.setattr(room, "CHUNK", 1)
+    monkeypatch.setattr(classify.model, "forward", None)
+    with pytest.raises(TypeError, match="text 1 is nan"):
+        classify(["fine", float("nan")])
+
+
+def test_a_huge_value_is_not_printed_in_full(classify):
+    with pytest.raises(TypeError) as error:
+        classify([[["x" * 10_000]]])
+    assert len(str(error.value)) < 300
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("top_k", 0, "1 or more"),
+        ("top_k", -1, "1 or more"),
+        ("top_k", True, "1 or more"),
+        ("top_k", 1.5, "1 or more"),
+        ("top_k", "all", "1 or more"),
+        ("batch_size", 0, "1 or more"),
+        ("batch_size", None, "1 or more"),
+        ("max_length", 2, "3 or more"),
+        ("max_length", 1e9, "3 or more"),
+        ("function_to_apply", "soft", "softmax, sigmoid, none"),
+        ("truncation", "tail", r"head, head\+tail, window, error"),
+        ("truncation", 2, r"head, head\+tail, window, error"),
+    ],
+)
+def test_an_option_out_of_range_is_refused_wherever_it_is_given(
+    classify, folder, option, value, message
+):
+    with pytest.raises(ValueError, match=f"{option} is .*{message}"):
+        classify("text", **{option: value})
+    with pytest.raises(ValueError, match=f"{option} is .*{message}"):
+        pipeline(model=folder, **{option: value})
+
+
+def test_an_unknown_option_is_refused_with_the_nearest(classify):
+    with pytest.raises(TypeError, match="'topk'; did you mean 'top_k'"):
+        classify("text", topk=2)
+
+
+def test_an_unknown_option_is_refused_before_a_checkpoint_is_sought():
+    with pytest.raises(TypeError, match="did you mean 'truncation'"):
+        pipeline(model="no/such", trunkation="head")
+
+
+def test_a_model_in_training_mode_is_refused(folder):
+    model = AutoModelForSequenceClassification.from_pretrained(folder).train()
+    classify = pipeline(model=model, tokenizer=folder)
+    with pytest.raises(ValueError, match=r"call model\.eval\(\) first"):
+        classify("text")
+
+
+def test_an_unknown_task_is_refused():
+    with pytest.raises(ValueError, match=r"'fill-mask'.*sentiment-analysis"):
+        pipeline("fill-mask")
+
+
+def test_a_tokenizer_of_another_checkpoint_is_refused(folder_of):
+    model = folder_of(vocab_size=1000)
+    with pytest.raises(ValueError, match="4000 tokens and the model 1000"):
+        pipeline(model=model)
+
+
+def test_a_model_of_another_kind_is_refused(folder):
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = AutoModel.from_pretrained(folder)
+    with pytest.raises(TypeError, match="DistilBertModel, expected a DistilBertFor"):
+        TextClassificationPipeline(model, tokenizer)
+
+
+def test_a_tokenizer_of_another_library_is_refused(folder):
+    model = AutoModelForSequenceClassification.from_pretrained(folder)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    with pytest.raises(TypeError, match="expected a DistilBertTokenizer"):
+        pipeline(model=model, tokenizer=tokenizer)
+
+
+def test_a_loaded_model_needs_its_tokenizer(folder):
+    model = AutoModelForSequenceClassification.from_pretrained(folder)
+    with pytest.raises(ValueError, match="give tokenizer= too"):
+        pipeline(model=model)
+
+
+@pytest.mark.parametrize("device", ["gpu", "", "meta", "hpu", "cuda:99", 99])
+def test_a_device_that_cannot_be_used_is_refused(folder, device):
+    with pytest.raises(ValueError, match="cannot be used"):
+        pipeline(model=folder, device=device)
+
+
+# Where the model comes from
+
+
+def test_a_loaded_model_answers_as_its_folder_does(classify, folder):
+    model = AutoModelForSequenceClassification.from_pretrained(folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder, backend="python")
+    for one in (tokenizer, folder, str(folder)):
+        assert pipeline(model=model, tokenizer=one)("Bad") == classify("Bad")
+
+
+@pytest.mark.parametrize("device", ["cpu", torch.device("cpu"), -1])
+def test_the_cpu_has_three_names(classify, folder, device):
+    assert pipeline(model=folder, device=device)("Bad") == classify("Bad")
+
+
+def test_a_model_can_be_run_in_half_precision(classify, folder):
+    half = pipeline(model=folder, dtype="bfloat16")
+    assert half.model.dtype == torch.bfloat16
+    assert_same(half("Bad", top_k=None), classify("Bad", top_k=None), 0.02)
+
+
+def test_eager_attention_can_be_asked_for(classify, folder):
+    eager = pipeline(model=folder, attn_implementation="eager")
+    assert_same(eager("Not bad"), classify("Not bad"))
+
+
+def _spy(cls, folder, asked):
+    load = cls.from_pretrained
+
+    def from_pretrained(source, **options):
+        asked.append((source, options["revision"]))
+        return load(folder)
+
+    return from_pretrained
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [({}, room.DEFAULT_REVISION), ({"revision": "main"}, "main")],
+)
+def test_without_a_model_it_is_the_courses_at_its_revision(
+    monkeypatch, folder, given, expected
+):
+    asked = []
+    for cls in (AutoTokenizer, AutoModelForSequenceClassification):
+        monkeypatch.setattr(cls, "from_pretrained", _spy(cls, folder, asked))
+    pipeline("sentiment-analysis", **given)
+    assert asked == [(room.DEFAULT_MODEL, expected)] * 2
+
+
+def test_the_models_revision_is_not_that_of_another_tokenizer(monkeypatch, folder):
+    asked = []
+    model = AutoModelForSequenceClassification
+    monkeypatch.setattr(model, "from_pretrained", _spy(model, folder, asked))
+    pipeline(model="someone/a-model", revision="v1", tokenizer=folder)
+    assert asked == [("someone/a-model", "v1")]
+
+
+def test_offline_the_error_names_the_command_that_helps(tmp_path):
+    with pytest.raises(CheckpointNotFoundError) as error:
+        pipeline(cache_dir=tmp_path, local_files_only=True)
+    command = f"hf download {room.DEFAULT_MODEL} --revision {room.DEFAULT_REVISION}"
+    assert command in str(error.value)
+
+
+# Long texts
+
+LIMIT = 48  # positions of the model
+ROOM = 46
+LONG = words(100)
+
+
+def hand_made(reference, parts):
+    """The mean of the scores of lists of words, framed by hand, by the plain model."""
+    tokenizer, model = reference.tokenizer, reference.model
+    scores = []
+    for part in parts:
+        tokens = ["[CLS]", *part, "[SEP]"]
+        ids = torch.tensor([tokenizer.convert_tokens_to_ids(tokens)])
+        with torch.no_grad():
+            scores.append(model(ids).logits[0].softmax(dim=0))
+    mean = torch.stack(scores).mean(dim=0)
+    best = int(mean.argmax())
+    return [{"label": model.config.id2label[best], "score": float(mean[best])}]
+
+
+@pytest.mark.parametrize(
+    ("truncation", "spans"),
+    [
+        ("head", [[(0, 46)]]),
+        (True, [[(0, 46)]]),
+        ("head+tail", [[(0, 12), (66, 100)]]),
+        ("window", [[(0, 46)], [(35, 81)], [(54, 100)]]),
+    ],
+)
+def test_a_long_text_is_read_as_asked(classify, reference, truncation, spans):
+    tokens = LONG.split()
+    parts = [[word for i, j in part for word in tokens[i:j]] for part in spans]
+    expected = hand_made(reference, parts)
+    assert_same(classify(LONG, truncation=truncation), expected)
+
+
+@pytest.mark.parametrize("truncation", [None, *room.CUTS, True, False])
+def test_a_text_that_just_fits_is_not_cut(classify, reference, truncation):
+    text = words(ROOM)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert_same(classify(text, truncation=truncation), reference(text))
+
+
+def test_one_token_too_many_makes_two_windows(classify, reference):
+    tokens = words(ROOM + 1).split()
+    expected = hand_made(reference, [tokens[:ROOM], tokens[1:]])
+    assert_same(classify(words(ROOM + 1), truncation="window"), expected)
+
+
+def test_windows_cover_all_and_overlap_by_a_quarter():
+    for length in range(511, 3000, 7):
+        windows = room.take_windows(list(range(length)), 510)
+        assert all(len(window) == 510 for window in windows)
+        assert windows[0][0] == 0
+        assert windows[-1][-1] == length - 1
+        for one, next_one in pairwise(windows):
+            assert one[0] < next_one[0] <= one[-1] - 510 // 4 + 1
+
+
+def test_head_and_tail_keep_what_the_paper_kept():
+    (kept,) = room.take_head_and_tail(list(range(1000)), 510)
+    assert kept == [*range(128), *range(1000 - 382, 1000)]
+
+
+@pytest.mark.parametrize("truncation", ["error", False])
+def test_a_long_text_can_be_refused(classify, truncation):
+    with pytest.raises(ValueError, match=r"100 tokens .* at most 46: .*'head\+tail'"):
+        classify(["short", LONG], truncation=truncation)
+
+
+def test_that_a_text_is_cut_is_told_once(classify, reference):
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("default")
+        answers = [classify(LONG), classify(words(90)), *classify([LONG, LONG])]
+    assert ["only its beginning is read" in str(each.message) for each in told] == [
+        True
+    ]
+    assert_same(answers[0], hand_made(reference, [LONG.split()[:ROOM]]))
+
+
+@pytest.mark.parametrize("truncation", list(room.CUTS)[:3])
+def test_a_chosen_cut_is_not_told(classify, truncation):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        classify(LONG, truncation=truncation)
+
+
+def test_texts_of_the_length_that_transformers_cuts_to_answer_alike(
+    classify, reference
+):
+    options = {"truncation": True, "max_length": 10}
+    inputs = [LONG, {"text": LONG, "text_pair": words(30, start=3)}, "short"]
+    assert_same(classify(inputs, **options), reference(inputs, **options))
+
+
+def test_max_length_cannot_exceed_what_the_model_reads(classify):
+    long = classify(LONG, truncation="head", max_length=10_000)
+    assert long == classify(LONG, truncation="head", max_length=LIMIT)
+
+
+def test_the_tokenizers_own_limit_counts_too(folder, reference):
+    tokenizer = AutoTokenizer.from_pretrained(folder, model_max_length=12)
+    classify = pipeline(model=folder, tokenizer=tokenizer)
+    expected = hand_made(reference, [LONG.split()[:10]])
+    assert classify.max_length == 12
+    assert_same(classify(LONG, truncation="head"), expected)
+
+
+def test_a_long_pair_is_cut_where_the_tokenizer_cuts_it(classify, reference):
+    for first, second in [(30, 70), (70, 30), (80, 5), (5, 80), (300, 300)]:
+        pair = {"text": words(first), "text_pair": words(second, start=5)}
+        expected = reference(pair, truncation=True, max_length=LIMIT)
+        assert_same(classify(pair, truncation="head"), expected)
+
+
+@pytest.mark.parametrize("truncation", ["head+tail", "window", "error", False])
+def test_a_long_pair_is_cut_at_its_ends_or_not_at_all(classify, truncation):
+    pair = {"text": words(30), "text_pair": words(30)}
+    with pytest.raises(ValueError, match=r"63 tokens, expected at most 48: .*'head'"):
+        classify(pair, truncation=truncation)
+
+
+def test_a_pair_that_just_fits_is_not_cut(classify, reference):
+    pair = {"text": words(25), "text_pair": words(20)}
+    assert_same(classify(pair, truncation="error"), reference(pair))
+
+
+def test_the_shortest_max_length_still_reads_a_word(classify, reference):
+    for truncation in ("head", "head+tail"):
+        answer = classify(LONG, truncation=truncation, max_length=3)
+        kept = ["the"]  # also the first quarter of one token
+        assert_same(answer, hand_made(reference, [kept]))
+    windows = classify("film good", truncation="window", max_length=3)
+    assert_same(windows, hand_made(reference, [["film"], ["good"]]))
+
+
+def test_a_text_of_a_book_chapter_is_answered(classify):
+    answer = classify("good film " * 10_000, truncation="head")
+    assert_same(answer, classify("good film " * 30, truncation="head"), 1e-5)
+
+
+# Threads
+
+
+def test_sixteen_threads_share_a_pipeline(classify):
+    jobs = [
+        (texts, {"top_k": top_k, "truncation": truncation, "max_length": length})
+        for texts in (LONG, [words(60), "Bad", ""], {"text": "a", "text_pair": "b"})
+        for top_k in (1, None)
+        for truncation in ("head", "head+tail", "window")
+        for length in (9, None)
+        if not isinstance(texts, dict) or truncation == "head"
+    ]
+    expected = [classify(texts, **options) for texts, options in jobs]
+    wrong = []
+
+    def work(number):
+        for i in range(len(jobs)):
+            place = (i + 5 * number) % len(jobs)
+            texts, options = jobs[place]
+            if classify(texts, **options) != expected[place]:
+                wrong.append(jobs[place])
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []

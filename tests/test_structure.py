@@ -1,0 +1,106 @@
+"""The house keeps its plan: sizes, who may import whom, and what may import what."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+import minidistil
+
+PACKAGE = Path(minidistil.__file__).parent
+ROOT = PACKAGE.parent
+
+# Which rooms each room may import: always rooms further up this table.
+ALLOWED: dict[str, set[str]] = {
+    "files": set(),
+    "hub": set(),
+    "outputs": set(),
+    "wordpiece": set(),
+    "convert": set(),
+    "config": {"files", "hub"},
+    "tokenizer": {"wordpiece", "files", "hub"},
+    "inputs": {"config"},
+    "losses": {"config", "inputs"},
+    "checkpoint": {"config", "files", "hub"},
+    "fitting": {"checkpoint", "config"},
+    "pretrained": {"checkpoint", "config", "fitting", "hub", "inputs"},
+    "model": {"config", "inputs", "outputs", "pretrained"},
+    "heads": {"config", "inputs", "losses", "model", "outputs"},
+    "pipelines": {"config", "heads", "inputs", "tokenizer"},
+    "cli": {"pipelines"},
+    "__main__": {"cli"},
+}
+READ_ON_PAPER = ("model.py", "heads.py", "wordpiece.py")
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports(path: Path) -> set[str]:
+    """Return the dotted names that a file imports, wherever in the file it does."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative imports hide the direction"
+            found.add(node.module or "")
+    return found
+
+
+SOURCES = sorted(PACKAGE.rglob("*.py"))
+ROOMS = [path for path in SOURCES if path != PACKAGE / "__init__.py"]
+
+
+def named(paths):
+    return {"argvalues": paths, "ids": [str(path.relative_to(ROOT)) for path in paths]}
+
+
+@pytest.mark.parametrize("path", **named(ROOMS))
+def test_a_room_imports_only_what_stands_above_it(path):
+    room = room_of(path)
+    names = [name.split(".") for name in imports(path)]
+    # `minidistil` alone is no room: the command asks it for the version.
+    inside = {name[1] for name in names if name[0] == "minidistil" and len(name) > 1}
+    assert inside - {room} <= ALLOWED[room]
+
+
+def test_the_plan_has_no_way_down():
+    order = list(ALLOWED)
+    for i, room in enumerate(order):
+        assert ALLOWED[room] <= set(order[:i])
+
+
+def test_every_room_is_in_the_plan():
+    assert {room_of(path) for path in ROOMS} <= ALLOWED.keys()
+
+
+@pytest.mark.parametrize("path", **named(SOURCES))
+def test_the_package_never_imports_transformers(path):
+    roots = {name.split(".")[0] for name in imports(path)}
+    assert "transformers" not in roots
+
+
+def test_three_files_can_be_read_on_paper():
+    lines = [len((PACKAGE / name).read_text().splitlines()) for name in READ_ON_PAPER]
+    assert sum(lines) < 700
+
+
+def test_wordpiece_needs_nothing_but_python():
+    needed = {name.split(".")[0] for name in imports(PACKAGE / "wordpiece.py")}
+    assert needed <= set(sys.stdlib_module_names)
+
+
+@pytest.mark.parametrize("name", ["model.py", "heads.py", "outputs.py", "losses.py"])
+def test_every_letter_of_a_shape_is_in_the_legend(name):
+    legend = ast.get_docstring(ast.parse((PACKAGE / "model.py").read_text())) or ""
+    # A run of single letters between brackets: (B, T, D), (B,), (B * C, T, D).
+    shapes = re.findall(r"\((?:[A-Z\d]\b[, *]*)+\)", (PACKAGE / name).read_text())
+    letters = set(re.findall("[A-Z]", " ".join(shapes)))
+    assert {"B", "T"} <= letters
+    assert all(re.search(rf"(^|  ){letter}  \w", legend) for letter in letters)
