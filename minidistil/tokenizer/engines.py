@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
 from minidistil.tokenizer.vocabulary import Recipe
@@ -111,6 +112,36 @@ def tokenizer_json(recipe: Recipe, cls_token: str, sep_token: str) -> str:
     return tokenizer.to_str(pretty=True)
 
 
+class RustPieces:
+    """`Pieces` of the library, which makes a new list at every look; here once."""
+
+    def __init__(self, encoding: tokenizers.Encoding) -> None:
+        self._encoding = encoding
+
+    def __len__(self) -> int:
+        return len(self._encoding)
+
+    @cached_property
+    def ids(self) -> list[int]:
+        """The number of each piece in the vocabulary."""
+        return self._encoding.ids
+
+    @cached_property
+    def tokens(self) -> list[str]:
+        """Each piece as it is written there."""
+        return self._encoding.tokens
+
+    @cached_property
+    def offsets(self) -> list[tuple[int, int]]:
+        """The characters it stands for."""
+        return self._encoding.offsets
+
+    @cached_property
+    def word_ids(self) -> list[int | None]:
+        """The number of its word in the text."""
+        return self._encoding.word_ids
+
+
 class RustEngine:
     """The library's engine; quick, and the reference for the other one."""
 
@@ -119,15 +150,17 @@ class RustEngine:
 
     def cut(self, texts: Sequence[str]) -> Sequence[Pieces]:
         """The pieces of each text."""
-        return self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
+        found = self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
+        return [RustPieces(encoding) for encoding in found]
 
     def cut_words(self, texts: Sequence[Sequence[str]]) -> Sequence[Pieces]:
         """The pieces of each text, given as words; offsets count within the word."""
-        return self._tokenizer.encode_batch(
+        found = self._tokenizer.encode_batch(
             [list(words) for words in texts],
             is_pretokenized=True,
             add_special_tokens=False,
         )
+        return [RustPieces(encoding) for encoding in found]
 
 
 @dataclass(frozen=True)
