@@ -17,6 +17,7 @@ from unicodedata import category
 import click
 
 from minidistil import __version__
+from minidistil.hub import CheckpointNotFoundError
 
 # The library's errors explain themselves: bad input, a missing or damaged checkpoint.
 EXPECTED = (ValueError, TypeError, OSError)
@@ -108,6 +109,9 @@ def classify(
             click.echo(_as_json(text, answers) if as_json else _as_line(text, answers))
     except BrokenPipeError:
         raise  # click ends quietly when nobody reads on
+    except CheckpointNotFoundError as error:
+        hint = "" if model else "\nOr use --model tiny, which needs no network."
+        raise click.ClickException(f"{error}{hint}") from error
     except EXPECTED as error:
         raise click.ClickException(str(error)) from error
 

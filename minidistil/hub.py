@@ -118,9 +118,7 @@ class HubCheckpointFiles(CheckpointFiles):
         if found is None and self._offline is None:
             found = self._fetch(name)
         if found is None and self._offline is not None and self._commit is None:
-            raise CheckpointNotFoundError(
-                f"{name} of {self} is not in the cache. {self.hint}"
-            )
+            raise CheckpointNotFoundError(f"{self} is not in the cache. {self.hint}")
         return found
 
     def has(self, name: str) -> bool:

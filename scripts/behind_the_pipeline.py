@@ -5,8 +5,8 @@
 This walks through chapter 2 of the Hugging Face course ("Behind the pipeline" and
 "Handling multiple sequences") and prints every intermediate that the course prints.
 
-    python scripts/behind_the_pipeline.py                        # the embedded model
-    python scripts/behind_the_pipeline.py --model sst-2          # the course's own
+    python scripts/behind_the_pipeline.py                  # the embedded model
+    python scripts/behind_the_pipeline.py --model sst-2    # the course's own
 
 With the course's checkpoint (fetched once from the hub, 268 MB) the numbers that the
 course prints stand beside ours.
@@ -40,7 +40,7 @@ PUBLISHED = {
 }
 
 
-@click.command(help=__doc__.replace("\n    python", "\n\n    python"))
+@click.command(help=__doc__.replace("\n\n", "\n\n\b\n"))
 @click.option(
     "--model",
     "source",

@@ -24,7 +24,7 @@ from minidistil import pipeline
 HEADER = ["sentence", "label"]
 
 
-@click.command(help=__doc__.replace("\n    python", "\n\n    python"))
+@click.command(help=__doc__.replace("\n\n", "\n\n\b\n"))
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option(
     "--model",

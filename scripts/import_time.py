@@ -28,7 +28,7 @@ PROGRAMS = {
 }
 
 
-@click.command(help=__doc__.replace("\n    python", "\n\n    python"))
+@click.command(help=__doc__.replace("\n\n", "\n\n\b\n"))
 @click.option("--rounds", type=click.IntRange(min=1), default=9, show_default=True)
 def main(rounds: int) -> None:
     """Time the programs, and print what each costs."""

@@ -502,7 +502,7 @@ FOLDER = click.Path(file_okay=False, path_type=Path)
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
-@click.command()
+@click.command(help=__doc__.replace("\n\n", "\n\n\b\n"))
 @click.option("--sst2", type=FOLDER, required=True, help="Has train.tsv and dev.tsv.")
 @click.option("--vader", type=FILE, help="vaderSentiment's source archive.")
 @click.option("--teacher", type=FOLDER, required=True, help="Used if it has a model.")

@@ -351,8 +351,8 @@ def test_local_files_only_reports_how_to_fetch_what_is_not_cached(cache):
     files = open_checkpoint(REPO, cache_dir=cache, revision="v1", local_files_only=True)
     with pytest.raises(CheckpointNotFoundError) as error:
         files.find("config.json")
-    assert "config.json of hub repository" in str(error.value)
-    assert "is not in the cache" in str(error.value)
+    named = f"hub repository {REPO!r} at revision 'v1' is not in the cache"
+    assert str(error.value).startswith(named)
     assert "(local_files_only=True)" in str(error.value)
     command = f"run: hf download {REPO} --revision v1 --cache-dir {cache}"
     assert str(error.value).endswith(command)

@@ -31,7 +31,7 @@ ALLOWED: dict[str, set[str]] = {
     "model": {"config", "inputs", "outputs", "pretrained"},
     "heads": {"config", "inputs", "losses", "model", "outputs"},
     "pipelines": {"config", "heads", "inputs", "tokenizer"},
-    "cli": {"pipelines"},
+    "cli": {"hub", "pipelines"},
     "__main__": {"cli"},
 }
 READ_ON_PAPER = ("model.py", "heads.py", "wordpiece.py")
