@@ -33,7 +33,7 @@ def main() -> None:
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
-@main.command()
+@main.command(short_help="Label texts, with scores.")
 @click.argument("texts", nargs=-1)
 @click.option(
     "-f",
@@ -46,7 +46,7 @@ def main() -> None:
     "-m",
     "--model",
     help="'tiny' (in the package, no network), a folder, or a hub repository.  "
-    "[default: the SST-2 checkpoint of the Hugging Face course]",
+    "[default: the Hugging Face course's SST-2 checkpoint, 268 MB]",
 )
 @click.option("--revision", help="Branch, tag or commit of the hub repository.")
 @click.option(
@@ -82,7 +82,7 @@ def classify(
     device: str,
     as_json: bool,
 ) -> None:
-    """Print the label and the score of each TEXT, of a file, or of standard input.
+    """Label each TEXT, or each line of a file or of standard input, with a score.
 
     Put -- before texts that begin with a dash.
     """
@@ -122,7 +122,10 @@ def _lines(source: BinaryIO) -> Iterator[str]:
         try:
             yield line.rstrip(b"\r\n").decode("utf-8-sig" if number == 1 else "utf-8")
         except UnicodeDecodeError as error:
-            raise ValueError(f"line {number} is not UTF-8 text: {error}") from None
+            raise ValueError(
+                f"line {number} is not UTF-8 text ({error.reason}, byte "
+                f"{error.start + 1}); convert the file to UTF-8"
+            ) from None
 
 
 def _as_json(text: str, answers: list[dict[str, Any]]) -> str:

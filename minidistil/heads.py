@@ -36,6 +36,12 @@ class Head(DistilBertPreTrainedModel):
         super().__init__(config)
         self.distilbert = DistilBertModel(config, **options)
 
+    def init_head(self) -> None:
+        """Draw the weights of the layers on top; the encoder has drawn its own."""
+        for layer in self.children():
+            if layer is not self.distilbert:
+                layer.apply(self.init_weights)
+
 
 class DistilBertForSequenceClassification(Head):
     """One answer for the whole text, read off its first token, ``[CLS]``."""
@@ -45,7 +51,7 @@ class DistilBertForSequenceClassification(Head):
         self.pre_classifier = nn.Linear(config.dim, config.dim)
         self.classifier = nn.Linear(config.dim, config.num_labels)
         self.dropout = nn.Dropout(config.seq_classif_dropout)
-        self.apply(self.init_weights)
+        self.init_head()
 
     def forward(
         self, *inputs: Any, labels: Tensor | None = None, **named: Any
@@ -66,12 +72,12 @@ class DistilBertForTokenClassification(Head):
         super().__init__(config, **options)
         self.dropout = nn.Dropout(config.dropout)
         self.classifier = nn.Linear(config.dim, config.num_labels)
-        self.apply(self.init_weights)
+        self.init_head()
 
     def forward(
         self, *inputs: Any, labels: Tensor | None = None, **named: Any
     ) -> TokenClassifierOutput:
-        """Classify each of (B, T) ids; ``labels`` (B, T) give the loss, -100 none."""
+        """Classify each of (B, T) ids; in ``labels`` (B, T), -100 does not count."""
         out = self.distilbert(*inputs, **named)
         logits = self.classifier(self.dropout(out.last_hidden_state))  # (B, T, C)
         loss = token_loss(logits, labels)
@@ -87,7 +93,7 @@ class DistilBertForMaskedLM(Head):
         self.vocab_transform = nn.Linear(config.dim, config.dim)
         self.vocab_layer_norm = nn.LayerNorm(config.dim, eps=LAYER_NORM_EPS)
         self.vocab_projector = nn.Linear(config.dim, config.vocab_size)
-        self.apply(self.init_weights)
+        self.init_head()
         if config.tie_word_embeddings:
             # One matrix reads words in and scores words out (Press & Wolf 2016,
             # arXiv:1608.05859).
@@ -98,7 +104,7 @@ class DistilBertForMaskedLM(Head):
     def forward(
         self, *inputs: Any, labels: Tensor | None = None, **named: Any
     ) -> MaskedLMOutput:
-        """Score the vocabulary for each of (B, T) ids; ``labels`` (B, T), -100 none."""
+        """Score all words for (B, T) ids; in ``labels`` (B, T), -100 does not count."""
         out = self.distilbert(*inputs, **named)
         x = self.activation(self.vocab_transform(out.last_hidden_state))
         logits = self.vocab_projector(self.vocab_layer_norm(x))  # (B, T, V)
@@ -118,7 +124,7 @@ class DistilBertForQuestionAnswering(Head):
             )
         self.qa_outputs = nn.Linear(config.dim, 2)
         self.dropout = nn.Dropout(config.qa_dropout)
-        self.apply(self.init_weights)
+        self.init_head()
 
     def forward(
         self,
@@ -127,7 +133,7 @@ class DistilBertForQuestionAnswering(Head):
         end_positions: Tensor | None = None,
         **named: Any,
     ) -> QuestionAnsweringOutput:
-        """Score each of (B, T) ids as a start and as an end; positions (B,)."""
+        """Score each of (B, T) ids as a start and an end; the right places are (B,)."""
         out = self.distilbert(*inputs, **named)
         logits = self.qa_outputs(self.dropout(out.last_hidden_state))  # (B, T, 2)
         start_logits, end_logits = (x.contiguous() for x in logits.unbind(-1))  # (B, T)
@@ -145,7 +151,7 @@ class DistilBertForMultipleChoice(Head):
         self.pre_classifier = nn.Linear(config.dim, config.dim)
         self.classifier = nn.Linear(config.dim, 1)
         self.dropout = nn.Dropout(config.seq_classif_dropout)
-        self.apply(self.init_weights)
+        self.init_head()
 
     def forward(
         self,
@@ -158,13 +164,10 @@ class DistilBertForMultipleChoice(Head):
         shape = check_choices(input_ids, named.get("inputs_embeds"))
         named |= {"input_ids": input_ids, "attention_mask": attention_mask}
         # To the encoder, B texts with C choices each are B * C texts.
-        texts = {
-            name: value.flatten(0, 1)
-            if isinstance(value, Tensor) and value.ndim > 2
-            else value
-            for name, value in named.items()
-        }
-        out = self.distilbert(**texts)
+        for name, value in named.items():
+            if isinstance(value, Tensor) and value.ndim > 2:
+                named[name] = value.flatten(0, 1)
+        out = self.distilbert(**named)
         cls = out.last_hidden_state[:, 0]  # (B * C, D)
         x = self.dropout(F.relu(self.pre_classifier(cls)))
         logits = self.classifier(x).view(shape)  # (B, C)

@@ -250,7 +250,7 @@ class HubCheckpointFiles(CheckpointFiles):
         """What to do about a file that is not there."""
         if self._offline is not None:
             return (
-                f"Only the cache was searched ({self._offline}). Where there is a "
+                f"Only the cache could be searched ({self._offline}). Where there is a "
                 f"connection, run: {self._download_command}"
             )
         revision = self._revision or "main"
@@ -319,6 +319,10 @@ def _open_folder(source: str | os.PathLike[str]) -> CheckpointFiles | None:
         return CheckpointFiles(BUNDLED[source], f"the bundled checkpoint {source!r}")
     if path.is_dir():
         return CheckpointFiles(path, f"folder '{path}'")
+    if isinstance(source, str) and source.lower() in BUNDLED:
+        raise CheckpointNotFoundError(
+            f"no checkpoint {source!r}; did you mean {source.lower()!r}?"
+        )
     if path.exists():
         raise CheckpointNotFoundError(
             f"'{path}' is a file; a checkpoint is named by the folder that holds its "

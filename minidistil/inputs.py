@@ -23,7 +23,8 @@ def unknown_keyword(
 ) -> TypeError:
     """Return the error for a keyword nobody takes, with the nearest that exists."""
     name, known = next(iter(unknown)), sorted(known)
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
+    near = [each for each in known if name in each]
+    near = near or difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"it takes {', '.join(known)}"
     return TypeError(f"{where} has no argument {name!r}; {hint}")
 
@@ -59,11 +60,8 @@ def check_inputs(
     attention_mask: Tensor | None,
     inputs_embeds: Tensor | None,
     position_ids: Tensor | None,
-) -> Tensor | None:
-    """Check what the encoder was given and return which tokens to attend to.
-
-    Returns:
-        Booleans (B, 1, 1, T), or None if no token is hidden; see `tokens_to_attend`.
+) -> None:
+    """Check what the encoder was given.
 
     Raises:
         TypeError: for something that is no tensor, or ids that are no integers.
@@ -73,7 +71,7 @@ def check_inputs(
     """
     batch, tokens = check_tokens(config, input_ids, inputs_embeds)
     check_positions(config, position_ids, batch, tokens)
-    return tokens_to_attend(config, attention_mask, input_ids, batch, tokens)
+    check_mask(config, attention_mask, input_ids, batch, tokens)
 
 
 def check_tokens(
@@ -147,18 +145,14 @@ def check_positions(
     _check_range("position_ids", position_ids, limit, "positions count from 0")
 
 
-def tokens_to_attend(
+def check_mask(
     config: DistilBertConfig,
     attention_mask: Tensor | None,
     input_ids: Tensor | None,
     batch: int,
     tokens: int,
-) -> Tensor | None:
-    """Turn a mask (B, T) into booleans (B, 1, 1, T), True where a token is attended to.
-
-    Any non-zero value means "attend". None comes back when nothing is hidden. A row
-    that hides all of its tokens hides none of them: a mean over no token would be
-    0 / 0, and such a row is a filler whose result nobody reads.
+) -> None:
+    """Check that a mask has one value for each token.
 
     Warns, once: when there is no mask but there are pads.
 
@@ -168,7 +162,7 @@ def tokens_to_attend(
     """
     if attention_mask is None:
         _warn_of_pads(config.pad_token_id, input_ids)
-        return None
+        return
     check_tensor("attention_mask", attention_mask)
     if tuple(attention_mask.shape) != (batch, tokens):
         raise _wrong_shape(
@@ -176,11 +170,6 @@ def tokens_to_attend(
             attention_mask,
             f"{(batch, tokens)}: one value for each token, non-zero to attend to it",
         )
-    attend = attention_mask != 0
-    attend = attend | ~attend.any(dim=1, keepdim=True)
-    if not torch.compiler.is_compiling() and attend.all():
-        return None
-    return attend[:, None, None, :]
 
 
 def check_labels(

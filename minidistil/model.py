@@ -3,15 +3,15 @@
     ids ─ embeddings ─ block ─ block ─ … ─ block ─ hidden states      (6 blocks)
     block: x ─ self-attention ─ add & normalise ─ FFN ─ add & normalise
 
-It is BERT (Devlin et al. 2018, arXiv:1810.04805) with half the layers and without token
-types and pooler (Sanh et al. 2019, arXiv:1910.01108). Each attribute bears the name its
-tensors have in the hub's files, so `state_dict()` is the file's table of contents.
+It is BERT (Devlin et al. 2018, arXiv:1810.04805) with half the layers, without token
+types or a pooler (Sanh et al. 2019, arXiv:1910.01108). Each attribute bears the name
+its tensors have in the hub's files: `state_dict()` is the file's table of contents.
 
     B  batch                D  model dimension, `dim`           768
     T  tokens               H  attention heads, `n_heads`        12
     L  layers, `n_layers`   K  dimension of a head, D / H        64
     V  vocabulary           F  inner dimension, `hidden_dim`   3072
-    C  classes
+    C  classes, or choices
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from minidistil.inputs import check_inputs, unknown_argument
 from minidistil.outputs import BaseModelOutput
 from minidistil.pretrained import PreTrainedModel
 
-# BERT's value, in no config.json: so small that it only guards against 0 / 0.
+# BERT's value; DistilBERT's config.json does not hold it. It only guards against 0 / 0.
 LAYER_NORM_EPS = 1e-12
 
 ACTIVATION: dict[str, Callable[[Tensor], Tensor]] = {"gelu": F.gelu, "relu": F.relu}
@@ -70,6 +70,21 @@ class Embeddings(nn.Module):
         return self.dropout(self.LayerNorm(x))
 
 
+def tokens_to_attend(attention_mask: Tensor | None) -> Tensor | None:
+    """Make booleans (B, 1, 1, T) of a mask (B, T): any number but 0 means "attend".
+
+    A row that hides all of its tokens hides none: a mean over no token would be 0 / 0.
+    None comes back when nothing is hidden.
+    """
+    if attention_mask is None:
+        return None
+    attend = attention_mask != 0
+    attend = attend | ~attend.any(dim=1, keepdim=True)
+    if not torch.compiler.is_compiling() and attend.all():
+        return None  # the fused operator rounds differently with a mask
+    return attend[:, None, None, :]  # (B, 1, 1, T)
+
+
 def eager_attention(
     q: Tensor, k: Tensor, v: Tensor, attend: Tensor | None, dropout: float
 ) -> tuple[Tensor, Tensor | None]:
@@ -79,7 +94,7 @@ def eager_attention(
         q: What each token looks for, (B, H, T, K).
         k: What each token offers to be found by, (B, H, T, K).
         v: What each token hands on, (B, H, T, K).
-        attend: False hides a token from all others, (B, 1, 1, T); None hides none.
+        attend: False hides a token from every token, (B, 1, 1, T); None hides none.
         dropout: The share of weights set to zero; 0 when not training.
 
     Returns:
@@ -96,7 +111,7 @@ def eager_attention(
 def sdpa_attention(
     q: Tensor, k: Tensor, v: Tensor, attend: Tensor | None, dropout: float
 ) -> tuple[Tensor, Tensor | None]:
-    """The same formula in one fused operator, which never shows its weights."""
+    """The same formula in one fused operator, which does not return its weights."""
     scale = q.shape[-1] ** -0.5
     mixed = F.scaled_dot_product_attention(q, k, v, attend, dropout, scale=scale)
     return mixed, None
@@ -126,7 +141,7 @@ class SelfAttention(nn.Module):
     def forward(
         self, x: Tensor, attend: Tensor | None, attention: Attention
     ) -> tuple[Tensor, Tensor | None]:
-        """Mix x (B, T, D) over its tokens; with the weights (B, H, T, T) if known."""
+        """Mix x (B, T, D) across its tokens; with the weights, if known."""
         q = self.split_heads(self.q_lin(x))  # (B, H, T, K)
         k = self.split_heads(self.k_lin(x))  # (B, H, T, K)
         v = self.split_heads(self.v_lin(x))  # (B, H, T, K)
@@ -147,7 +162,7 @@ class FFN(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, T, D) -> (B, T, D)."""
+        """Widen and narrow each vector of x (B, T, D)."""
         x = self.activation(self.lin1(x))  # (B, T, F)
         return self.dropout(self.lin2(x))  # (B, T, D)
 
@@ -165,7 +180,7 @@ class TransformerBlock(nn.Module):
     def forward(
         self, x: Tensor, attend: Tensor | None, attention: Attention
     ) -> tuple[Tensor, Tensor | None]:
-        """(B, T, D) -> (B, T, D), with the attention weights if known."""
+        """Take x (B, T, D) one block further; with the weights, if known."""
         attended, weights = self.attention(x, attend, attention)
         x = self.sa_layer_norm(attended + x)
         x = self.output_layer_norm(self.ffn(x) + x)
@@ -212,11 +227,14 @@ class Transformer(nn.Module):
 
 
 class DistilBertPreTrainedModel(PreTrainedModel):
-    """What the encoder and the heads on it share: the first values of their weights."""
+    """What the encoder and the heads share: how their weights start."""
 
     @torch.no_grad()
     def init_weights(self, module: nn.Module) -> None:
-        """Draw a module's own weights, as the original does before training."""
+        """Draw a module's own weights, as the original does before training.
+
+        For `self.apply`, which comes to a module after the modules inside it.
+        """
         if isinstance(module, nn.LayerNorm):
             module.reset_parameters()
         if isinstance(module, nn.Linear | nn.Embedding):
@@ -278,9 +296,10 @@ class DistilBertModel(DistilBertPreTrainedModel):
         """
         if unknown:
             raise unknown_argument(unknown)
-        attend = check_inputs(  # (B, 1, 1, T)
+        check_inputs(
             self.config, input_ids, attention_mask, inputs_embeds, position_ids
         )
+        attend = tokens_to_attend(attention_mask)  # (B, 1, 1, T)
         how = "eager" if output_attentions else self.attn_implementation
         x = self.embeddings(input_ids, inputs_embeds, position_ids)  # (B, T, D)
         return self.transformer(
@@ -289,8 +308,8 @@ class DistilBertModel(DistilBertPreTrainedModel):
 
 
 def sinusoidal_embeddings(positions: int, dim: int) -> Tensor:
-    """Sine and cosine of position / 10000^(2i / dim), in turn (Vaswani et al., 3.5)."""
+    """Sine and cosine, alternating, of position / 10000^(2i / dim) (Vaswani, 3.5)."""
     column = torch.arange(dim, dtype=torch.float64)
-    wavelength = 10000 ** (2 * (column // 2) / dim)
-    angle = torch.arange(positions, dtype=torch.float64)[:, None] / wavelength
+    stretch = 10000 ** (2 * (column // 2) / dim)
+    angle = torch.arange(positions, dtype=torch.float64)[:, None] / stretch
     return torch.where(column % 2 == 0, angle.sin(), angle.cos())

@@ -172,6 +172,7 @@ class PreTrainedModel(nn.Module):
         )
         weights = Weights(files)
         target = weights.common_dtype() if dtype == "auto" else _dtype(dtype)
+        config = _with_dtype(config, target)
         model = skeleton(cls, config, attn_implementation)
         labels_given = num_labels is not None or id2label is not None
         fresh = fresh_head(model, weights, new_head, labels_given)
@@ -202,12 +203,8 @@ class PreTrainedModel(nn.Module):
             config = config.replace(tie_word_embeddings=is_tied(self))
             if config.tie_word_embeddings:
                 del tensors[OUTPUT_EMBEDDINGS]
-        # transformers loads a checkpoint in the type that its config names.
-        dtype = str(self.dtype).removeprefix("torch.")
-        extra = {k: v for k, v in config.extra.items() if k != "torch_dtype"}
-        config = config.replace(
-            architectures=[type(self).__name__], extra=extra | {"dtype": dtype}
-        )
+        config = config.replace(architectures=[type(self).__name__])
+        config = _with_dtype(config, self.dtype)
         save(Path(folder), tensors, config.to_json_string())
 
 
@@ -232,6 +229,12 @@ def _relabelled(
         changes["num_labels"] = num_labels
     given = {name: value for name, value in changes.items() if value is not None}
     return config.replace(**given) if given else config
+
+
+def _with_dtype(config: DistilBertConfig, dtype: torch.dtype) -> DistilBertConfig:
+    """Say what type the weights have; transformers loads a checkpoint in that type."""
+    extra = {key: config.extra[key] for key in config.extra if key != "torch_dtype"}
+    return config.replace(extra=extra | {"dtype": str(dtype).removeprefix("torch.")})
 
 
 def _dtype(dtype: torch.dtype | str) -> torch.dtype:

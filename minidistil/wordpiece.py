@@ -8,7 +8,7 @@
 >>> trace = wordpiece("The bakery's CAFÉ")
 >>> trace.words
 ['the', 'bakery', "'", 's', 'cafe']
->>> trace.pieces[1]  # characters 4 to 8 of the raw text, in word 1
+>>> trace.pieces[1]  # raw characters 4 up to, not including, 8; in word 1
 Piece(text='bake', start=4, end=8, word=1)
 
 The algorithm is Google's (google-research/bert, `tokenization.py`); where the Rust
@@ -27,8 +27,8 @@ from typing import NamedTuple
 
 LONGEST_WORD = 100  # in characters; a longer word is unknown as a whole
 
-# Chinese and Japanese put no spaces between words: each ideograph is taken for one.
-IDEOGRAPH = re.compile(  # for \U0002b920 Google has \U0002b820
+# Chinese and Japanese put no spaces between words: each ideograph is taken as one.
+IDEOGRAPH = re.compile(  # Rust starts the range 2b920 there, Google at 2b820
     "[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0002a6df\U0002a700-\U0002b73f"
     "\U0002b740-\U0002b81f\U0002b920-\U0002ceaf\U0002f800-\U0002fa1f]"
 )
@@ -91,7 +91,7 @@ class Attempt(NamedTuple):
 
 
 def attempts(word: str, vocabulary: Container[str]) -> Iterator[Attempt]:
-    """Try the longest piece first, then go on behind it, until nothing is found.
+    """Try the longest piece first, then go on behind it, to the end or a dead end.
 
     A piece that does not begin the word is written with "##".
 
@@ -128,7 +128,7 @@ class WordPiece:
     """The three steps over one vocabulary.
 
     `specials` are found in the raw text first, where they are written exactly so:
-    "[MASK]" is one piece, "[mask]" three words. Accents go when lower-casing, unless
+    "[MASK]" is one piece, "[mask]" three words. Lower-casing strips accents, unless
     `strip_accents` says otherwise.
     """
 
@@ -196,4 +196,6 @@ def whole_characters(text: str) -> str:
 if __name__ == "__main__":
     bundled = Path(__file__).parent / "bundled" / "tiny-sst2" / "vocab.txt"
     known = frozenset(bundled.read_text(encoding="utf-8").split("\n"))
-    print(*WordPiece(known)(" ".join(sys.argv[1:])), sep="\n")
+    shown = WordPiece(known)(" ".join(sys.argv[1:]) or "HuggingFace tokenizers")
+    for step, result in zip(Trace._fields, shown, strict=True):
+        print(f"{step}: {result}")

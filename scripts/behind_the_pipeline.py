@@ -1,9 +1,9 @@
 """Behind the pipeline: the three steps from a sentence to its label, one at a time.
 
-    text ─ 1 tokenizer ─ ids ─ 2 model ─ logits ─ 3 softmax ─ label
+    text -> 1 tokenizer -> ids -> 2 model -> logits -> 3 softmax -> label
 
 This walks through chapter 2 of the Hugging Face course ("Behind the pipeline" and
-"Handling multiple sequences") and prints every intermediate that the course prints.
+"Handling multiple sequences") and prints the intermediates that the course prints.
 
     python scripts/behind_the_pipeline.py                  # the embedded model
     python scripts/behind_the_pipeline.py --model sst-2    # the course's own
@@ -14,6 +14,7 @@ course prints stand beside ours.
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import click
@@ -28,7 +29,7 @@ SENTENCES = [
 ]
 
 # What the course prints, for its checkpoint: huggingface/course, chapters/en/chapter2,
-# 2.mdx (the first three) and 5.mdx.
+# 2.mdx (the first two) and 5.mdx.
 PUBLISHED = {
     "logits": [[-1.5607, 1.6123], [4.1692, -3.3464]],
     "probabilities": [[0.040195, 0.95980], [0.99946, 0.00054418]],
@@ -64,8 +65,11 @@ def main(source: str) -> None:
             click.echo(f"the course prints:\n{expected}")
             click.echo(f"largest difference: {(value - expected).abs().max():.1e}")
 
-    tokenizer = AutoTokenizer.from_pretrained(**where)
-    model = AutoModelForSequenceClassification.from_pretrained(**where)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(**where)
+        model = AutoModelForSequenceClassification.from_pretrained(**where)
+    except (ValueError, OSError) as error:
+        raise click.ClickException(str(error)) from error
 
     title("Step 1: the tokenizer turns text into ids")
     inputs = tokenizer(SENTENCES, padding=True, truncation=True, return_tensors="pt")
@@ -79,7 +83,7 @@ def main(source: str) -> None:
     hidden = encoder(**inputs).last_hidden_state
     click.echo(f"last_hidden_state: {tuple(hidden.shape)} (batch, tokens, dim)")
     logits = model(**inputs).logits
-    click.echo(f"the head reads its first token: logits {tuple(logits.shape)}")
+    click.echo(f"The head reads the first token's vector: logits {tuple(logits.shape)}")
     show("logits", logits)
 
     title("Step 3: softmax turns logits into probabilities, id2label into words")
@@ -100,7 +104,8 @@ def main(source: str) -> None:
         model(torch.tensor(ids))
     except ValueError as error:
         click.echo(f"model(torch.tensor(ids)) fails:\n  {error}")
-    click.echo("The cure is model(torch.tensor([ids])).")
+    click.echo("The cure is a batch of one: model(torch.tensor([ids])).")
+    show("input_ids", torch.tensor([ids]))
     show("one sequence", model(torch.tensor([ids])).logits)
     click.echo("(no [CLS] and [SEP] here, so it is not the result of step 2)")
 
@@ -111,15 +116,18 @@ def main(source: str) -> None:
     click.echo(f"ids:\n{batch}")
     show("row 1 alone", model(batch[:1]).logits)
     show("row 2 alone", model(batch[1:, :2]).logits)
-    click.echo("Together, without a mask, row 2 is wrong (and a warning says so):")
-    show("no mask", model(batch).logits)
+    click.echo("Together, without a mask, row 2 is wrong, and a warning says so:")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        show("no mask", model(batch).logits)
+    click.echo(f"Warning: {caught[0].message}")
     click.echo("With attention_mask=[[1, 1, 1], [1, 1, 0]] it is right again:")
     show("with mask", model(batch, attention_mask=mask).logits)
 
 
 def title(text: str) -> None:
     """Print the title of a step."""
-    click.echo(f"\n{text}\n{'─' * len(text)}")
+    click.echo(f"\n{text}\n{'-' * len(text)}")
 
 
 if __name__ == "__main__":

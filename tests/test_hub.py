@@ -340,6 +340,12 @@ def test_a_cached_checkpoint_needs_no_network(cache):
     assert files.first("tokenizer.json", "vocab.txt")
 
 
+def test_a_capital_in_the_bundled_name_is_pointed_out(hub):
+    with pytest.raises(CheckpointNotFoundError, match="did you mean 'tiny'"):
+        open_checkpoint("Tiny")
+    assert hub.asked == []
+
+
 def test_local_files_only_never_asks_the_hub(cache, hub):
     fill(cache, "config.json")
     files = open_checkpoint(REPO, cache_dir=cache, local_files_only=True)
@@ -380,7 +386,9 @@ def test_without_network_a_required_file_may_not_be_absent(cache):
     files = open_checkpoint(REPO, cache_dir=cache, local_files_only=True)
     with pytest.raises(CheckpointNotFoundError) as error:
         files.require("config.json")
-    assert "has no file 'config.json'. Only the cache was searched" in str(error.value)
+    assert "has no file 'config.json'. Only the cache could be searched" in str(
+        error.value
+    )
     assert f"hf download {REPO} --cache-dir" in str(error.value)
 
 

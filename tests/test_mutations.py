@@ -159,7 +159,7 @@ MUTATIONS = [
         "F.scaled_dot_product_attention(q, k, v, attend,",
         "F.scaled_dot_product_attention(q, k, v, None,",
     ),
-    Mutation("mask inverted", "inputs", "attention_mask != 0", "attention_mask == 0"),
+    Mutation("mask inverted", "model", "attention_mask != 0", "attention_mask == 0"),
     Mutation(
         "mask hides queries in place of keys",
         "model",

@@ -23,7 +23,7 @@ def test_the_python_blocks_print_what_the_page_says() -> None:
         "\n".join(blocks("python")), {}, "README.md", "README.md", 0
     )
     assert len(examples.examples) > 10
-    runner = doctest.DocTestRunner(optionflags=doctest.IGNORE_EXCEPTION_DETAIL * 0)
+    runner = doctest.DocTestRunner()
     printed: list[str] = []
     runner.run(examples, out=printed.append)
     assert not printed, "".join(printed)

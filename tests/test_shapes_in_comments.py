@@ -211,11 +211,11 @@ def test_there_are_shapes_to_check():
         ("model", "merged = mixed.transpose(1, 2).flatten(2)  # (B, T, D)", "(B, D)"),
         ("model", "x = self.activation(self.lin1(x))  # (B, T, F)", "(B, T, D)"),
         ("model", "device=device)[None]  # (1, T)", "(B, T)"),
-        ("model", "attend = check_inputs(  # (B, 1, 1, T)", "(B, T)"),
+        ("model", "tokens_to_attend(attention_mask)  # (B, 1, 1, T)", "(B, T)"),
         ("model", "(B, T, D) -> (B, H, T, K)", "(B, T, D) -> (B, T, H, K)"),
         ("model", "q: What each token looks for, (B, H, T, K)", "(B, T, H, K)"),
         ("model", "Mix x (B, T, D)", "(B, T, F)"),
-        ("heads", "``labels`` (B, T) give the loss", "(B, C) give the loss"),
+        ("heads", "Classify each of (B, T) ids; in ``labels`` (B, T)", "(B, C)"),
         ("heads", "cls = out.last_hidden_state[:, 0]  # (B, D)", "(B, T)"),
         ("heads", "cls = out.last_hidden_state[:, 0]  # (B * C, D)", "(B, D)"),
         ("heads", "logits = self.classifier(x).view(shape)  # (B, C)", "(C, B)"),
@@ -225,7 +225,7 @@ def test_there_are_shapes_to_check():
 )
 def test_a_wrong_shape_is_found(wrong):
     room, text, shape = wrong
-    stated = re.compile(r"\([A-Z0-9, *]+\)( -> \([A-Z, ]+\)| give the loss)?$")
+    stated = re.compile(r"\([A-Z0-9, *]+\)( -> \([A-Z, ]+\))?$")
     assert source(room).count(text) == 1
     assert wrong_shapes((room, text, stated.sub(shape, text))) != []
 

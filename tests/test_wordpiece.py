@@ -201,7 +201,7 @@ def test_half_a_surrogate_pair_is_refused() -> None:
 def test_the_file_runs_as_a_program() -> None:
     command = [sys.executable, "-m", "minidistil.wordpiece", "Untrustworthy,", "isn't"]
     shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    assert shown.splitlines()[1] == "['untrustworthy', ',', 'isn', \"'\", 't']"
+    assert shown.splitlines()[1] == "words: ['untrustworthy', ',', 'isn', \"'\", 't']"
     assert "Piece(text='##worthy', start=7, end=13, word=0)" in shown
 
 
