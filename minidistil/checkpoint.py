@@ -63,7 +63,6 @@ class Weights:
         if found is None:
             raise _no_safetensors(files)
         self.source = str(files)
-        self._maps: dict[Path, Any] = {}
         self.entries: dict[str, Entry] = {}
         if found.name == SINGLE_FILE:
             entries = self._open(found)
@@ -83,7 +82,7 @@ class Weights:
             )
 
     def _open(self, file: Path) -> list[Entry]:
-        self._maps[file] = _map(file)
+        _map(file)  # checks that the header and the file's size fit
         return _read_header(file)
 
     def _add(self, entry: Entry) -> None:
@@ -102,7 +101,8 @@ class Weights:
     def stored(self, name: str) -> Tensor:
         """The tensor as it lies in the mapped file: not aligned, not to be written."""
         entry = self.entries[name]
-        tensor: Tensor = self._maps[entry.file].get_tensor(entry.name)
+        # Mapped anew each time: the pages of earlier tensors do not stay in memory.
+        tensor: Tensor = _map(entry.file).get_tensor(entry.name)
         return tensor
 
     def tensor(self, name: str, *, dtype: torch.dtype, device: torch.device) -> Tensor:
@@ -129,7 +129,7 @@ class Weights:
         if all_finite(stored):
             raise CheckpointError(
                 f"{entry.file}: {entry.name!r} holds numbers too large for {dtype}; "
-                "load it with dtype=torch.float32 or torch.bfloat16"
+                f"load it in its own type, with dtype={DTYPES[entry.dtype]}"
             )
         raise CheckpointError(
             f"{entry.file}: {entry.name!r} holds NaN or infinite numbers; its training "

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -66,11 +65,13 @@ class DistilBertConfig:
     extra: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name in _POSITIVE:
+        for name, maximum in _SIZES.items():
             _check_integer(name, getattr(self, name), minimum=1)
+            if getattr(self, name) > maximum:
+                raise _wrong(name, getattr(self, name), f"at most {maximum}")
         for name in _PROBABILITIES:
             _check_number(name, getattr(self, name), maximum=1.0)
-        _check_number("initializer_range", self.initializer_range, maximum=math.inf)
+        _check_number("initializer_range", self.initializer_range, maximum=1e3)
         for name in _SWITCHES:
             if not isinstance(getattr(self, name), bool):
                 raise _wrong(name, getattr(self, name), "true or false")
@@ -144,6 +145,18 @@ class DistilBertConfig:
                 else ""
             )
             raise _wrong("model_type", model_type, f"'distilbert'{hint}")
+        for name in ("is_decoder", "pruned_heads", "quantization_config"):
+            if values.get(name):
+                raise _wrong(
+                    name, values[name], "none: DistilBertModel has no such thing"
+                )
+        for name in ("output_hidden_states", "output_attentions"):
+            if values.get(name):
+                warnings.warn(
+                    f"the configuration asks for {name}, which is not read from there: "
+                    f"pass {name}=True to the model's call",
+                    stacklevel=3,
+                )
         for alias, name in ALIASES.items():
             if alias in values:
                 value = values.pop(alias)
@@ -226,14 +239,15 @@ class DistilBertConfig:
         return f"{type(self).__name__} {self.to_json_string()}"
 
 
-_POSITIVE = (
-    "vocab_size",
-    "max_position_embeddings",
-    "n_layers",
-    "n_heads",
-    "dim",
-    "hidden_dim",
-)
+# Far beyond any DistilBERT: what keeps a damaged file from asking for a day's work.
+_SIZES = {
+    "vocab_size": 10**8,
+    "max_position_embeddings": 10**7,
+    "n_layers": 1000,
+    "n_heads": 10**5,
+    "dim": 10**6,
+    "hidden_dim": 10**7,
+}
 _PROBABILITIES = ("dropout", "attention_dropout", "qa_dropout", "seq_classif_dropout")
 _SWITCHES = ("sinusoidal_pos_embds", "tie_word_embeddings")
 

@@ -8,6 +8,7 @@ This file finds files and knows nothing of what is in them. Hub files come throu
 from __future__ import annotations
 
 import os
+import warnings
 from pathlib import Path
 
 BUNDLED = {"tiny": Path(__file__).parent / "bundled" / "tiny-sst2"}
@@ -40,6 +41,10 @@ class CheckpointFiles:
     def has(self, name: str) -> bool:
         """Whether the checkpoint has a file called ``name``; it is not fetched."""
         return self.find(name) is not None
+
+    def at_hand(self, name: str) -> Path | None:
+        """The path of a file that need not be fetched, or None."""
+        return self.find(name)
 
     def first(self, *names: str) -> Path | None:
         """The first of ``names`` that the checkpoint has, or None if it has none."""
@@ -106,7 +111,7 @@ class HubCheckpointFiles(CheckpointFiles):
 
         Without network (or with ``local_files_only``), a file that is not in the cache
         counts as one that the checkpoint does not have, as long as other files of the
-        same commit are cached.
+        same commit are cached, and a warning says so.
 
         Raises:
             CheckpointNotFoundError: if the hub cannot be reached, refuses, or knows no
@@ -119,7 +124,17 @@ class HubCheckpointFiles(CheckpointFiles):
             found = self._fetch(name)
         if found is None and self._offline is not None and self._commit is None:
             raise CheckpointNotFoundError(f"{self} is not in the cache. {self.hint}")
+        if found is None and self._offline is not None:
+            warnings.warn(
+                f"{name} of {self} is not in the cache and is taken not to exist. "
+                f"{self.hint}",
+                stacklevel=2,
+            )
         return found
+
+    def at_hand(self, name: str) -> Path | None:
+        """The path of a file that is in the cache, or None."""
+        return self._cached(name)
 
     def has(self, name: str) -> bool:
         """Whether the checkpoint is known to have a file; it is not fetched."""

@@ -7,6 +7,7 @@ or in an answer that is silently wrong.
 from __future__ import annotations
 
 import difflib
+import sys
 import warnings
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -90,6 +91,11 @@ def check_tokens(
     if input_ids is None:
         assert inputs_embeds is not None
         check_tensor("inputs_embeds", inputs_embeds)
+        if not inputs_embeds.is_floating_point():
+            raise TypeError(
+                f"inputs_embeds is {inputs_embeds.dtype}, expected floating point; "
+                f"token ids are given as input_ids"
+            )
         if inputs_embeds.ndim != 3 or inputs_embeds.shape[2] != config.dim:
             raise _wrong_shape(
                 "inputs_embeds", inputs_embeds, f"(batch, tokens, {config.dim})"
@@ -202,12 +208,19 @@ def check_labels(
         )
 
 
-def check_targets(name: str, targets: Tensor, shape: tuple[int, ...]) -> None:
+def check_targets(
+    name: str,
+    targets: Tensor,
+    shape: tuple[int, ...],
+    lowest: float = -sys.float_info.max,
+    highest: float = sys.float_info.max,
+) -> None:
     """Check targets of a regression, or 0 / 1 for each of several labels.
 
     Raises:
         TypeError: if they are not a tensor of floating point numbers.
-        ValueError: if the shape is wrong (it would be broadcast to a wrong loss).
+        ValueError: if the shape is wrong (it would be broadcast to a wrong loss), if
+            there are none, or one is nan or out of range.
     """
     check_tensor(name, targets)
     if not targets.is_floating_point():
@@ -216,6 +229,15 @@ def check_targets(name: str, targets: Tensor, shape: tuple[int, ...]) -> None:
         )
     if tuple(targets.shape) != shape:
         raise _wrong_shape(name, targets, f"{tuple(shape)}")
+    if torch.compiler.is_compiling():
+        return
+    if targets.numel() == 0:
+        raise ValueError(f"{name} has nothing to take a loss of: it is empty")
+    low, high = (float(end) for end in targets.aminmax())
+    if not (lowest <= low and high <= highest):
+        raise ValueError(
+            f"{name} holds numbers from {low} to {high}, expected {lowest} to {highest}"
+        )
 
 
 def check_spans(

@@ -46,12 +46,12 @@ def classification_loss(
         return choice_loss(logits, labels.flatten())
     if config.num_labels == 1:
         labels = labels.reshape(-1, 1)
-    check_targets("labels", labels, logits.shape)
     # float64, as made from Python or numpy numbers, would fail on the way back.
-    labels = labels.to(logits.dtype)
     if problem == "regression":
-        return F.mse_loss(logits, labels)
-    return F.binary_cross_entropy_with_logits(logits, labels)
+        check_targets("labels", labels, logits.shape)
+        return F.mse_loss(logits, labels.to(logits.dtype))
+    check_targets("labels", labels, logits.shape, lowest=0.0, highest=1.0)
+    return F.binary_cross_entropy_with_logits(logits, labels.to(logits.dtype))
 
 
 def token_loss(logits: Tensor, labels: Tensor | None) -> Tensor | None:

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ModelOutput(Mapping[str, Any]):
-    """The access shared by all results."""
+    """The access shared by all results.
+
+    Two results are equal only if they are one: "equal" tensors are not one answer.
+    """
 
     def __iter__(self) -> Iterator[str]:
         for field in dataclasses.fields(self):
@@ -28,6 +31,9 @@ class ModelOutput(Mapping[str, Any]):
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
+
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
 
     def __getitem__(self, key: str | int | slice) -> Any:
         if not isinstance(key, str):

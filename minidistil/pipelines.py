@@ -131,7 +131,9 @@ class Options:
                 f"function_to_apply is {self.function_to_apply!r}, expected one of "
                 f"{', '.join(FUNCTIONS)}"
             )
-        if self.truncation not in (None, True, False, *CUTS):
+        # 0 and 1 are equal to False and True, and neither.
+        known = self.truncation is None or isinstance(self.truncation, bool)
+        if not known and self.truncation not in CUTS:
             raise ValueError(
                 f"truncation is {self.truncation!r}, expected one of {', '.join(CUTS)}"
             )

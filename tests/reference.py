@@ -275,13 +275,12 @@ def check_training_mode(
     config = SMALL | config
     ours, theirs = twins(library, name, attention=attention, **config)
     ids = ids_for(name, 3, 7, config["vocab_size"])
+    asked = {"output_hidden_states": True, "output_attentions": attention == "eager"}
     results = []
     for twin in (ours, theirs):
         torch.manual_seed(3)
         mask = right_padded(ids)
-        results.append(
-            twin.train()(ids, attention_mask=mask, output_hidden_states=True)
-        )
+        results.append(twin.train()(ids, attention_mask=mask, **asked))
     assert_same(*results)
 
 
@@ -304,5 +303,9 @@ def check_initialisation(library: SimpleNamespace, name: str, **config: Any) -> 
         mean, spread = parameter.mean(), parameter.std()
         agree(abs(mean) < error, f"{key}: mean {mean}")
         agree(abs(spread - 0.3) < error, f"{key}: standard deviation {spread}")
+        # 0.68 of a normal distribution lies within one deviation, 0.58 of a flat one.
+        within = (parameter.abs() < 0.3).float().mean()
+        error = 5 * (0.68 * 0.32 / parameter.numel()) ** 0.5
+        agree(abs(within - 0.6827) < error, f"{key}: {within} within one deviation")
         if "word_embeddings" in key:
             agree(not parameter[0].any(), "the padding row is not zero")

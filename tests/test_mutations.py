@@ -179,6 +179,21 @@ MUTATIONS = [
         "return weights @ v, scores.nan_to_num()",
     ),
     Mutation(
+        "weights returned before their dropout",
+        "model",
+        "    weights = F.dropout(F.softmax(scores, dim=-1), dropout)\n"
+        "    return weights @ v, weights",
+        "    weights = F.softmax(scores, dim=-1)\n"
+        "    return F.dropout(weights, dropout) @ v, weights",
+    ),
+    Mutation(
+        "weights drawn evenly, with the same deviation",
+        "model",
+        "module.weight.normal_(std=self.config.initializer_range)",
+        "module.weight.uniform_(*(x * 3**0.5 * self.config.initializer_range "
+        "for x in (-1, 1)))",
+    ),
+    Mutation(
         "attention dropout missing",
         "model",
         "dropout = self.dropout.p if self.training else 0.0",
@@ -449,13 +464,13 @@ MUTATIONS = [
     Mutation(
         "squared error summed",
         "losses",
-        "F.mse_loss(logits, labels)",
+        "F.mse_loss(logits, labels.to(logits.dtype))",
         "F.mse_loss(logits, labels, reduction='sum')",
     ),
     Mutation(
         "labels taken for one class where many hold",
         "losses",
-        "F.binary_cross_entropy_with_logits(logits, labels)",
+        "F.binary_cross_entropy_with_logits(logits, labels.to(logits.dtype))",
         "F.cross_entropy(logits, labels)",
     ),
 ]

@@ -440,6 +440,12 @@ class DistilBertTokenizer:
         if single:
             data = {name: [value] for name, value in data.items()}
         sizes = [len(row) for row in data["input_ids"]]
+        for name in FILLERS.keys() & data.keys():
+            if [len(row) for row in data[name]] != sizes:
+                raise ValueError(
+                    f"{name} has rows of {[len(row) for row in data[name]]} values, "
+                    f"expected {sizes} as in input_ids"
+                )
         if return_attention_mask is not False and "attention_mask" not in data:
             data["attention_mask"] = [[1] * size for size in sizes]
         width = pad.width(sizes)

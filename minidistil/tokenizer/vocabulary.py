@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from minidistil.hub import CheckpointFiles
 
 SPECIALS = ("unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
-POSITIONS = 512  # DistilBERT has no more position embeddings than these
+POSITIONS = 512  # the position embeddings of every official DistilBERT
 NO_LIMIT = 10**20  # transformers writes 1e30 where no length was set
 
 
@@ -72,6 +72,11 @@ def read_checkpoint(files: CheckpointFiles) -> dict[str, Any]:
     Where `tokenizer.json` and `tokenizer_config.json` disagree the latter wins, as in
     transformers. What neither says is left out, so that defaults apply. Truncation and
     padding stored in `tokenizer.json` are ignored: only the arguments of a call count.
+    Where no file says how many tokens the model takes, its `config.json` does.
+
+    Raises:
+        ValueError: A file is broken or not a BERT tokenizer's, or adds tokens in
+            `added_tokens.json`, as old versions of transformers did.
     """
     source = files.first("tokenizer.json", "vocab.txt")
     if source is None:
@@ -81,11 +86,34 @@ def read_checkpoint(files: CheckpointFiles) -> dict[str, Any]:
     if source.name == "tokenizer.json":
         settings = read_tokenizer_json(source)
     else:
-        settings = {"vocab": read_vocab_txt(source)}
+        settings = {"vocab": read_vocab_txt(source)} | read_old_files(files)
+        check_no_old_tokens(files, settings["vocab"])
     settings.update(read_config(config))
+    if "model_max_length" not in settings and (model := files.find("config.json")):
+        positions = read_json(model).get("max_position_embeddings", POSITIONS)
+        settings["model_max_length"] = positions
     if "added_tokens_decoder" in config or "added_tokens" not in settings:
         settings["added_tokens"] = config_tokens(config, settings["vocab"])
     return settings
+
+
+def read_old_files(files: CheckpointFiles) -> dict[str, Any]:
+    """The special tokens that a `special_tokens_map.json` names, if it lies there."""
+    path = files.at_hand("special_tokens_map.json")
+    tokens = read_json(path) if path else {}
+    return {name: content_of(tokens[name]) for name in SPECIALS if name in tokens}
+
+
+def check_no_old_tokens(files: CheckpointFiles, vocab: Mapping[str, int]) -> None:
+    """Raise `ValueError` if an `added_tokens.json` holds more than the vocabulary."""
+    path = files.at_hand("added_tokens.json")
+    more = read_json(path).items() - vocab.items() if path else set()
+    if more:
+        raise ValueError(
+            f"{path} adds {', '.join(sorted(token for token, _ in more))} without "
+            "saying how they are matched; open the folder with transformers and save "
+            "it again, which writes a tokenizer.json"
+        )
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -121,8 +149,9 @@ def read_config(config: Mapping[str, Any]) -> dict[str, Any]:
                 )
             settings[name] = config[name]
     if "model_max_length" in settings:
-        length = settings["model_max_length"]
-        settings["model_max_length"] = POSITIONS if length > NO_LIMIT else int(length)
+        length = settings.pop("model_max_length")
+        if length <= NO_LIMIT:
+            settings["model_max_length"] = int(length)
     if config.get("truncation_side", "right") != "right":
         raise ValueError(
             "tokenizer_config.json: truncation_side is "
@@ -145,9 +174,11 @@ def config_tokens(
     """The tokens that a `tokenizer_config.json` adds to the vocabulary."""
     listed = config.get("added_tokens_decoder") or {}
     added = [added_token({**token, "id": int(id)}) for id, token in listed.items()]
+    extra = config.get("extra_special_tokens") or ()
     extra = [
         *(config.get("additional_special_tokens") or ()),
-        *(config.get("extra_special_tokens") or ()),
+        # By name: {"image_token": "<image>"}.
+        *(extra.values() if isinstance(extra, Mapping) else extra),
     ]
     known = {token.content: token.id for token in added} | dict(vocab)
     for content in map(content_of, extra):
