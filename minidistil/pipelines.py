@@ -126,7 +126,8 @@ class Options:
             # Room for one token between [CLS] and [SEP].
             _check_integer("max_length", self.max_length, minimum=3)
         _check_integer("batch_size", self.batch_size, minimum=1)
-        if self.function_to_apply not in (None, *FUNCTIONS):
+        function = self.function_to_apply
+        if function is not None and str(function).lower() not in FUNCTIONS:
             raise ValueError(
                 f"function_to_apply is {self.function_to_apply!r}, expected one of "
                 f"{', '.join(FUNCTIONS)}"
@@ -222,8 +223,18 @@ class TextClassificationPipeline:
         return int(min(self.tokenizer.model_max_length, positions))
 
     def _answer_each(self, texts: Iterator[Texts], options: Options) -> Iterator[Any]:
-        while chunk := list(islice(texts, CHUNK)):
+        mistake = None
+        while mistake is None:
+            chunk: list[Texts] = []
+            try:
+                chunk.extend(islice(texts, CHUNK))
+            except (TypeError, ValueError) as error:
+                mistake = error  # raised when what came before it is answered
+            if not chunk:
+                break
             yield from self._answer(chunk, options)
+        if mistake is not None:
+            raise mistake
 
     def _answer(self, texts: list[Texts], options: Options) -> list[Any]:
         """Give each text its answer: the mean of the scores of its parts."""
@@ -294,7 +305,7 @@ class TextClassificationPipeline:
         """What makes scores of logits: the caller's word, or transformers' rule."""
         config = self.model.config
         if options.function_to_apply is not None:
-            return options.function_to_apply
+            return options.function_to_apply.lower()
         if config.problem_type == "regression":
             return "none"
         several = config.problem_type == "multi_label_classification"

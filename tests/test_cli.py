@@ -175,6 +175,15 @@ def test_a_line_that_is_not_utf8_is_named(classify):
     assert_refused(result, "Error: line 2 is not UTF-8 text")
 
 
+def test_what_comes_before_a_mistake_is_answered(classify):
+    result = classify(stdin=b"fine\nalso fine\ncaf\xe9\n")
+    assert_refused(result, "Error: line 3 is not UTF-8 text")
+    assert [line.split("  ")[-1] for line in result.stdout.splitlines()] == [
+        "fine",
+        "also fine",
+    ]
+
+
 def test_an_argument_that_is_not_utf8_is_refused(classify):
     assert_refused(classify("caf\udce9"), "surrogate")
 

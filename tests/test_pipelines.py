@@ -139,7 +139,7 @@ def test_an_option_of_the_pipeline_holds_unless_a_call_has_its_own(
     assert_same(ours(inputs, **at_call), theirs(inputs, **at_call))
 
 
-@pytest.mark.parametrize("function", ["softmax", "sigmoid", "none"])
+@pytest.mark.parametrize("function", ["softmax", "sigmoid", "none", "SOFTMAX"])
 def test_scores_come_of_the_function_asked_for(classify, reference, function):
     options = {"function_to_apply": function, "top_k": None}
     inputs = MANY["a list"]
