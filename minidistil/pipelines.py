@@ -20,6 +20,7 @@ from torch import Tensor
 
 from minidistil.heads import DistilBertForSequenceClassification
 from minidistil.inputs import unknown_keyword
+from minidistil.pretrained import usable_device
 from minidistil.tokenizer import DistilBertTokenizer
 
 # What the course and transformers use when no model is named, at their revision.
@@ -422,12 +423,9 @@ def pipeline(
         model = DistilBertForSequenceClassification.from_pretrained(
             model, dtype=dtype, attn_implementation=attn_implementation, **where
         )
-    if isinstance(device, int):
-        device = "cpu" if device < 0 else f"cuda:{device}"
     if device is not None:
-        try:
-            torch.zeros(1, device=device).item()  # as the answers will come back
-            model = model.to(device)
-        except (RuntimeError, AssertionError, ImportError) as error:
-            raise ValueError(f"device {device!r} cannot be used: {error}") from error
+        device = usable_device(device)
+        if device.type == "meta":
+            raise ValueError("device 'meta' cannot be used: it has shapes, no numbers")
+        model = model.to(device)
     return TextClassificationPipeline(model, tokenizer, **options)

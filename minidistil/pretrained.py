@@ -116,7 +116,7 @@ class PreTrainedModel(nn.Module):
         cache_dir: str | os.PathLike[str] | None = None,
         local_files_only: bool = False,
         dtype: torch.dtype | str = torch.float32,
-        device: torch.device | str | None = None,
+        device: torch.device | str | int | None = None,
         attn_implementation: str = "sdpa",
         num_labels: int | None = None,
         id2label: dict[int, str] | None = None,
@@ -185,7 +185,7 @@ class PreTrainedModel(nn.Module):
             weights,
             fresh,
             target,
-            torch.device("cpu" if device is None else device),
+            usable_device(device),
             model.init_weights,
         )
         return model.eval()
@@ -229,6 +229,22 @@ def _relabelled(
         changes["num_labels"] = num_labels
     given = {name: value for name, value in changes.items() if value is not None}
     return config.replace(**given) if given else config
+
+
+def usable_device(device: torch.device | str | int | None) -> torch.device:
+    """The device of that name; a number counts GPUs, and -1 is the CPU, as is None.
+
+    Raises:
+        ValueError: if this machine, or this build of torch, has no such device.
+    """
+    if isinstance(device, int):
+        device = "cpu" if device < 0 else f"cuda:{device}"
+    try:
+        found = torch.device("cpu" if device is None else device)
+        torch.zeros(1, device=found)
+    except (RuntimeError, AssertionError, ImportError) as error:
+        raise ValueError(f"device {device!r} cannot be used: {error}") from error
+    return found
 
 
 def _with_dtype(config: DistilBertConfig, dtype: torch.dtype) -> DistilBertConfig:

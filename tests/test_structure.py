@@ -30,7 +30,7 @@ ALLOWED: dict[str, set[str]] = {
     "pretrained": {"checkpoint", "config", "fitting", "hub", "inputs"},
     "model": {"config", "inputs", "outputs", "pretrained"},
     "heads": {"config", "inputs", "losses", "model", "outputs"},
-    "pipelines": {"config", "heads", "inputs", "tokenizer"},
+    "pipelines": {"config", "heads", "inputs", "pretrained", "tokenizer"},
     "cli": {"hub", "pipelines"},
     "__main__": {"cli"},
 }

@@ -185,6 +185,12 @@ def test_a_number_too_large_names_a_type_that_holds_it(tmp_path: Path) -> None:
     DistilBertModel.from_pretrained(tmp_path, dtype=torch.float64)
 
 
+@pytest.mark.parametrize("device", ["foo", "cuda:99", 99])
+def test_a_device_that_is_not_there_is_refused(device: str | int) -> None:
+    with pytest.raises(ValueError, match=r"device .* cannot be used"):
+        DistilBertModel.from_pretrained("tiny", device=device)
+
+
 PEAK = """
 import sys
 from minidistil import DistilBertForMaskedLM
