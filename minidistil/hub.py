@@ -35,6 +35,9 @@ class CheckpointFiles:
 
     def find(self, name: str) -> Path | None:
         """The path of the file called ``name``, or None if the checkpoint has none."""
+        return self._get(name)
+
+    def _get(self, name: str) -> Path | None:
         path = self._folder / name
         return path if path.is_file() else None
 
@@ -49,7 +52,7 @@ class CheckpointFiles:
     def first(self, *names: str) -> Path | None:
         """The first of ``names`` that the checkpoint has, or None if it has none."""
         for name in names:
-            path = self.find(name)
+            path = self._get(name)
             if path is not None:
                 return path
         return None
@@ -60,7 +63,7 @@ class CheckpointFiles:
         Raises:
             CheckpointNotFoundError: if the checkpoint has no such file.
         """
-        path = self.find(name)
+        path = self._get(name)
         if path is None:
             raise CheckpointNotFoundError(f"{self} has no file {name!r}. {self.hint}")
         return path
@@ -117,6 +120,17 @@ class HubCheckpointFiles(CheckpointFiles):
             CheckpointNotFoundError: if the hub cannot be reached, refuses, or knows no
                 such repository or revision.
         """
+        found = self._get(name)
+        unsure = self._offline is not None and not self._known_to_be_absent(name)
+        if found is None and unsure:
+            warnings.warn(
+                f"{name} of {self} is not in the cache and is taken not to exist. "
+                f"{self.hint}",
+                stacklevel=2,
+            )
+        return found
+
+    def _get(self, name: str) -> Path | None:
         if self._known_to_be_absent(name):
             return None
         found = self._cached(name)
@@ -124,12 +138,6 @@ class HubCheckpointFiles(CheckpointFiles):
             found = self._fetch(name)
         if found is None and self._offline is not None and self._commit is None:
             raise CheckpointNotFoundError(f"{self} is not in the cache. {self.hint}")
-        if found is None and self._offline is not None:
-            warnings.warn(
-                f"{name} of {self} is not in the cache and is taken not to exist. "
-                f"{self.hint}",
-                stacklevel=2,
-            )
         return found
 
     def at_hand(self, name: str) -> Path | None:

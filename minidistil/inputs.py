@@ -6,7 +6,6 @@ or in an answer that is silently wrong.
 
 from __future__ import annotations
 
-import difflib
 import sys
 import warnings
 from collections.abc import Iterable
@@ -15,19 +14,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from minidistil.keywords import unknown_keyword
+
 if TYPE_CHECKING:
     from minidistil.config import DistilBertConfig
-
-
-def unknown_keyword(
-    unknown: Iterable[str], known: Iterable[str], where: str
-) -> TypeError:
-    """Return the error for a keyword nobody takes, with the nearest that exists."""
-    name, known = next(iter(unknown)), sorted(known)
-    near = [each for each in known if name in each]
-    near = near or difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"it takes {', '.join(known)}"
-    return TypeError(f"{where} has no argument {name!r}; {hint}")
 
 
 _ENCODER_ARGUMENTS = (

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from minidistil.heads import DistilBertForSequenceClassification
-from minidistil.inputs import unknown_keyword
+from minidistil.keywords import unknown_keyword
 from minidistil.pretrained import usable_device
 from minidistil.tokenizer import DistilBertTokenizer
 

@@ -22,7 +22,7 @@ from minidistil.fitting import (
     skeleton,
 )
 from minidistil.hub import open_checkpoint
-from minidistil.inputs import unknown_keyword
+from minidistil.keywords import unknown_keyword
 
 if TYPE_CHECKING:
     from typing_extensions import Self

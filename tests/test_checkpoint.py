@@ -193,7 +193,8 @@ def test_shards_are_read_as_one(tmp_path):
 
 
 def test_shards_that_transformers_writes_are_read(tmp_path):
-    transformers = pytest.importorskip("transformers")
+    import transformers
+
     config = transformers.DistilBertConfig(
         vocab_size=50, dim=8, n_heads=2, hidden_dim=8, n_layers=2
     )

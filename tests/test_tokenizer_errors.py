@@ -103,7 +103,7 @@ def test_a_misspelt_argument_is_told_the_right_one(
 def test_an_argument_like_no_other_is_told_all_of_them(
     tokenizer: DistilBertTokenizer,
 ) -> None:
-    with pytest.raises(TypeError, match=r"'qqq'; it has text, text_pair, .*stride"):
+    with pytest.raises(TypeError, match=r"'qqq'; it takes .*stride, text, text_pair"):
         tokenizer("a", qqq=1)
 
 

@@ -85,6 +85,24 @@ def test_special_tokens_of_an_old_file_are_read_as_transformers_does(
     assert AutoTokenizer.from_pretrained(folder).pad_token == theirs.pad_token
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("special_tokens_map.json", {"pad_token": 7}),
+        ("special_tokens_map.json", {"pad_token": {}}),
+        ("added_tokens.json", {"new": []}),
+        ("tokenizer_config.json", {"cls_token": ["[CLS]"]}),
+    ],
+    ids=str,
+)
+def test_tokens_that_are_no_text_are_refused(
+    folder: Path, name: str, content: dict
+) -> None:
+    write(folder, name, content)
+    with pytest.raises(ValueError, match=r"a token is given as|adds new"):
+        AutoTokenizer.from_pretrained(folder)
+
+
 def test_extra_tokens_with_names_are_the_tokens_and_not_the_names(
     folder: Path,
 ) -> None:

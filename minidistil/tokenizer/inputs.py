@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
+from minidistil.keywords import unknown_keyword
 from minidistil.wordpiece import whole_characters
 
 Text: TypeAlias = "str | list[str]"  # as it stands, or cut into words already
@@ -131,11 +131,7 @@ def no_unknown(
             if parameter.kind is not parameter.VAR_KEYWORD
         ]
         if keyword not in known:
-            near = difflib.get_close_matches(keyword, known, n=1, cutoff=0.5)
-            hint = (
-                f"did you mean {near[0]!r}?" if near else f"it has {', '.join(known)}"
-            )
-            raise TypeError(f"{name} got an unknown argument {keyword!r}; {hint}")
+            raise unknown_keyword([keyword], known, name)
 
 
 def plain(values: Any) -> Any:

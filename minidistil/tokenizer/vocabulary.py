@@ -101,16 +101,18 @@ def read_old_files(files: CheckpointFiles) -> dict[str, Any]:
     """The special tokens that a `special_tokens_map.json` names, if it lies there."""
     path = files.at_hand("special_tokens_map.json")
     tokens = read_json(path) if path else {}
-    return {name: content_of(tokens[name]) for name in SPECIALS if name in tokens}
+    named = [name for name in SPECIALS if tokens.get(name) is not None]
+    return {name: content_of(tokens[name]) for name in named}
 
 
 def check_no_old_tokens(files: CheckpointFiles, vocab: Mapping[str, int]) -> None:
     """Raise `ValueError` if an `added_tokens.json` holds more than the vocabulary."""
     path = files.at_hand("added_tokens.json")
-    more = read_json(path).items() - vocab.items() if path else set()
+    added = read_json(path) if path else {}
+    more = [token for token, id in added.items() if vocab.get(token) != id]
     if more:
         raise ValueError(
-            f"{path} adds {', '.join(sorted(token for token, _ in more))} without "
+            f"{path} adds {', '.join(more)} without "
             "saying how they are matched; open the folder with transformers and save "
             "it again, which writes a tokenizer.json"
         )
@@ -163,9 +165,16 @@ def read_config(config: Mapping[str, Any]) -> dict[str, Any]:
     return settings
 
 
-def content_of(token: str | Mapping[str, Any]) -> str:
+def content_of(token: object) -> str:
     """The text of a token that a file gives as a string or as an object."""
-    return token if isinstance(token, str) else str(token["content"])
+    if isinstance(token, Mapping):
+        token = token.get("content", token)
+    if not isinstance(token, str):
+        raise ValueError(
+            f"a token is given as {token!r}, expected a string, or an object with its "
+            "content"
+        )
+    return token
 
 
 def config_tokens(
