@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         ConfigError as ConfigError,
         DistilBertConfig as DistilBertConfig,
     )
+    from minidistil.engine import Engine as Engine
     from minidistil.heads import (
         DistilBertForMaskedLM as DistilBertForMaskedLM,
         DistilBertForMultipleChoice as DistilBertForMultipleChoice,
@@ -66,6 +67,7 @@ _ROOMS = {
     "DistilBertConfig": "config",
     "DistilBertModel": "model",
     "DistilBertTokenizer": "tokenizer",
+    "Engine": "engine",
     "TextClassificationPipeline": "pipelines",
     "WordPiece": "wordpiece",
     "pipeline": "pipelines",

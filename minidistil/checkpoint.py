@@ -99,8 +99,19 @@ class Weights:
         self.entries[name] = entry
 
     def stored(self, name: str) -> Tensor:
-        """The tensor as it lies in the mapped file: not aligned, not to be written."""
+        """The tensor as it lies in the mapped file: not aligned, not to be written.
+
+        Raises:
+            CheckpointError: if the numbers are of a kind that is no weight (integers,
+                8-bit floats).
+        """
         entry = self.entries[name]
+        if entry.dtype not in DTYPES:
+            raise CheckpointError(
+                f"{entry.file}: {entry.name!r} is stored as {entry.dtype}, expected "
+                f"one of {', '.join(DTYPES)}; a quantised checkpoint cannot be loaded, "
+                "use the one it was made from"
+            )
         # Mapped anew each time: the pages of earlier tensors do not stay in memory.
         tensor: Tensor = _map(entry.file).get_tensor(entry.name)
         return tensor
@@ -115,14 +126,7 @@ class Weights:
             CheckpointError: if the numbers are of a kind that is no weight (integers,
                 8-bit floats), are not finite, or are too large for ``dtype``.
         """
-        entry = self.entries[name]
-        if entry.dtype not in DTYPES:
-            raise CheckpointError(
-                f"{entry.file}: {entry.name!r} is stored as {entry.dtype}, expected "
-                f"one of {', '.join(DTYPES)}; a quantised checkpoint cannot be loaded, "
-                "use the one it was made from"
-            )
-        stored = self.stored(name)
+        stored, entry = self.stored(name), self.entries[name]
         copy = torch.empty(stored.shape, dtype=dtype, device=device).copy_(stored)
         if all_finite(copy):
             return copy

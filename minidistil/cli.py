@@ -63,11 +63,11 @@ def main() -> None:
     help="How to read a text that is too long.  [default: head, with a warning]",
 )
 @click.option(
-    "--batch-size",
-    type=click.IntRange(min=1),
-    default=32,
+    "--precision",
+    type=click.Choice(["float32", "bfloat16", "int8"]),
+    default="float32",
     show_default=True,
-    help="How many texts go through the model together.",
+    help="What to compute in; the others are faster, and nearly as exact.",
 )
 @click.option("--device", default="cpu", show_default=True, help="Such as cuda or mps.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
@@ -78,7 +78,7 @@ def classify(
     revision: str | None,
     top_k: int,
     truncation: str | None,
-    batch_size: int,
+    precision: str,
     device: str,
     as_json: bool,
 ) -> None:
@@ -102,7 +102,7 @@ def classify(
             device=device,
             top_k=top_k,
             truncation=truncation,
-            batch_size=batch_size,
+            precision=precision,
         )
         to_show, to_classify = tee(_lines(source) if source else texts)
         for text, answers in zip(to_show, classifier(to_classify), strict=True):

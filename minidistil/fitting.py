@@ -259,6 +259,17 @@ def fill(
         _assign(model, OUTPUT_EMBEDDINGS, words)
 
 
+def lay_over(model: nn.Module, weights: Weights) -> None:
+    """Give every parameter its place in the mapped file; nothing is read or copied."""
+    tied = is_tied(model)
+    for name, full in parameters(model).items():
+        if not (tied and name == OUTPUT_EMBEDDINGS):
+            _assign(model, full, weights.stored(name))
+    if tied:
+        words = model.get_parameter("distilbert." + WORD_EMBEDDINGS)
+        _assign(model, OUTPUT_EMBEDDINGS, words)
+
+
 def _assign(model: nn.Module, name: str, tensor: Tensor) -> None:
     """Put a tensor in the place of a parameter; a parameter is shared, not copied."""
     module, _, leaf = name.rpartition(".")

@@ -1,8 +1,9 @@
 """Text in, answers out.
 
-    text ─ tokenizer ─ ids ─ model ─ logits ─ softmax ─ label and score
+    text ─ tokenizer ─ ids ─ engine ─ logits ─ softmax ─ label and score
 
-The names, the options and the shapes of the results are those of transformers'
+The engine gives what the model gives, sooner (`minidistil.engine`); a pipeline runs on
+either. The names, the options and the shapes of the results are those of transformers'
 pipelines; what differs is that no text is too long (see ``truncation``).
 """
 
@@ -18,6 +19,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from minidistil.engine import Engine, check_precision
 from minidistil.heads import DistilBertForSequenceClassification
 from minidistil.keywords import unknown_keyword
 from minidistil.pretrained import usable_device
@@ -109,7 +111,8 @@ class Options:
             is "head" with a warning. True is "head", False is "error".
         max_length: The tokens a text may have, with [CLS] and [SEP]; by default, and
             at most, as many as the model has positions.
-        batch_size: The texts that go through the model together.
+        batch_size: The texts that go through a model together. An engine goes by
+            tokens, and ignores it.
         padding: Accepted and ignored: a batch is always padded, and masked.
     """
 
@@ -158,14 +161,15 @@ class TextClassificationPipeline:
 
     def __init__(
         self,
-        model: DistilBertForSequenceClassification,
+        model: DistilBertForSequenceClassification | Engine,
         tokenizer: DistilBertTokenizer,
         **options: Any,
     ) -> None:
-        if not isinstance(model, DistilBertForSequenceClassification):
+        kind = model.kind if isinstance(model, Engine) else type(model)
+        if not issubclass(kind, DistilBertForSequenceClassification):
             raise TypeError(
-                f"got a {type(model).__name__}, expected a "
-                f"DistilBertForSequenceClassification"
+                f"got a {kind.__name__}, expected a "
+                f"DistilBertForSequenceClassification, or an Engine of one"
             )
         if not isinstance(tokenizer, DistilBertTokenizer):
             raise TypeError(
@@ -200,7 +204,7 @@ class TextClassificationPipeline:
                 range, or a model in training mode.
         """
         settings = self.options.changed(options)
-        if self.model.training:
+        if not isinstance(self.model, Engine) and self.model.training:
             raise ValueError(
                 "the model is in training mode, where dropout makes answers random: "
                 "call model.eval() first"
@@ -290,6 +294,8 @@ class TextClassificationPipeline:
 
     def _logits(self, sequences: list[Ids], options: Options) -> Tensor:
         """Run the model on sequences of any lengths; float32 (sequences, C)."""
+        if isinstance(self.model, Engine):
+            return torch.stack(self.model(sequences))
         # Sequences of like length share a batch: little of it is padding.
         order = sorted(range(len(sequences)), key=lambda i: len(sequences[i]))
         logits = torch.empty(len(sequences), self.model.config.num_labels)
@@ -364,42 +370,58 @@ def _check_integer(name: str, value: object, *, minimum: int) -> None:
 
 def pipeline(
     task: str = "text-classification",
-    model: str | os.PathLike[str] | DistilBertForSequenceClassification | None = None,
+    model: str
+    | os.PathLike[str]
+    | DistilBertForSequenceClassification
+    | Engine
+    | None = None,
     *,
     tokenizer: str | os.PathLike[str] | DistilBertTokenizer | None = None,
     revision: str | None = None,
     token: str | bool | None = None,
     cache_dir: str | os.PathLike[str] | None = None,
     local_files_only: bool = False,
-    dtype: torch.dtype | str = torch.float32,
+    precision: str | None = None,
+    dtype: torch.dtype | str | None = None,
     device: torch.device | str | int | None = None,
-    attn_implementation: str = "sdpa",
+    attn_implementation: str | None = None,
     **options: Any,
 ) -> TextClassificationPipeline:
     """Make a pipeline for a task: ``pipeline("sentiment-analysis", model="tiny")``.
 
     Args:
         task: "sentiment-analysis" or "text-classification", one under two names.
-        model: ``"tiny"``, a folder, a hub repository, or a model that is loaded
-            already. By default `DEFAULT_MODEL` at `DEFAULT_REVISION`.
+        model: ``"tiny"``, a folder, a hub repository, or a model or an engine that is
+            loaded already. By default `DEFAULT_MODEL` at `DEFAULT_REVISION`.
         tokenizer: The same; by default the model's.
         revision: With the next three, for hub repositories: see `from_pretrained`.
         token: The hub token.
         cache_dir: The hub cache.
         local_files_only: Never use the network.
-        dtype: What the weights become when they are loaded.
+        precision: "float32", "bfloat16" or "int8": what an engine computes in, see
+            `minidistil.engine`. By default "float32"; but a loaded model runs itself
+            unless a precision is asked for, and then a copy of it is packed.
+        dtype: Run the model itself, with weights of this type, without an engine.
         device: Where the model goes; a number counts GPUs, -1 is the CPU.
-        attn_implementation: ``"sdpa"`` or ``"eager"``.
+        attn_implementation: Run the model itself, with ``"sdpa"`` or ``"eager"``.
         options: Any of `Options`: ``top_k``, ``truncation``, …
 
     Raises:
-        ValueError: for an unknown task, a loaded model without a tokenizer, or a
-            device that this machine does not have.
+        ValueError: for an unknown task, a loaded model without a tokenizer, a device
+            that this machine does not have, or a precision for what has one already.
         TypeError: for an unknown option.
     """
     if task not in TASKS:
         raise ValueError(f"task is {task!r}, expected one of {', '.join(TASKS)}")
     Options().changed(options)  # a mistake shows before anything is loaded
+    itself = dtype is not None or attn_implementation is not None
+    if precision is not None:
+        check_precision(precision)
+        if itself:
+            raise ValueError(
+                "dtype and attn_implementation are for the model itself, precision is "
+                "for the engine: give the one or the other"
+            )
     if model is None:
         model, revision = DEFAULT_MODEL, revision or DEFAULT_REVISION
     where: dict[str, Any] = {
@@ -419,13 +441,40 @@ def pipeline(
         tokenizer = DistilBertTokenizer.from_pretrained(
             tokenizer, **(where if same else where | {"revision": None})
         )
-    if isinstance(model, str | os.PathLike):
-        model = DistilBertForSequenceClassification.from_pretrained(
-            model, dtype=dtype, attn_implementation=attn_implementation, **where
-        )
-    if device is not None:
-        device = usable_device(device)
-        if device.type == "meta":
-            raise ValueError("device 'meta' cannot be used: it has shapes, no numbers")
-        model = model.to(device)
+    place = None if device is None else _real(usable_device(device))
+    if isinstance(model, Engine):
+        if precision not in (None, model.precision) or place not in (
+            None,
+            model.device,
+        ):
+            raise ValueError(
+                f"the engine computes in {model.precision} on {model.device}: make "
+                f"another one for another precision or device"
+            )
+    elif isinstance(model, str | os.PathLike):
+        if itself:
+            model = DistilBertForSequenceClassification.from_pretrained(
+                model,
+                dtype=torch.float32 if dtype is None else dtype,
+                device=place,
+                attn_implementation=attn_implementation or "sdpa",
+                **where,
+            )
+        else:
+            model = Engine.from_pretrained(
+                model,
+                DistilBertForSequenceClassification,
+                precision or "float32",
+                device=place,
+                **where,
+            )
+    else:
+        model = model if place is None else model.to(place)
+        model = model if precision is None else Engine(model, precision)
     return TextClassificationPipeline(model, tokenizer, **options)
+
+
+def _real(device: torch.device) -> torch.device:
+    if device.type == "meta":
+        raise ValueError("device 'meta' cannot be used: it has shapes, no numbers")
+    return device

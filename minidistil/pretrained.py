@@ -14,10 +14,12 @@ from minidistil.checkpoint import DTYPES, Weights, save
 from minidistil.config import ConfigError, DistilBertConfig
 from minidistil.fitting import (
     OUTPUT_EMBEDDINGS,
+    Model,
     check_fit,
     fill,
     fresh_head,
     is_tied,
+    lay_over,
     same_matrix,
     skeleton,
 )
@@ -176,9 +178,8 @@ class PreTrainedModel(nn.Module):
         model = skeleton(cls, config, attn_implementation)
         labels_given = num_labels is not None or id2label is not None
         fresh = fresh_head(model, weights, new_head, labels_given)
-        if not fresh and is_tied(model) and not same_matrix(weights):
-            config = config.replace(tie_word_embeddings=False)
-            model = skeleton(cls, config, attn_implementation)
+        if not fresh:
+            model = _skeleton_like(weights, cls, config, attn_implementation)
         check_fit(model, weights, fresh, config.num_labels)
         fill(
             model,
@@ -188,6 +189,31 @@ class PreTrainedModel(nn.Module):
             usable_device(device),
             model.init_weights,
         )
+        return model.eval()
+
+    @classmethod
+    def mapped(cls, source: str | os.PathLike[str], **where: Any) -> Self:
+        """Open a checkpoint without reading its numbers.
+
+        Each parameter is a place in a mapped file, in the type that is stored there;
+        nothing is read, or checked to be finite, until somebody looks. Made for
+        `minidistil.engine`, which looks at each once.
+
+        Args:
+            source: ``"tiny"``, a folder, or a hub repository.
+            where: ``revision``, ``token``, ``cache_dir``, ``local_files_only``: see
+                `from_pretrained`.
+
+        Raises:
+            CheckpointNotFoundError, ConfigError, CheckpointError: as `from_pretrained`
+                does, for what the headers of the files tell.
+        """
+        files = open_checkpoint(source, **where)
+        config = DistilBertConfig.from_json_file(files.require("config.json"))
+        weights = Weights(files)
+        model = _skeleton_like(weights, cls, config, "sdpa")
+        check_fit(model, weights, set(), config.num_labels)
+        lay_over(model, weights)
         return model.eval()
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
@@ -206,6 +232,16 @@ class PreTrainedModel(nn.Module):
         config = config.replace(architectures=[type(self).__name__])
         config = _with_dtype(config, self.dtype)
         save(Path(folder), tensors, config.to_json_string())
+
+
+def _skeleton_like(
+    weights: Weights, cls: type[Model], config: DistilBertConfig, attention: str
+) -> Model:
+    """A skeleton whose two word matrices are one only if the checkpoint's are."""
+    model = skeleton(cls, config, attention)
+    if is_tied(model) and not same_matrix(weights):
+        return skeleton(cls, config.replace(tie_word_embeddings=False), attention)
+    return model
 
 
 def _relabelled(

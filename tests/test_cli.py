@@ -82,10 +82,10 @@ def test_top_k_prints_that_many_labels(classify, classifier):
     assert classify("-k", "99", "Not bad").stdout == f"{shown}  Not bad\n"
 
 
-def test_truncation_and_batch_size_reach_the_pipeline(classify, classifier):
+def test_truncation_reaches_the_pipeline(classify, classifier):
     long = "good film " * 50
     (answer,) = classifier([long], truncation="window")
-    result = classify("--truncation", "window", "--batch-size", "1", "--json", long)
+    result = classify("--truncation", "window", "--json", long)
     assert json.loads(result.stdout)["score"] == pytest.approx(
         answer["score"], abs=1e-5
     )
@@ -215,7 +215,7 @@ def test_truncation_error_refuses_a_long_text(classify):
 
 @pytest.mark.parametrize(
     "arguments",
-    [["-k", "0"], ["--batch-size", "0"], ["--truncation", "tail"], ["--jsn"]],
+    [["-k", "0"], ["--precision", "half"], ["--truncation", "tail"], ["--jsn"]],
 )
 def test_a_wrong_option_is_refused(classify, arguments):
     assert_refused(classify(*arguments, "text"), code=2)

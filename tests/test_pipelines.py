@@ -20,6 +20,7 @@ from minidistil import (
     AutoModelForSequenceClassification,
     AutoTokenizer,
     CheckpointNotFoundError,
+    Engine,
     TextClassificationPipeline,
     pipeline,
     pipelines as room,
@@ -274,7 +275,7 @@ def test_half_a_character_is_refused(classify):
 
 def test_a_list_is_checked_before_anything_is_computed(classify, monkeypatch):
     monkeypatch.setattr(room, "CHUNK", 1)
-    monkeypatch.setattr(classify.model, "forward", None)
+    monkeypatch.setattr(Engine, "__call__", None)
     with pytest.raises(TypeError, match="text 1 is nan"):
         classify(["fine", float("nan")])
 
@@ -372,7 +373,7 @@ def test_a_loaded_model_answers_as_its_folder_does(classify, folder):
     model = AutoModelForSequenceClassification.from_pretrained(folder)
     tokenizer = AutoTokenizer.from_pretrained(folder, backend="python")
     for one in (tokenizer, folder, str(folder)):
-        assert pipeline(model=model, tokenizer=one)("Bad") == classify("Bad")
+        assert_same(pipeline(model=model, tokenizer=one)("Bad"), classify("Bad"))
 
 
 @pytest.mark.parametrize("device", ["cpu", torch.device("cpu"), -1])
@@ -394,9 +395,9 @@ def test_eager_attention_can_be_asked_for(classify, folder):
 def _spy(cls, folder, asked):
     load = cls.from_pretrained
 
-    def from_pretrained(source, **options):
+    def from_pretrained(source, *head_and_precision, **options):
         asked.append((source, options["revision"]))
-        return load(folder)
+        return load(folder, *head_and_precision)
 
     return from_pretrained
 
@@ -409,7 +410,7 @@ def test_without_a_model_it_is_the_courses_at_its_revision(
     monkeypatch, folder, given, expected
 ):
     asked = []
-    for cls in (AutoTokenizer, AutoModelForSequenceClassification):
+    for cls in (AutoTokenizer, Engine):
         monkeypatch.setattr(cls, "from_pretrained", _spy(cls, folder, asked))
     pipeline("sentiment-analysis", **given)
     assert asked == [(room.DEFAULT_MODEL, expected)] * 2
@@ -417,8 +418,7 @@ def test_without_a_model_it_is_the_courses_at_its_revision(
 
 def test_the_models_revision_is_not_that_of_another_tokenizer(monkeypatch, folder):
     asked = []
-    model = AutoModelForSequenceClassification
-    monkeypatch.setattr(model, "from_pretrained", _spy(model, folder, asked))
+    monkeypatch.setattr(Engine, "from_pretrained", _spy(Engine, folder, asked))
     pipeline(model="someone/a-model", revision="v1", tokenizer=folder)
     assert asked == [("someone/a-model", "v1")]
 

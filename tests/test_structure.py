@@ -31,7 +31,8 @@ ALLOWED: dict[str, set[str]] = {
     "pretrained": {"checkpoint", "config", "fitting", "hub", "keywords"},
     "model": {"config", "inputs", "outputs", "pretrained"},
     "heads": {"config", "inputs", "losses", "model", "outputs"},
-    "pipelines": {"heads", "keywords", "pretrained", "tokenizer"},
+    "engine": {"checkpoint", "config", "heads", "model", "pretrained"},
+    "pipelines": {"engine", "heads", "keywords", "pretrained", "tokenizer"},
     "cli": {"hub", "pipelines"},
     "__main__": {"cli"},
 }

@@ -1,0 +1,9 @@
+"""The engine: a model's answers, several times sooner. `Engine` says how to use it.
+
+It is never trusted: `minidistil.model` is what is right, and the tests compare the two.
+"""
+
+from minidistil.engine.engine import Engine
+from minidistil.engine.precision import PRECISIONS, check_precision
+
+__all__ = ["PRECISIONS", "Engine", "check_precision"]

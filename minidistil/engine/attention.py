@@ -1,0 +1,96 @@
+"""Self-attention over sequences that lie end to end, without a mask.
+
+Sequences of one length, side by side, are a tensor of their own (`Group`). No token is
+there to fill a row, so none has to be hidden.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Group:
+    """Neighbours of one length: ``count`` sequences of ``tokens`` tokens each."""
+
+    count: int
+    tokens: int
+
+    @property
+    def rows(self) -> int:
+        """The tokens of all of them."""
+        return self.count * self.tokens
+
+
+# (queries (B, H, Q, K), keys and values (B, H, T, K)) -> mixed values (B, H, Q, K)
+Mix = Callable[[Tensor, Tensor, Tensor], Tensor]
+
+
+def mix_fused(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """One operator, which never holds all the weights at once."""
+    return F.scaled_dot_product_attention(q, k, v)
+
+
+def mix_in_batches(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Batched products: much work for each call, where sequences are short and many."""
+    batch, heads, queries, size = q.shape
+    q, k, v = (x.reshape(batch * heads, -1, size) for x in (q, k, v))
+    weights = torch.bmm(q, k.mT).mul_(size**-0.5).softmax(dim=-1)
+    return torch.bmm(weights, v).view(batch, heads, queries, size)
+
+
+def choose(dtype: torch.dtype, group: Group) -> Mix:
+    """The faster of the two for a group, as measured by ``scripts/benchmark``.
+
+    For a few tokens what counts is the number of calls. For many, the fused operator
+    multiplies in small pieces, which costs it more in bfloat16 than in float32.
+    """
+    if group.rows <= 64 and group.tokens <= 32:
+        return mix_fused
+    if dtype == torch.float32:
+        return mix_fused if group.tokens >= 48 else mix_in_batches
+    return mix_in_batches
+
+
+def attend(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    groups: Sequence[Group],
+    heads: int,
+    queries: int | None = None,
+) -> Tensor:
+    """Mix values within each sequence.
+
+    Args:
+        q: The queries, (rows, D).
+        k: The keys of all tokens, (N, D).
+        v: Their values, (N, D).
+        groups: How the N rows of k and v are divided.
+        heads: H.
+        queries: How many of the rows of q each sequence has: as many as tokens if None.
+
+    Returns:
+        The mixed values of each query, (rows, D).
+    """
+    mixed = []
+    first = start = 0
+    for group in groups:
+        asking = group.tokens if queries is None else queries
+        end, last = start + group.rows, first + group.count * asking
+        q_part, k_part, v_part = (
+            # (B, H, Q or T, K), without a copy
+            x.view(group.count, -1, heads, x.shape[1] // heads).transpose(1, 2)
+            for x in (q[first:last], k[start:end], v[start:end])
+        )
+        mix = choose(q.dtype, group)
+        mixed.append(
+            mix(q_part, k_part, v_part).transpose(1, 2).flatten(0, 1).flatten(1)
+        )
+        first, start = last, end
+    return mixed[0] if len(mixed) == 1 else torch.cat(mixed)

@@ -1,0 +1,120 @@
+"""Sequences of any lengths, cut into batches of about as many tokens.
+
+A batch is its sequences laid end to end, the shortest first: (N,) ids without padding.
+Products, norms and the feed-forward network do not know where a sequence ends; only
+attention does, by the batch's groups.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from minidistil.config import DistilBertConfig
+from minidistil.engine.attention import Group
+
+
+@dataclasses.dataclass(frozen=True)
+class Batch:
+    """Some sequences, end to end.
+
+    Attributes:
+        places: Which sequences, by their place among those given.
+        ids: The ids of their tokens, (N,).
+        positions: Where each token stands in its sequence, (N,).
+        starts: The row that each sequence begins at, (B,).
+        groups: Neighbours of one length.
+    """
+
+    places: list[int]
+    ids: Tensor
+    positions: Tensor
+    starts: Tensor
+    groups: list[Group]
+
+    def to(self, device: torch.device) -> Batch:
+        """The same batch on a device."""
+        if device.type == "cpu":
+            return self
+        return dataclasses.replace(
+            self,
+            ids=self.ids.to(device),
+            positions=self.positions.to(device),
+            starts=self.starts.to(device),
+        )
+
+
+def checked(
+    sequences: Sequence[Sequence[int]], config: DistilBertConfig
+) -> list[list[int]]:
+    """The ids as lists, if all of them are ids.
+
+    Raises:
+        TypeError: for anything that is not a sequence of integers.
+        ValueError: for a sequence that is empty, or longer than the model can read.
+        IndexError: for an id that is not in the vocabulary.
+    """
+    if not isinstance(sequences, list | tuple | Tensor):
+        raise TypeError(
+            f"got {type(sequences).__name__}, expected a list of sequences, each a "
+            f"list of token ids"
+        )
+    lists = [as_integers("sequence", i, ids) for i, ids in enumerate(sequences)]
+    limit, words = config.max_position_embeddings, config.vocab_size
+    for i, ids in enumerate(lists):
+        if not 0 < len(ids) <= limit:
+            raise ValueError(
+                f"sequence {i} has {len(ids)} tokens, expected 1 to {limit}"
+            )
+        if min(ids) < 0 or max(ids) >= words:
+            wrong = next(each for each in ids if not 0 <= each < words)
+            raise IndexError(
+                f"sequence {i} has the id {wrong}, expected 0 to {words - 1}: the "
+                f"tokenizer and the model are of different checkpoints"
+            )
+    return lists
+
+
+def as_integers(name: str, place: int, numbers: object) -> list[int]:
+    """A list of integers; from a tuple, a tensor or an array likewise."""
+    found = numbers.tolist() if hasattr(numbers, "tolist") else numbers
+    if isinstance(found, list | tuple) and set(map(type, found)) <= {int}:
+        return list(found)
+    raise TypeError(f"{name} {place} is {numbers!r:.60}, expected a list of integers")
+
+
+def batches(sequences: list[list[int]], budget: int) -> Iterator[Batch]:
+    """Cut sequences into batches of at most ``budget`` tokens, or one sequence."""
+    order = sorted(range(len(sequences)), key=lambda i: len(sequences[i]))
+    places: list[int] = []
+    tokens = 0
+    for place in order:
+        length = len(sequences[place])
+        if places and tokens + length > budget:
+            yield _batch(sequences, places)
+            places, tokens = [], 0
+        places.append(place)
+        tokens += length
+    if places:
+        yield _batch(sequences, places)
+
+
+def _batch(sequences: list[list[int]], places: list[int]) -> Batch:
+    lengths = [len(sequences[place]) for place in places]
+    groups = [
+        Group(len([*same]), length) for length, same in itertools.groupby(lengths)
+    ]
+    ids = itertools.chain.from_iterable(sequences[place] for place in places)
+    return Batch(
+        places=places,
+        ids=torch.tensor([*ids]),
+        positions=torch.cat(
+            [torch.arange(group.tokens).repeat(group.count) for group in groups]
+        ),
+        starts=torch.tensor([0, *itertools.accumulate(lengths[:-1])]),
+        groups=groups,
+    )

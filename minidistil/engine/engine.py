@@ -1,0 +1,221 @@
+"""The same answers, several times sooner."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from itertools import accumulate, chain
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from minidistil.checkpoint import all_finite
+from minidistil.engine.batches import Batch, as_integers, batches, checked
+from minidistil.engine.encoder import FastEncoder, Read
+from minidistil.engine.heads import HEADS
+from minidistil.engine.precision import plan
+from minidistil.pretrained import PreTrainedModel, usable_device
+
+# Enough rows for a product to run at full speed, few enough to stay in the cache.
+TOKENS = 1024
+
+
+class Engine:
+    """A model's fast twin: token ids in, logits out.
+
+    What each kind of model returns for a sequence of T ids, all of it float32:
+
+    - sequence classification: logits, (C,)
+    - multiple choice: the score of one choice, (1,)
+    - token classification: logits, (T, C)
+    - question answering: logits of a start and of an end, (T, 2)
+    - masked language modelling: logits, (T, V)
+    - the bare encoder: hidden states, (T, D)
+
+    Of the last four, ``positions`` chooses the tokens that are read, and the last block
+    and the head are not computed for the others.
+
+    An engine is a copy made for speed: what is done to the model afterwards does not
+    change it. Nothing in it changes, so that threads can share it.
+
+    Attributes:
+        config: The model's.
+        kind: The model's class.
+        precision: What it computes in.
+        kernels: "onednn", or "torch" where that is missing or slower.
+        device: Where it computes.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        precision: str = "float32",
+        *,
+        kernels: str | None = None,
+        token_budget: int = TOKENS,
+        release: bool = False,
+    ) -> None:
+        """Pack a model's weights.
+
+        Args:
+            model: A `DistilBertModel` or one of the five heads, on any device.
+            precision: "float32" (within 1e-5 of the model), "bfloat16", or "int8"
+                (weights of 8 bits, with a scale for each output channel).
+            kernels: "onednn" or "torch"; by default the faster one, which is measured.
+            token_budget: The tokens that go through together; more take more memory.
+            release: Empty the model while its weights are packed, so that they are not
+                in memory twice. It cannot be used afterwards.
+
+        Raises:
+            TypeError: for a model of another class, or one that holds layers which are
+                not torch's own.
+            ValueError: for an unknown precision, or weights that are not finite.
+        """
+        if type(model) not in HEADS:
+            raise TypeError(
+                f"got a {type(model).__name__}, expected a DistilBertModel or one of "
+                f"the DistilBertFor… classes: what a subclass changes, the engine does "
+                f"not know"
+            )
+        if not isinstance(token_budget, int) or token_budget < 1:
+            raise ValueError(
+                f"token_budget is {token_budget!r}, expected 1 or more, an integer"
+            )
+        self.config = model.config
+        self.kind = type(model)
+        self.device = model.device
+        self.precision = precision
+        chosen = plan(precision, kernels, self.device, self.config.activation)
+        self.kernels = chosen.kernels
+        self._budget = token_budget
+        with torch.inference_mode():
+            self._head = HEADS[type(model)](model, chosen.head)
+            self._encoder = FastEncoder(model.encoder, chosen, release)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        source: str | os.PathLike[str],
+        head: type[PreTrainedModel],
+        precision: str = "float32",
+        *,
+        kernels: str | None = None,
+        token_budget: int = TOKENS,
+        device: torch.device | str | int | None = None,
+        **where: Any,
+    ) -> Engine:
+        """Pack a checkpoint's weights straight from its mapped files.
+
+        Each matrix is in memory once, packed; of the word embeddings only the pages
+        that are read. The files must not be changed in place while the engine is used.
+
+        Args:
+            source: ``"tiny"``, a folder, or a hub repository.
+            head: The class of the model, such as `DistilBertForSequenceClassification`.
+            precision: With the next two, see `Engine`.
+            kernels: See `Engine`.
+            token_budget: See `Engine`.
+            device: Where to compute; the CPU unless asked.
+            where: ``revision``, ``token``, ``cache_dir``, ``local_files_only``: see
+                `PreTrainedModel.from_pretrained`.
+        """
+        return cls(
+            head.mapped(source, **where).to(usable_device(device)),
+            precision,
+            kernels=kernels,
+            token_budget=token_budget,
+            release=True,
+        )
+
+    def __call__(
+        self,
+        sequences: Sequence[Sequence[int]],
+        positions: Sequence[Sequence[int]] | None = None,
+    ) -> list[Tensor]:
+        """Compute what the class describes, for sequences of any lengths.
+
+        Args:
+            sequences: The token ids of each, [CLS] and [SEP] included, unpadded.
+            positions: For models that read every token: the tokens to read, for each
+                sequence, such as those of [MASK].
+
+        Returns:
+            A tensor for each sequence, in their order. With ``positions`` it has a row
+            for each of them in place of T.
+
+        Raises:
+            TypeError, ValueError, IndexError: for ids or positions that do not fit.
+            ValueError: if a result is not finite: the weights are damaged, or too
+                large for the precision.
+        """
+        lists = checked(sequences, self.config)
+        wanted = self._wanted(lists, positions)
+        counts = (
+            [*map(len, wanted or lists)] if self._head.reads_all else [1] * len(lists)
+        )
+        ends = [*accumulate(counts)]
+        # Made outside of inference mode, so that the caller may write into it.
+        table = torch.empty(sum(counts), self._head.width)
+        with torch.inference_mode():
+            for batch in batches(lists, self._budget):
+                rows = (range(ends[i] - counts[i], ends[i]) for i in batch.places)
+                table[[*chain.from_iterable(rows)]] = self._run(batch, wanted)
+        return [*(torch.split(table, counts) if self._head.reads_all else table)]
+
+    def _run(self, batch: Batch, wanted: list[list[int]] | None) -> Tensor:
+        """The logits (R, width) of a batch, on the CPU."""
+        read = self._read(batch, wanted)
+        if read.rows is not None and len(read.rows) == 0:
+            return torch.empty(0, self._head.width)
+        logits = self._head.logits(self._encoder(batch.to(self.device), read))
+        if not all_finite(logits):
+            raise ValueError(
+                "the engine's results are NaN or infinite: the model's weights are "
+                "damaged, or too large for its precision; look at what the model "
+                "itself returns"
+            )
+        return logits.cpu()
+
+    def _read(self, batch: Batch, wanted: list[list[int]] | None) -> Read:
+        """Which rows of a batch are read."""
+        if not self._head.reads_all:
+            return Read(batch.starts.to(self.device), 1)
+        if wanted is None:
+            return Read()
+        chosen = [wanted[place] for place in batch.places]
+        rows = [
+            start + each
+            for start, some in zip(batch.starts.tolist(), chosen, strict=True)
+            for each in some
+        ]
+        counts = {len(some) for some in chosen}
+        each = counts.pop() if len(counts) == 1 else None
+        return Read(torch.tensor(rows, dtype=torch.int64, device=self.device), each)
+
+    def _wanted(
+        self, sequences: list[list[int]], positions: Sequence[Sequence[int]] | None
+    ) -> list[list[int]] | None:
+        """The positions as lists, if they are positions of these sequences."""
+        if positions is None:
+            return None
+        if not self._head.reads_all:
+            raise ValueError(
+                "positions are for models that read every token; this one reads the "
+                "first of each sequence"
+            )
+        lists = [
+            as_integers("the positions of sequence", *each)
+            for each in enumerate(positions)
+        ]
+        if len(lists) != len(sequences):
+            raise ValueError(
+                f"got positions for {len(lists)} sequences, expected {len(sequences)}"
+            )
+        for i, (some, ids) in enumerate(zip(lists, sequences, strict=True)):
+            if some and not 0 <= min(some) <= max(some) < len(ids):
+                raise IndexError(
+                    f"the positions of sequence {i} are {some!r:.60}, expected 0 to "
+                    f"{len(ids) - 1}"
+                )
+        return lists

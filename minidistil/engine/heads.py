@@ -1,0 +1,82 @@
+"""What the five heads do with the hidden states, and which of them they read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from minidistil.engine.encoder import FastNorm, float32, pack, plain
+from minidistil.engine.operators import Pack
+from minidistil.heads import (
+    DistilBertForMaskedLM,
+    DistilBertForMultipleChoice,
+    DistilBertForQuestionAnswering,
+    DistilBertForSequenceClassification,
+    DistilBertForTokenClassification,
+)
+from minidistil.model import DistilBertModel
+
+
+@dataclass(frozen=True)
+class FastHead:
+    """The layers on top of the encoder.
+
+    Attributes:
+        reads_all: Whether it reads every token, or the first one of each sequence.
+        width: The numbers that come out of a row: C, V, or D.
+        logits: (R, D) -> (R, width), float32.
+    """
+
+    reads_all: bool
+    width: int
+    logits: Callable[[Tensor], Tensor]
+
+
+def _classifier(
+    model: DistilBertForSequenceClassification | DistilBertForMultipleChoice, how: Pack
+) -> FastHead:
+    hidden = pack([model.pre_classifier], how)
+    last, width = _small(model.classifier)
+    return FastHead(False, width, lambda cls: last(F.relu(hidden(cls))))
+
+
+def _token_classifier(model: DistilBertForTokenClassification, how: Pack) -> FastHead:
+    last, width = _small(model.classifier)
+    return FastHead(True, width, last)
+
+
+def _span_finder(model: DistilBertForQuestionAnswering, how: Pack) -> FastHead:
+    last, width = _small(model.qa_outputs)
+    return FastHead(True, width, last)
+
+
+def _word_scorer(model: DistilBertForMaskedLM, how: Pack) -> FastHead:
+    transform = pack([model.vocab_transform], how)
+    norm = FastNorm(model.vocab_layer_norm)
+    # The matrix may be the word embeddings, which are not copied.
+    last, width = _small(model.vocab_projector)
+    return FastHead(True, width, lambda x: last(norm(transform.activated(x))))
+
+
+def _encoder(model: DistilBertModel, how: Pack) -> FastHead:
+    return FastHead(True, model.config.dim, Tensor.float)
+
+
+def _small(module: nn.Linear) -> tuple[Callable[[Tensor], Tensor], int]:
+    """The layer that makes logits, in float32 whatever comes before it."""
+    layer = plain(module, nn.Linear)
+    weight, bias = float32(layer.weight), float32(layer.bias)
+    return lambda x: F.linear(x.float(), weight, bias), len(weight)
+
+
+HEADS: dict[type[nn.Module], Callable[..., FastHead]] = {
+    DistilBertModel: _encoder,
+    DistilBertForSequenceClassification: _classifier,
+    DistilBertForMultipleChoice: _classifier,
+    DistilBertForTokenClassification: _token_classifier,
+    DistilBertForQuestionAnswering: _span_finder,
+    DistilBertForMaskedLM: _word_scorer,
+}

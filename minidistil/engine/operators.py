@@ -1,0 +1,323 @@
+"""Matrix products, as fast as this processor has them.
+
+A layer of the engine is one of the classes below: weights put once into the order that
+a product reads them in, and three ways to call it, because what follows a product can
+be done while its result is still in the cache:
+
+    linear(x)                x Wᵀ + b
+    linear.activated(x)      f(x Wᵀ + b)         f: the model's activation
+    linear.added(x, y)       x Wᵀ + b + y
+
+The operators are torch's own, but private: `torch.compile` emits them for the CPU, and
+no release promises that they stay. This is the one file that names them. Each is tried
+before it is used (`has_onednn`, `has_int8`); where it is missing, or wrong, plain torch
+does its work.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from minidistil.model import ACTIVATION
+
+# The rows that packing prepares for. Packed for 1,024 rows, a product of eight runs as
+# fast as packed for eight; the other way round it takes nearly twice the time.
+ROWS = 1024
+
+# GELU is never below its value at -0.7518; ReLU never below 0.
+LEAST = {"gelu": -0.17, "relu": 0.0}
+IN_PLACE: dict[str, Callable[[Tensor], Tensor]] = {
+    "gelu": torch.ops.aten.gelu_,
+    "relu": torch.relu_,
+}
+
+# In place of 0 where a scale is divided by.
+TINY = 1e-30
+
+
+class Linear(Protocol):
+    """A matrix product with a bias, ready to be called; the rows of x are (…, in)."""
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return x Wᵀ + b."""
+
+    def activated(self, x: Tensor) -> Tensor:
+        """Return f(x Wᵀ + b)."""
+
+    def added(self, x: Tensor, y: Tensor) -> Tensor:
+        """Return x Wᵀ + b + y."""
+
+
+class Pack(Protocol):
+    """Makes a `Linear` of a weight and a bias."""
+
+    def __call__(
+        self, weight: Tensor, bias: Tensor, least: float | None = None
+    ) -> Linear:
+        """Pack W (out, in) and b (out,), both float32.
+
+        ``least`` is the least number that can come in; None if it is as far below 0 as
+        the greatest is above.
+        """
+
+
+class PlainLinear:
+    """`F.linear`: MKL for float32 where torch is built with it, and any device."""
+
+    def __init__(self, weight: Tensor, bias: Tensor, activation: str) -> None:
+        self.weight, self.bias = weight, bias
+        self.activation = ACTIVATION[activation]
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return x Wᵀ + b."""
+        return F.linear(x, self.weight, self.bias)
+
+    def activated(self, x: Tensor) -> Tensor:
+        """Return f(x Wᵀ + b)."""
+        return self.activation(self(x))
+
+    def added(self, x: Tensor, y: Tensor) -> Tensor:
+        """Return x Wᵀ + b + y."""
+        return self(x).add_(y)
+
+
+class OneDnnLinear:
+    """oneDNN's product of packed weights, float32 or bfloat16.
+
+    The activation and the sum are computed on each block of the result in the cache.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor, activation: str) -> None:
+        self.weight = torch.ops.mkldnn._reorder_linear_weight(weight, ROWS)
+        self.bias, self.activation = bias, activation
+        # Looked up once: finding the overload costs a tenth of a small product.
+        self.product = torch.ops.mkldnn._linear_pointwise.default
+        self.product_and_sum = torch.ops.mkldnn._linear_pointwise.binary
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return x Wᵀ + b."""
+        result: Tensor = self.product(x, self.weight, self.bias, "none", [], "")
+        return result
+
+    def activated(self, x: Tensor) -> Tensor:
+        """Return f(x Wᵀ + b); "none" is GELU's exact form, not the one by tanh."""
+        result: Tensor = self.product(
+            x, self.weight, self.bias, self.activation, [], "none"
+        )
+        return result
+
+    def added(self, x: Tensor, y: Tensor) -> Tensor:
+        """Return x Wᵀ + b + y."""
+        result: Tensor = self.product_and_sum(x, y, self.weight, self.bias, "add")
+        return result
+
+
+class Int8Linear:
+    """oneDNN's product of 8-bit integers, with sums of 32 bits.
+
+    Each output channel of the weights has a scale of its own, and so has each row of
+    what comes in. One scale for all rows would be less work, but a few tokens, such as
+    [SEP], hold numbers far larger than all others, which would be left a dozen steps:
+    of 872 sentences it changed the labels of 16, and this way of 2. And what is
+    computed of a text does not depend on its neighbours.
+    """
+
+    def __init__(
+        self,
+        weight: Tensor,
+        bias: Tensor,
+        activation: str,
+        dtype: torch.dtype,
+        least: float | None,
+    ) -> None:
+        """Quantize and pack.
+
+        Args:
+            weight: (out, in), float32.
+            bias: (out,), float32.
+            activation: "gelu" or "relu".
+            dtype: What a call returns; sums and activations are float32.
+            least: The least number that can come in; None if it is as far below 0 as
+                the greatest is above.
+        """
+        integers, self.scales = quantize_weight(weight)
+        self.weight = torch.ops.onednn.qlinear_prepack(
+            integers, [ROWS, weight.shape[1]]
+        )
+        self.zeros = torch.zeros(len(weight), dtype=torch.int32)
+        self.least, self.bias, self.dtype = least, bias, dtype
+        if least is not None:
+            # x W = (x - least) W + least * (the sum of each channel of W)
+            self.bias = bias + least * self.scales * integers.sum(dim=1)
+        self.activation = IN_PLACE[activation]
+        self.product = torch.ops.onednn.qlinear_pointwise.default
+
+    def _multiply(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The product of the integers of x with W, and the scale of each row."""
+        if self.least is None:
+            scale = x.abs().amax(dim=1, keepdim=True).float().clamp_(min=TINY).div_(127)
+            integers = (x / scale).round_()
+        else:
+            scale = (
+                (x.amax(dim=1, keepdim=True) - self.least).clamp_(min=TINY).div_(255)
+            )
+            integers = torch.sub(x, self.least).div_(scale).sub_(128).round_()
+        # Only the way to signed integers is a fast one; 128 more makes them unsigned.
+        unsigned = integers.to(torch.int8).view(torch.uint8).bitwise_xor_(128)
+        zero = 128 if self.least is None else 0
+        product = self.product(
+            *(unsigned, 1.0, zero, self.weight, self.scales, self.zeros, None),
+            *(1.0, 0, torch.float32, "none", [], ""),
+        )
+        return product, scale
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return x Wᵀ + b."""
+        product, scale = self._multiply(x)
+        return torch.addcmul(self.bias, product, scale).to(self.dtype)
+
+    def activated(self, x: Tensor) -> Tensor:
+        """Return f(x Wᵀ + b), float32."""
+        product, scale = self._multiply(x)
+        return self.activation(product.mul_(scale).add_(self.bias))
+
+    def added(self, x: Tensor, y: Tensor) -> Tensor:
+        """Return x Wᵀ + b + y, float32."""
+        product, scale = self._multiply(x)
+        return product.mul_(scale).add_(y).add_(self.bias)
+
+
+class PlainInt8Linear:
+    """The same weights of 8 bits where that product is missing: smaller, not faster."""
+
+    def __init__(
+        self,
+        weight: Tensor,
+        bias: Tensor,
+        activation: str,
+        dtype: torch.dtype,
+        least: float | None,
+    ) -> None:
+        self.weight, self.scales = quantize_weight(weight)
+        self.bias, self.dtype = bias, dtype
+        self.activation = ACTIVATION[activation]
+
+    def _multiply(self, x: Tensor) -> Tensor:
+        return F.linear(x.float(), self.weight * self.scales[:, None], self.bias)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return x Wᵀ + b."""
+        return self._multiply(x).to(self.dtype)
+
+    def activated(self, x: Tensor) -> Tensor:
+        """Return f(x Wᵀ + b), float32."""
+        return self.activation(self._multiply(x))
+
+    def added(self, x: Tensor, y: Tensor) -> Tensor:
+        """Return x Wᵀ + b + y, float32."""
+        return self._multiply(x).add_(y)
+
+
+def quantize_weight(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Make 8-bit integers of W (out, in), and the scale (out,) of each row.
+
+    A row's largest number becomes 127; or 63 on a processor that adds two products in
+    16 bits, where larger ones overflow.
+    """
+    largest = 127 if sums_are_exact() else 63
+    scales = weight.abs().amax(dim=1).clamp_(min=TINY) / largest
+    return (weight / scales[:, None]).round_().to(torch.int8), scales
+
+
+# Which of them there are ──────────────────────────────────────────────────────────────
+
+
+def _works(trial: Callable[[], bool]) -> bool:
+    """Whether a trial passes; an operator that is missing is an AttributeError."""
+    try:
+        with torch.inference_mode():
+            return bool(torch._C._has_mkldnn) and trial()
+    except (AttributeError, RuntimeError, NotImplementedError):
+        return False
+
+
+def _small_layer() -> tuple[Tensor, Tensor, Tensor]:
+    """X (3, 32), W (16, 32) and b (16,), without a random number."""
+    x = torch.linspace(-1, 1, 3 * 32).view(3, 32)
+    weight = torch.linspace(1, -0.5, 16 * 32).view(16, 32).cos()
+    return x, weight, torch.linspace(0, 1, 16)
+
+
+def _agree(linear: Linear, x: Tensor, plain: PlainLinear, tolerance: float) -> bool:
+    """Whether the three ways to call a layer give what plain torch gives."""
+    y = torch.linspace(2, 3, 3 * 16).view(3, 16)
+    pairs = [
+        (linear(x), plain(x.float())),
+        (linear.activated(x), plain.activated(x.float())),
+        (linear.added(x, y.to(x.dtype)), plain.added(x.float(), y)),
+    ]
+    return all(
+        torch.allclose(found.float(), expected, atol=tolerance, rtol=0)
+        for found, expected in pairs
+    )
+
+
+@functools.cache
+def has_onednn(dtype: torch.dtype) -> bool:
+    """Whether `OneDnnLinear` works here, in float32 or bfloat16."""
+
+    def trial() -> bool:
+        x, weight, bias = _small_layer()
+        plain = PlainLinear(weight, bias, "gelu")
+        linear = OneDnnLinear(weight.to(dtype), bias.to(dtype), "gelu")
+        tolerance = 1e-4 if dtype == torch.float32 else 0.2
+        return _agree(linear, x.to(dtype), plain, tolerance)
+
+    return _works(trial)
+
+
+@functools.cache
+def has_int8() -> bool:
+    """Whether `Int8Linear` works here."""
+
+    def trial() -> bool:
+        x, weight, bias = _small_layer()
+        plain = PlainLinear(weight, bias, "gelu")
+        linear = Int8Linear(weight, bias, "gelu", torch.float32, None)
+        return _agree(linear, x, plain, 0.2)
+
+    return _works(trial)
+
+
+@functools.cache
+def sums_are_exact() -> bool:
+    """Whether products of large 8-bit integers are added without overflow.
+
+    Older processors (AVX2 and AVX-512 without VNNI) add two of them in 16 bits.
+    """
+
+    def trial() -> bool:
+        x = torch.full((1, 64), 255, dtype=torch.uint8)
+        weight = torch.full((16, 64), 127, dtype=torch.int8)
+        packed = torch.ops.onednn.qlinear_prepack(weight, [1, 64])
+        ones, zeros = torch.ones(16), torch.zeros(16, dtype=torch.int32)
+        result = torch.ops.onednn.qlinear_pointwise(
+            *(x, 1.0, 0, packed, ones, zeros, None),
+            *(1.0, 0, torch.float32, "none", [], ""),
+        )
+        return bool((result == 64 * 255 * 127).all())
+
+    return _works(trial)
+
+
+def forget() -> None:
+    """Try all of them anew: for tests that take operators away."""
+    cached: Any
+    for cached in (has_onednn, has_int8, sums_are_exact):
+        cached.cache_clear()
