@@ -27,20 +27,21 @@ class Group:
         return self.count * self.tokens
 
 
-# (queries (B, H, Q, K), keys and values (B, H, T, K)) -> mixed values (B, H, Q, K)
+# (queries (B, H, Q, K), keys and values (B, H, T, K)) -> mixed values (B, H, Q, K).
+# The queries are divided by √K already (`minidistil.engine.encoder`).
 Mix = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 def mix_fused(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """One operator, which never holds all the weights at once."""
-    return F.scaled_dot_product_attention(q, k, v)
+    return F.scaled_dot_product_attention(q, k, v, scale=1.0)
 
 
 def mix_in_batches(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """Batched products: much work for each call, where sequences are short and many."""
     batch, heads, queries, size = q.shape
     q, k, v = (x.reshape(batch * heads, -1, size) for x in (q, k, v))
-    weights = torch.bmm(q, k.mT).mul_(size**-0.5).softmax(dim=-1)
+    weights = torch.bmm(q, k.mT).softmax(dim=-1)
     return torch.bmm(weights, v).view(batch, heads, queries, size)
 
 
@@ -68,7 +69,7 @@ def attend(
     """Mix values within each sequence.
 
     Args:
-        q: The queries, (rows, D).
+        q: The queries, (rows, D), divided by √K.
         k: The keys of all tokens, (N, D).
         v: Their values, (N, D).
         groups: How the N rows of k and v are divided.

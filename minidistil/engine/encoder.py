@@ -12,6 +12,7 @@ Shapes use the letters of `minidistil.model`, and N for the tokens of a batch.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -23,12 +24,13 @@ from torch import Tensor, nn
 from minidistil.checkpoint import all_finite
 from minidistil.engine.attention import Group, attend
 from minidistil.engine.batches import Batch
-from minidistil.engine.operators import Linear, Pack
 from minidistil.engine.precision import Plan
 from minidistil.model import (
-    LAYER_NORM_EPS,
+    ACTIVATION,
+    FFN,
     DistilBertModel,
     Embeddings,
+    SelfAttention,
     TransformerBlock,
 )
 
@@ -66,12 +68,17 @@ def plain(module: nn.Module, kind: type[Module]) -> Module:
     return module
 
 
-def float32(parameter: Tensor) -> Tensor:
+def float32(parameter: Tensor | None) -> Tensor:
     """A parameter's numbers in float32: itself, if that is what it is.
 
     Raises:
-        ValueError: if they are not finite.
+        ValueError: if they are not finite, or missing.
     """
+    if parameter is None:
+        raise ValueError(
+            "the model has a layer without a bias, which no DistilBERT has; give it "
+            "one of zeros, or use the model itself"
+        )
     if not all_finite(parameter):
         raise ValueError(
             "the model's weights hold NaN or infinite numbers; its training diverged "
@@ -80,14 +87,17 @@ def float32(parameter: Tensor) -> Tensor:
     return parameter.detach().float()
 
 
-def pack(linears: Sequence[nn.Module], how: Pack, least: float | None = None) -> Linear:
-    """Pack some linear layers of one input as one, side by side."""
-    layers = [plain(layer, nn.Linear) for layer in linears]
-    weights = [float32(layer.weight) for layer in layers]
-    biases = [float32(layer.bias) for layer in layers]
-    if len(layers) == 1:
-        return how(weights[0], biases[0], least)
-    return how(torch.cat(weights), torch.cat(biases), least)
+def numbers(linear: nn.Module, factor: float = 1.0) -> tuple[Tensor, Tensor]:
+    """A linear layer's weight and bias, times a factor that follows it."""
+    layer = plain(linear, nn.Linear)
+    weight, bias = float32(layer.weight), float32(layer.bias)
+    return (weight, bias) if factor == 1 else (weight * factor, bias * factor)
+
+
+def side_by_side(layers: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """The weights and biases of layers with one input, as those of one layer."""
+    weights, biases = zip(*layers, strict=True)
+    return torch.cat(weights), torch.cat(biases)
 
 
 class FastNorm:
@@ -96,12 +106,11 @@ class FastNorm:
     def __init__(self, norm: nn.LayerNorm) -> None:
         plain(norm, nn.LayerNorm)
         self.weight, self.bias = float32(norm.weight), float32(norm.bias)
+        self.eps = norm.eps
 
     def __call__(self, x: Tensor) -> Tensor:
         """Normalise each row of x (N, D)."""
-        return F.layer_norm(
-            x, self.weight.shape, self.weight, self.bias, LAYER_NORM_EPS
-        )
+        return F.layer_norm(x, self.weight.shape, self.weight, self.bias, self.eps)
 
 
 class FastEmbeddings:
@@ -123,13 +132,21 @@ class FastEmbeddings:
         )
 
 
+def _root(attention: SelfAttention) -> float:
+    """What queries are multiplied by, 1 / √K: in the weights, not in each text."""
+    size = plain(attention.q_lin, nn.Linear).out_features / attention.n_heads
+    return 1 / math.sqrt(size)
+
+
 class FastBlock:
     """A `TransformerBlock`, for all tokens."""
 
     def __init__(self, block: TransformerBlock, plan: Plan) -> None:
         attention, how = block.attention, plan.encoder
         self.heads = attention.n_heads
-        self.qkv = pack([attention.q_lin, attention.k_lin, attention.v_lin], how)
+        q = numbers(attention.q_lin, factor=_root(attention))
+        others = numbers(attention.k_lin), numbers(attention.v_lin)
+        self.qkv = how(*side_by_side([q, *others]))
         self.rest = FastRest(block, plan)
 
     def __call__(self, x: Tensor, groups: Sequence[Group]) -> Tensor:
@@ -144,8 +161,9 @@ class FastLastBlock:
     def __init__(self, block: TransformerBlock, plan: Plan) -> None:
         attention, how = block.attention, plan.encoder
         self.heads = attention.n_heads
-        self.q = pack([attention.q_lin], how)
-        self.kv = pack([attention.k_lin, attention.v_lin], how)
+        self.q = how(*numbers(attention.q_lin, factor=_root(attention)))
+        others = numbers(attention.k_lin), numbers(attention.v_lin)
+        self.kv = how(*side_by_side(others))
         self.rest = FastRest(block, plan)
 
     def __call__(self, x: Tensor, groups: Sequence[Group], read: Read) -> Tensor:
@@ -166,39 +184,43 @@ class FastRest:
     """What follows attention in a block; each row goes through it by itself."""
 
     def __init__(self, block: TransformerBlock, plan: Plan) -> None:
-        how = plan.encoder
-        self.out_lin = pack([block.attention.out_lin], how)
+        how, ffn = plan.encoder, plain(block.ffn, FFN)
+        if ffn.activation is not ACTIVATION[plan.activation]:
+            raise TypeError(
+                f"a feed-forward network has another activation than the "
+                f"configuration's {plan.activation!r}, which is all the engine knows; "
+                f"use the model itself"
+            )
+        attention = plain(block.attention, SelfAttention)
+        self.out_lin = how(*numbers(attention.out_lin))
         self.sa_layer_norm = FastNorm(block.sa_layer_norm)
-        self.lin1 = pack([block.ffn.lin1], how)
-        self.lin2 = pack([block.ffn.lin2], how, plan.least)
-        self.rows = plan.rows
+        self.lin1 = how(*numbers(ffn.lin1))
+        self.lin2 = plan.narrow(*numbers(ffn.lin2), least=plan.least)
         self.output_layer_norm = FastNorm(block.output_layer_norm)
 
     def __call__(self, mixed: Tensor, x: Tensor) -> Tensor:
         """Add, normalise, feed forward, add, normalise: (R, D), twice, to (R, D)."""
         x = self.sa_layer_norm(self.out_lin.added(mixed, x))
-        # In parts, so that what lies between the two stays in the cache.
-        parts = [
-            self.lin2.added(self.lin1.activated(part), part)
-            for part in torch.split(x, self.rows)
-        ]
-        return self.output_layer_norm(parts[0] if len(parts) == 1 else torch.cat(parts))
+        return self.output_layer_norm(self.lin2.added(self.lin1.activated(x), x))
 
 
 class FastEncoder:
-    """A `DistilBertModel`.
+    """A `DistilBertModel`, which is empty afterwards.
 
     Args:
         model: What to pack.
         plan: How.
-        release: Let go of each block's weights as soon as they are packed.
     """
 
-    def __init__(self, model: DistilBertModel, plan: Plan, release: bool) -> None:
+    def __init__(self, model: DistilBertModel, plan: Plan) -> None:
         self.embeddings = FastEmbeddings(model.embeddings, plan.stream)
         *blocks, last = model.transformer.layer
-        self.blocks = [_packed(FastBlock, block, plan, release) for block in blocks]
-        self.last = _packed(FastLastBlock, last, plan, release)
+        plans = [plan.for_block(i) for i in range(len(blocks) + 1)]
+        self.blocks = [
+            _packed(FastBlock, block, its_plan)
+            for block, its_plan in zip(blocks, plans[:-1], strict=True)
+        ]
+        self.last = _packed(FastLastBlock, last, plans[-1])
 
     def __call__(self, batch: Batch, read: Read) -> Tensor:
         """The hidden states (R, D) of the rows that are read."""
@@ -212,10 +234,9 @@ def _packed(
     kind: Callable[[TransformerBlock, Plan], Block],
     block: nn.Module,
     plan: Plan,
-    release: bool,
 ) -> Block:
+    """Pack a block and let go of its weights: no two blocks are in memory twice."""
     packed = kind(plain(block, TransformerBlock), plan)
-    if release:
-        for parameter in block.parameters():
-            parameter.data = torch.empty(0)
+    for parameter in block.parameters():
+        parameter.data = torch.empty(0)
     return packed

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from minidistil.engine.encoder import FastNorm, float32, pack, plain
+from minidistil.engine.encoder import FastNorm, numbers
 from minidistil.engine.operators import Pack
 from minidistil.heads import (
     DistilBertForMaskedLM,
@@ -38,7 +38,7 @@ class FastHead:
 def _classifier(
     model: DistilBertForSequenceClassification | DistilBertForMultipleChoice, how: Pack
 ) -> FastHead:
-    hidden = pack([model.pre_classifier], how)
+    hidden = how(*numbers(model.pre_classifier))
     last, width = _small(model.classifier)
     return FastHead(False, width, lambda cls: last(F.relu(hidden(cls))))
 
@@ -54,7 +54,7 @@ def _span_finder(model: DistilBertForQuestionAnswering, how: Pack) -> FastHead:
 
 
 def _word_scorer(model: DistilBertForMaskedLM, how: Pack) -> FastHead:
-    transform = pack([model.vocab_transform], how)
+    transform = how(*numbers(model.vocab_transform))
     norm = FastNorm(model.vocab_layer_norm)
     # The matrix may be the word embeddings, which are not copied.
     last, width = _small(model.vocab_projector)
@@ -67,8 +67,7 @@ def _encoder(model: DistilBertModel, how: Pack) -> FastHead:
 
 def _small(module: nn.Linear) -> tuple[Callable[[Tensor], Tensor], int]:
     """The layer that makes logits, in float32 whatever comes before it."""
-    layer = plain(module, nn.Linear)
-    weight, bias = float32(layer.weight), float32(layer.bias)
+    weight, bias = numbers(module)
     return lambda x: F.linear(x.float(), weight, bias), len(weight)
 
 

@@ -118,6 +118,25 @@ class OneDnnLinear:
         return result
 
 
+class HalfLinear:
+    """`OneDnnLinear` in bfloat16, between layers that hand on float32."""
+
+    def __init__(self, weight: Tensor, bias: Tensor, activation: str) -> None:
+        self.linear = OneDnnLinear(weight.bfloat16(), bias.bfloat16(), activation)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return x Wᵀ + b."""
+        return self.linear(x.bfloat16()).float()
+
+    def activated(self, x: Tensor) -> Tensor:
+        """Return f(x Wᵀ + b)."""
+        return self.linear.activated(x.bfloat16()).float()
+
+    def added(self, x: Tensor, y: Tensor) -> Tensor:
+        """Return x Wᵀ + b + y."""
+        return self.linear(x.bfloat16()) + y
+
+
 class Int8Linear:
     """oneDNN's product of 8-bit integers, with sums of 32 bits.
 
@@ -155,42 +174,47 @@ class Int8Linear:
         if least is not None:
             # x W = (x - least) W + least * (the sum of each channel of W)
             self.bias = bias + least * self.scales * integers.sum(dim=1)
+        self.short_bias = self.bias.to(dtype)
         self.activation = IN_PLACE[activation]
         self.product = torch.ops.onednn.qlinear_pointwise.default
 
-    def _multiply(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """The product of the integers of x with W, and the scale of each row."""
+    def _multiply(self, x: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """A product, and what each of its rows is still to be multiplied by."""
         if self.least is None:
-            scale = x.abs().amax(dim=1, keepdim=True).float().clamp_(min=TINY).div_(127)
-            integers = (x / scale).round_()
+            largest = x.abs().amax(dim=1, keepdim=True).clamp_(min=TINY)
+            if dtype == torch.bfloat16:
+                # The next larger one of that type, so that nothing is rounded later.
+                largest = largest.mul_(1 + 2**-7).to(dtype)
+            integers = x * (127 / largest.float())
+            zero, step = 128, 1 / 127
         else:
-            scale = (
-                (x.amax(dim=1, keepdim=True) - self.least).clamp_(min=TINY).div_(255)
-            )
-            integers = torch.sub(x, self.least).div_(scale).sub_(128).round_()
+            largest = x.amax(dim=1, keepdim=True).sub_(self.least).clamp_(min=TINY)
+            steps = 255 / largest
+            integers = torch.addcmul(steps * -self.least - 128, x, steps)
+            zero, step = 0, 1 / 255
         # Only the way to signed integers is a fast one; 128 more makes them unsigned.
-        unsigned = integers.to(torch.int8).view(torch.uint8).bitwise_xor_(128)
-        zero = 128 if self.least is None else 0
+        signed = integers.round_().to(torch.int8)
         product = self.product(
-            *(unsigned, 1.0, zero, self.weight, self.scales, self.zeros, None),
-            *(1.0, 0, torch.float32, "none", [], ""),
+            *(signed.view(torch.uint8).bitwise_xor_(128), step, zero),
+            *(self.weight, self.scales, self.zeros, None),
+            *(1.0, 0, dtype, "none", [], ""),
         )
-        return product, scale
+        return product, largest
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return x Wᵀ + b."""
-        product, scale = self._multiply(x)
-        return torch.addcmul(self.bias, product, scale).to(self.dtype)
+        product, scale = self._multiply(x, self.dtype)
+        return torch.addcmul(self.short_bias, product, scale)
 
     def activated(self, x: Tensor) -> Tensor:
         """Return f(x Wᵀ + b), float32."""
-        product, scale = self._multiply(x)
-        return self.activation(product.mul_(scale).add_(self.bias))
+        product, scale = self._multiply(x, torch.float32)
+        return self.activation(torch.addcmul(self.bias, product, scale))
 
     def added(self, x: Tensor, y: Tensor) -> Tensor:
         """Return x Wᵀ + b + y, float32."""
-        product, scale = self._multiply(x)
-        return product.mul_(scale).add_(y).add_(self.bias)
+        product, scale = self._multiply(x, torch.float32)
+        return torch.addcmul(y, product, scale).add_(self.bias)
 
 
 class PlainInt8Linear:
@@ -243,7 +267,7 @@ def _works(trial: Callable[[], bool]) -> bool:
     try:
         with torch.inference_mode():
             return bool(torch._C._has_mkldnn) and trial()
-    except (AttributeError, RuntimeError, NotImplementedError):
+    except (AttributeError, RuntimeError, TypeError):
         return False
 
 

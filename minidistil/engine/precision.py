@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -10,6 +10,7 @@ from torch import Tensor
 from minidistil.engine.choice import bfloat16_is_fast, float32_kernels
 from minidistil.engine.operators import (
     LEAST,
+    HalfLinear,
     Int8Linear,
     Linear,
     OneDnnLinear,
@@ -23,10 +24,6 @@ from minidistil.engine.operators import (
 PRECISIONS = ("float32", "bfloat16", "int8")
 KERNELS = ("onednn", "torch")
 
-# The rows that go through the feed-forward network at once: all of them where what
-# follows a product is fused with it, few where the next step must find it in the cache.
-ALL, FEW = 1_000_000, 256
-
 
 @dataclass(frozen=True)
 class Plan:
@@ -36,17 +33,26 @@ class Plan:
         kernels: "onednn" for packed weights and fused operators, or "torch".
         stream: The type of what goes from block to block.
         encoder: Packs the layers of the encoder.
+        narrow: Packs the second layer of a feed-forward network.
+        first: Packs that of the first block. Of all layers it bears rounding worst, and
+            what it gets wrong, all blocks have to carry.
         head: Packs those of the head, where a small error is a large one.
-        least: The least number that the activation returns.
-        rows: How many rows the feed-forward network takes at once.
+        activation: The name of the activation.
+        least: The least number that it returns.
     """
 
     kernels: str
     stream: torch.dtype
     encoder: Pack
+    narrow: Pack
+    first: Pack
     head: Pack
+    activation: str
     least: float
-    rows: int
+
+    def for_block(self, number: int) -> Plan:
+        """The plan for one block, counted from 0."""
+        return replace(self, narrow=self.first) if number == 0 else self
 
 
 def check_precision(precision: object) -> None:
@@ -83,7 +89,7 @@ def plan(
         return _int8_plan(packed, activation)
     dtype = torch.float32 if precision == "float32" else torch.bfloat16
     how = _floats(packed, dtype, activation)
-    return Plan(kernels, dtype, how, how, LEAST[activation], ALL)
+    return Plan(kernels, dtype, how, how, how, how, activation, LEAST[activation])
 
 
 def _has(precision: str) -> bool:
@@ -115,6 +121,17 @@ def _int8_plan(packed: bool, activation: str) -> Plan:
     def how(weight: Tensor, bias: Tensor, least: float | None = None) -> Linear:
         return kind(weight, bias, activation, dtype, least)
 
-    head = _floats(packed and has_onednn(torch.float32), torch.float32, activation)
-    kernels = "onednn" if packed else "torch"
-    return Plan(kernels, torch.float32, how, head, LEAST[activation], FEW)
+    def in_half(weight: Tensor, bias: Tensor, least: float | None = None) -> Linear:
+        return HalfLinear(weight, bias, activation)
+
+    exact = _floats(packed and has_onednn(torch.float32), torch.float32, activation)
+    return Plan(
+        kernels="onednn" if packed else "torch",
+        stream=torch.float32,
+        encoder=how,
+        narrow=how,
+        first=in_half if half else exact,
+        head=exact,
+        activation=activation,
+        least=LEAST[activation],
+    )
