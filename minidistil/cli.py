@@ -67,7 +67,8 @@ def main() -> None:
     type=click.Choice(["float32", "bfloat16", "int8"]),
     default="float32",
     show_default=True,
-    help="What to compute in; the others are faster, and nearly as exact.",
+    help="What to compute in; the others are nearly as exact, and faster where the "
+    "processor has them.",
 )
 @click.option("--device", default="cpu", show_default=True, help="Such as cuda or mps.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")

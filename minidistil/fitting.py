@@ -260,7 +260,7 @@ def fill(
 
 
 def lay_over(model: nn.Module, weights: Weights) -> None:
-    """Give every parameter its place in the mapped file; nothing is read or copied."""
+    """Give every parameter its place in the mapped file; nothing is copied."""
     tied = is_tied(model)
     for name, full in parameters(model).items():
         if not (tied and name == OUTPUT_EMBEDDINGS):

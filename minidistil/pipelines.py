@@ -113,7 +113,7 @@ class Options:
             at most, as many as the model has positions.
         batch_size: The texts that go through a model together. An engine goes by
             tokens, and ignores it.
-        padding: Accepted and ignored: a batch is always padded, and masked.
+        padding: Accepted and ignored: answers do not depend on it.
     """
 
     top_k: int | Literal["best"] | None = "best"
@@ -406,6 +406,9 @@ def pipeline(
         attn_implementation: Run the model itself, with ``"sdpa"`` or ``"eager"``.
         options: Any of `Options`: ``top_k``, ``truncation``, …
 
+    Without ``dtype`` and ``attn_implementation`` the files are mapped: they must not be
+    changed in place while the pipeline is used.
+
     Raises:
         ValueError: for an unknown task, a loaded model without a tokenizer, a device
             that this machine does not have, or a precision for what has one already.
@@ -422,6 +425,11 @@ def pipeline(
                 "dtype and attn_implementation are for the model itself, precision is "
                 "for the engine: give the one or the other"
             )
+    if itself and not isinstance(model, str | os.PathLike | None):
+        raise ValueError(
+            "dtype and attn_implementation are for a model that is still to be loaded: "
+            "give them to from_pretrained"
+        )
     if model is None:
         model, revision = DEFAULT_MODEL, revision or DEFAULT_REVISION
     where: dict[str, Any] = {
@@ -443,10 +451,9 @@ def pipeline(
         )
     place = None if device is None else _real(usable_device(device))
     if isinstance(model, Engine):
-        if precision not in (None, model.precision) or place not in (
-            None,
-            model.device,
-        ):
+        other = precision not in (None, model.precision)
+        # "cuda" is "cuda:0".
+        if other or (place is not None and place.type != model.device.type):
             raise ValueError(
                 f"the engine computes in {model.precision} on {model.device}: make "
                 f"another one for another precision or device"

@@ -193,11 +193,10 @@ class PreTrainedModel(nn.Module):
 
     @classmethod
     def mapped(cls, source: str | os.PathLike[str], **where: Any) -> Self:
-        """Open a checkpoint without reading its numbers.
+        """Open a checkpoint without loading its numbers.
 
-        Each parameter is a place in a mapped file, in the type that is stored there;
-        nothing is read, or checked to be finite, until somebody looks. Made for
-        `minidistil.engine`, which looks at each once.
+        Each parameter is a place in a mapped file, in the type that is stored there; it
+        is not checked to be finite. Made for `minidistil.engine`, which reads it once.
 
         Args:
             source: ``"tiny"``, a folder, or a hub repository.

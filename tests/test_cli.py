@@ -17,6 +17,7 @@ from click.testing import CliRunner
 
 from minidistil import __version__, pipeline
 from minidistil.cli import main
+from minidistil.engine import PRECISIONS
 from minidistil.pipelines import DEFAULT_MODEL, DEFAULT_REVISION
 
 LABELS = {0: "NEGATIVE", 1: "POSITIVE"}
@@ -89,6 +90,17 @@ def test_truncation_reaches_the_pipeline(classify, classifier):
     assert json.loads(result.stdout)["score"] == pytest.approx(
         answer["score"], abs=1e-5
     )
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_the_precision_can_be_chosen(classify, folder, precision):
+    expected = line(pipeline(model=folder, precision=precision), "Not bad")
+    assert classify("--precision", precision, "Not bad").stdout == expected + "\n"
+
+
+def test_the_command_offers_every_precision():
+    options = {each.name: each for each in main.commands["classify"].params}
+    assert [*options["precision"].type.choices] == [*PRECISIONS]
 
 
 def test_a_cut_text_is_told_on_standard_error(classify):

@@ -13,7 +13,8 @@ from torch import nn
 from torch.nn.utils import parametrizations, parametrize
 
 from minidistil import DistilBertForSequenceClassification
-from minidistil.engine import Engine
+from minidistil.engine import Engine, operators
+from minidistil.model import Embeddings, Transformer
 
 SEQUENCES = sequences_of([7, 1, 40, 3], 53)
 
@@ -40,7 +41,7 @@ def engine(model):
         (None, TypeError, "got NoneType"),
         ({1: [2]}, TypeError, "got dict"),
         (iter([[1, 2]]), TypeError, "iterator, expected a list of sequences"),
-        ([1, 2, 3], TypeError, "sequence 0 is 1, expected a list of integers"),
+        ([1, 2, 3], TypeError, "got one sequence, expected a list of them"),
         (["a text"], TypeError, "sequence 0 is 'a text', expected a list of integers"),
         (
             [[1], ["2"]],
@@ -52,8 +53,8 @@ def engine(model):
         ([[[1, 2]]], TypeError, "sequence 0 is"),
         ([[1, None]], TypeError, "sequence 0 is"),
         ([{1, 2}], TypeError, "sequence 0 is"),
-        (torch.tensor([1, 2]), TypeError, "sequence 0 is"),
-        (torch.tensor(1), TypeError, "0-d"),
+        (torch.tensor([1, 2]), TypeError, "got one sequence"),
+        (torch.tensor(1), TypeError, "got one sequence"),
         ([torch.tensor([1.0])], TypeError, "sequence 0 is"),
         ([torch.tensor([True])], TypeError, "sequence 0 is"),
         ([torch.ones(1, 2, dtype=torch.long)], TypeError, "sequence 0 is"),
@@ -115,8 +116,8 @@ def test_a_mistake_is_found_before_anything_is_computed(engine, monkeypatch):
         ([[0], [True]], TypeError, "the positions of sequence 1 is"),
         ([0, 1], TypeError, "the positions of sequence 0 is 0"),
         (["0", "1"], TypeError, "the positions of sequence 0 is '0'"),
-        ("01", TypeError, "positions of sequence 0 is '0'"),
-        (3, TypeError, "not iterable"),
+        ("01", TypeError, "positions is '01', expected a list for each"),
+        (3, TypeError, "positions is 3, expected a list for each"),
     ],
     ids=str,
 )
@@ -288,7 +289,7 @@ def test_a_weight_that_is_no_number_is_refused(name, number):
         model.get_parameter(name).view(-1)[3 % model.get_parameter(name).numel()] = (
             number
         )
-    with pytest.raises(ValueError, match="weights hold NaN or infinite numbers"):
+    with pytest.raises(ValueError, match="holds NaN, infinite numbers"):
         Engine(model)
 
 
@@ -309,7 +310,7 @@ def test_a_tied_word_that_is_no_number_is_refused_at_once():
     model = model_of(MASKED_LM)
     with torch.no_grad():
         model.get_input_embeddings().weight[7, 3] = torch.nan
-    with pytest.raises(ValueError, match="weights hold NaN or infinite numbers"):
+    with pytest.raises(ValueError, match="holds NaN, infinite numbers"):
         Engine(model)
 
 
@@ -390,4 +391,72 @@ def test_another_activation_in_a_block_is_refused():
     model = DistilBertForSequenceClassification.from_pretrained("tiny")
     model.distilbert.transformer.layer[3].ffn.activation = torch.tanh
     with pytest.raises(TypeError, match="another activation"):
+        Engine(model)
+
+
+def test_padding_is_told_and_not_swallowed():
+    engine = Engine(model_of(SEQUENCE))
+    with pytest.warns(UserWarning, match="padding, which is read as text here"):
+        engine([[5, 6, 0], [7, 8, 9]])
+
+
+def test_an_engine_can_be_made_and_used_under_the_callers_defaults():
+    model = model_of(SEQUENCE)
+    expected = answers(model, SEQUENCES)
+    operators.forget()
+    torch.set_default_dtype(torch.float64)
+    try:
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            engines = [Engine(model, precision) for precision in PRECISIONS]
+            found = [engine(SEQUENCES) for engine in engines]
+    finally:
+        torch.set_default_dtype(torch.float32)
+        operators.forget()
+    assert [engine.kernels for engine in engines] == [
+        Engine(model, precision).kernels for precision in PRECISIONS
+    ]
+    check(found[0], expected)
+    assert all(each.dtype == torch.float32 for results in found for each in results)
+
+
+class Doubled(Embeddings):
+    """Embeddings that are twice as large."""
+
+
+class Shortened(Transformer):
+    """A transformer that may leave blocks out."""
+
+
+def test_a_replaced_container_is_refused():
+    model = model_of(SEQUENCE)
+    model.distilbert.embeddings.__class__ = Doubled
+    with pytest.raises(TypeError, match="Doubled"):
+        Engine(model)
+    model = model_of(SEQUENCE)
+    model.distilbert.transformer.__class__ = Shortened
+    with pytest.raises(TypeError, match="Shortened"):
+        Engine(model)
+
+
+def test_a_forward_of_ones_own_is_refused():
+    model = model_of(SEQUENCE)
+    linear = model.distilbert.transformer.layer[0].ffn.lin1
+    linear.forward = lambda x: 2 * nn.Linear.forward(linear, x)
+    with pytest.raises(TypeError, match="hooks"):
+        Engine(model)
+
+
+def test_one_block_in_two_places_is_refused():
+    model = model_of(SEQUENCE)
+    layers = model.distilbert.transformer.layer
+    layers[1] = layers[0]
+    with pytest.raises(TypeError, match="one block in two places"):
+        Engine(model)
+
+
+def test_a_number_that_float32_has_not_is_refused():
+    model = model_of(SEQUENCE).double()
+    with torch.no_grad():
+        model.distilbert.transformer.layer[0].ffn.lin1.bias[0] = -1e300
+    with pytest.raises(ValueError, match="such as float32 has not"):
         Engine(model)

@@ -97,11 +97,13 @@ MUTATIONS = {
         )
         for mix in MIX
     },
-    "the scale is forgotten": (encoder, "_root", lambda real: lambda _: 1.0),
+    "the scale is forgotten": (encoder, "_scale", lambda real: lambda _: 1.0),
     "row 1 is read in place of [CLS]": (
         engines,
         "batches",
-        lambda real: changed_batches(starts=lambda batch: batch.starts + 1),
+        lambda real: changed_batches(
+            starts=lambda batch: [start + 1 for start in batch.starts]
+        ),
     ),
     "results stay in the order of the batches": (
         engines,
@@ -181,8 +183,8 @@ def test_an_unbroken_engine_passes_by_the_same_route(kernels):
 def rounded_twice(real):
     """Weights of five bits."""
 
-    def quantize_weight(weight):
-        integers, scales = real(weight)
+    def quantize_weight(weight, largest):
+        integers, scales = real(weight, largest)
         return integers.div(8, rounding_mode="floor"), scales * 8
 
     return quantize_weight
@@ -191,14 +193,20 @@ def rounded_twice(real):
 def one_scale(real):
     """One scale for all channels."""
 
-    def quantize_weight(weight):
-        integers, scales = real(weight)
+    def quantize_weight(weight, largest):
+        integers, scales = real(weight, largest)
         return integers, scales.mean().expand_as(scales).contiguous()
 
     return quantize_weight
 
 
+def without_sum(real):
+    """What a layer adds to is forgotten."""
+    return lambda self, x, y: self(x).float()
+
+
 INT8_MUTATIONS = {
+    "a residual is dropped": (operators.Int8Linear, "added", without_sum),
     "weights have five bits": (operators, "quantize_weight", rounded_twice),
     "channels share a scale": (operators, "quantize_weight", one_scale),
 }

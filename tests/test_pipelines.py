@@ -392,6 +392,61 @@ def test_eager_attention_can_be_asked_for(classify, folder):
     assert_same(eager("Not bad"), classify("Not bad"))
 
 
+# The engine
+
+
+def test_unless_asked_otherwise_an_engine_answers_in_float32(classify):
+    assert isinstance(classify.model, Engine)
+    assert classify.model.precision == "float32"
+
+
+@pytest.mark.parametrize(("precision", "bound"), [("bfloat16", 0.02), ("int8", 0.05)])
+def test_another_precision_can_be_asked_for(classify, folder, precision, bound):
+    fast = pipeline(model=folder, precision=precision)
+    assert fast.model.precision == precision
+    texts = [words(n) for n in (1, 7, 30)]
+    assert_same(fast(texts, top_k=None), classify(texts, top_k=None), bound)
+
+
+def test_a_loaded_model_runs_itself_unless_a_precision_is_asked_for(classify, folder):
+    model = AutoModelForSequenceClassification.from_pretrained(folder)
+    assert pipeline(model=model, tokenizer=folder).model is model
+    packed = pipeline(model=model, tokenizer=folder, precision="float32")
+    assert isinstance(packed.model, Engine)
+    assert_same(packed("Not bad"), classify("Not bad"))
+
+
+def test_an_engine_can_be_given(classify, folder):
+    one = pipeline(model=classify.model, tokenizer=folder, device="cpu")
+    assert one.model is classify.model
+    assert one("Not bad") == classify("Not bad")
+    with pytest.raises(ValueError, match="the engine computes in float32 on cpu"):
+        pipeline(model=classify.model, tokenizer=folder, precision="int8")
+
+
+def test_an_engine_of_another_head_is_refused(folder):
+    encoder = Engine(AutoModel.from_pretrained(folder))
+    with pytest.raises(TypeError, match="got a DistilBertModel, expected a DistilB"):
+        pipeline(model=encoder, tokenizer=folder)
+
+
+@pytest.mark.parametrize("options", [{"dtype": "float16"}, {"dtype": torch.float32}])
+def test_a_precision_and_a_dtype_exclude_each_other(folder, options):
+    with pytest.raises(ValueError, match="give the one or the other"):
+        pipeline(model=folder, precision="int8", **options)
+
+
+def test_a_dtype_does_not_change_what_is_loaded(folder):
+    model = AutoModelForSequenceClassification.from_pretrained(folder)
+    with pytest.raises(ValueError, match="still to be loaded"):
+        pipeline(model=model, tokenizer=folder, dtype="float16")
+
+
+def test_an_unknown_precision_is_told_before_anything_is_fetched():
+    with pytest.raises(ValueError, match="precision is 'fp8', expected one of float32"):
+        pipeline(model="no/such-model", precision="fp8")
+
+
 def _spy(cls, folder, asked):
     load = cls.from_pretrained
 

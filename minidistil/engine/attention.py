@@ -6,7 +6,7 @@ there to fill a row, so none has to be hidden.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -20,6 +20,7 @@ class Group:
 
     count: int
     tokens: int
+    fills: bool = False  # only fills a batch up
 
     @property
     def rows(self) -> int:
@@ -30,6 +31,10 @@ class Group:
 # (queries (B, H, Q, K), keys and values (B, H, T, K)) -> mixed values (B, H, Q, K).
 # The queries are divided by √K already (`minidistil.engine.encoder`).
 Mix = Callable[[Tensor, Tensor, Tensor], Tensor]
+
+
+# The tokens that batched products in bfloat16 take at once.
+PIECE = 256
 
 
 def mix_fused(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -45,17 +50,27 @@ def mix_in_batches(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     return torch.bmm(weights, v).view(batch, heads, queries, size)
 
 
-def choose(dtype: torch.dtype, group: Group) -> Mix:
-    """The faster of the two for a group, as measured by ``scripts/benchmark``.
+def pieces(group: Group, q: Tensor) -> Iterator[tuple[Group, Mix]]:
+    """Divide a group, and choose the faster way for each piece.
 
-    For a few tokens what counts is the number of calls. For many, the fused operator
-    multiplies in small pieces, which costs it more in bfloat16 than in float32.
+    For a few tokens what counts is the number of calls; for many, the fused operator
+    multiplies in small parts, which costs it more in bfloat16 than in float32. But for
+    every shape of a product in bfloat16, oneDNN keeps a program in memory: there is one
+    for each length here, and what does not fill it is fused. What is not a CPU has its
+    own, better ways to fuse.
     """
-    if group.rows <= 64 and group.tokens <= 32:
-        return mix_fused
-    if dtype == torch.float32:
-        return mix_fused if group.tokens >= 48 else mix_in_batches
-    return mix_in_batches
+    on_cpu, count = q.device.type == "cpu", 0
+    if on_cpu and q.dtype == torch.bfloat16 and not group.fills:
+        full = max(1, PIECE // group.tokens)
+        count = group.count // full
+        for _ in range(count):
+            yield Group(full, group.tokens), mix_in_batches
+        count *= full
+    if rest := group.count - count:
+        few = group.rows <= 64 and group.tokens <= 32
+        short = q.dtype == torch.float32 and group.tokens < 48 and not few
+        mix = mix_in_batches if short and on_cpu else mix_fused
+        yield Group(rest, group.tokens), mix
 
 
 def attend(
@@ -81,7 +96,7 @@ def attend(
     """
     mixed = []
     first = start = 0
-    for group in groups:
+    for group, mix in (piece for each in groups for piece in pieces(each, q)):
         asking = group.tokens if queries is None else queries
         end, last = start + group.rows, first + group.count * asking
         q_part, k_part, v_part = (
@@ -89,7 +104,8 @@ def attend(
             x.view(group.count, -1, heads, x.shape[1] // heads).transpose(1, 2)
             for x in (q[first:last], k[start:end], v[start:end])
         )
-        mix = choose(q.dtype, group)
+        if asking < group.tokens:
+            mix = mix_fused  # a few rows of scores are no work
         mixed.append(
             mix(q_part, k_part, v_part).transpose(1, 2).flatten(0, 1).flatten(1)
         )

@@ -9,13 +9,27 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterator, Sequence
+import warnings
+from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from minidistil.config import DistilBertConfig
 from minidistil.engine.attention import Group
+
+# More rows than a few are made a multiple of so many: see `spare`.
+FEW, ROUND = 16, 32
+
+
+def spare(rows: int) -> int:
+    """How many rows to add to some before they are multiplied.
+
+    For every number of rows that it meets, oneDNN writes a program and keeps it in
+    memory: there must not be too many.
+    """
+    return -rows % ROUND if rows > FEW else 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,14 +40,14 @@ class Batch:
         places: Which sequences, by their place among those given.
         ids: The ids of their tokens, (N,).
         positions: Where each token stands in its sequence, (N,).
-        starts: The row that each sequence begins at, (B,).
+        starts: The row that each sequence begins at.
         groups: Neighbours of one length.
     """
 
     places: list[int]
     ids: Tensor
     positions: Tensor
-    starts: Tensor
+    starts: list[int]
     groups: list[Group]
 
     def to(self, device: torch.device) -> Batch:
@@ -44,13 +58,10 @@ class Batch:
             self,
             ids=self.ids.to(device),
             positions=self.positions.to(device),
-            starts=self.starts.to(device),
         )
 
 
-def checked(
-    sequences: Sequence[Sequence[int]], config: DistilBertConfig
-) -> list[list[int]]:
+def checked(sequences: object, config: DistilBertConfig) -> list[list[int]]:
     """The ids as lists, if all of them are ids.
 
     Raises:
@@ -61,14 +72,19 @@ def checked(
     if not isinstance(sequences, list | tuple | Tensor):
         raise TypeError(
             f"got {type(sequences).__name__}, expected a list of sequences, each a "
-            f"list of token ids"
+            f'list of token ids, such as tokenizer(texts)["input_ids"]'
         )
-    lists = [as_integers("sequence", i, ids) for i, ids in enumerate(sequences)]
+    given: Any = sequences.tolist() if isinstance(sequences, Tensor) else sequences
+    if isinstance(given, int) or (given and isinstance(given[0], int)):
+        raise TypeError("got one sequence, expected a list of them: use [ids]")
+    lists = [as_integers("sequence", i, ids) for i, ids in enumerate(given)]
     limit, words = config.max_position_embeddings, config.vocab_size
+    padded = False
     for i, ids in enumerate(lists):
         if not 0 < len(ids) <= limit:
             raise ValueError(
-                f"sequence {i} has {len(ids)} tokens, expected 1 to {limit}"
+                f"sequence {i} has {len(ids)} tokens, expected 1 to {limit}; "
+                f"truncation=True makes the tokenizer cut what is longer"
             )
         if min(ids) < 0 or max(ids) >= words:
             wrong = next(each for each in ids if not 0 <= each < words)
@@ -76,6 +92,13 @@ def checked(
                 f"sequence {i} has the id {wrong}, expected 0 to {words - 1}: the "
                 f"tokenizer and the model are of different checkpoints"
             )
+        padded = padded or ids[-1] == config.pad_token_id
+    if padded:
+        warnings.warn(
+            "a sequence ends with padding, which is read as text here; give each "
+            "sequence as long as it is, without padding=True",
+            stacklevel=3,
+        )
     return lists
 
 
@@ -87,7 +110,7 @@ def as_integers(name: str, place: int, numbers: object) -> list[int]:
     raise TypeError(f"{name} {place} is {numbers!r:.60}, expected a list of integers")
 
 
-def batches(sequences: list[list[int]], budget: int) -> Iterator[Batch]:
+def batches(sequences: list[list[int]], budget: int, pad: int = 0) -> Iterator[Batch]:
     """Cut sequences into batches of at most ``budget`` tokens, or one sequence."""
     order = sorted(range(len(sequences)), key=lambda i: len(sequences[i]))
     places: list[int] = []
@@ -95,26 +118,32 @@ def batches(sequences: list[list[int]], budget: int) -> Iterator[Batch]:
     for place in order:
         length = len(sequences[place])
         if places and tokens + length > budget:
-            yield _batch(sequences, places)
+            yield _batch(sequences, places, pad)
             places, tokens = [], 0
         places.append(place)
         tokens += length
     if places:
-        yield _batch(sequences, places)
+        yield _batch(sequences, places, pad)
 
 
-def _batch(sequences: list[list[int]], places: list[int]) -> Batch:
+def _batch(sequences: list[list[int]], places: list[int], pad: int) -> Batch:
     lengths = [len(sequences[place]) for place in places]
+    # Filled up with sequences of one token, which nobody reads.
+    room = spare(sum(lengths))
+    fillers = [Group(room, 1, fills=True)] if room else []
     groups = [
         Group(len([*same]), length) for length, same in itertools.groupby(lengths)
     ]
     ids = itertools.chain.from_iterable(sequences[place] for place in places)
     return Batch(
         places=places,
-        ids=torch.tensor([*ids]),
+        ids=torch.tensor([*ids, *[pad] * room], device="cpu"),
         positions=torch.cat(
-            [torch.arange(group.tokens).repeat(group.count) for group in groups]
+            [
+                torch.arange(group.tokens, device="cpu").repeat(group.count)
+                for group in groups + fillers
+            ]
         ),
-        starts=torch.tensor([0, *itertools.accumulate(lengths[:-1])]),
-        groups=groups,
+        starts=[0, *itertools.accumulate(lengths[:-1])],
+        groups=groups + fillers,
     )

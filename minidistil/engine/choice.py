@@ -13,7 +13,7 @@ from collections.abc import Callable
 import torch
 import torch.nn.functional as F
 
-from minidistil.engine.operators import OneDnnLinear, has_onednn
+from minidistil.engine.operators import FLOAT32, OneDnnLinear, has_onednn, undisturbed
 
 
 def _seconds(work: Callable[[], object], rounds: int = 5) -> float:
@@ -28,26 +28,26 @@ def _seconds(work: Callable[[], object], rounds: int = 5) -> float:
 
 
 @functools.cache
-@torch.inference_mode()
 def float32_kernels() -> str:
     """Whether packed oneDNN or `F.linear` (MKL) multiplies faster: "onednn" or "torch".
 
-    On some processors the two are alike, on others MKL takes twice the time.
+    On some processors the two are nearly alike, on others far apart.
     """
     if not has_onednn(torch.float32):
         return "torch"
-    x, weight, bias = torch.ones(128, 768), torch.ones(768, 768), torch.ones(768)
-    packed = OneDnnLinear(weight, bias, "gelu")
-    plain = _seconds(lambda: F.linear(x, weight, bias))
-    return "onednn" if _seconds(lambda: packed(x)) < plain else "torch"
+    x, weight, bias = (torch.ones(n, 768, **FLOAT32) for n in (128, 768, 1))
+    packed = OneDnnLinear(weight, bias[0], "gelu")
+    with undisturbed():
+        plain = _seconds(lambda: F.linear(x, weight, bias[0]))
+        return "onednn" if _seconds(lambda: packed(x)) < plain else "torch"
 
 
 @functools.cache
-@torch.inference_mode()
 def bfloat16_is_fast() -> bool:
     """Whether the processor multiplies bfloat16 faster than float32."""
     if not has_onednn(torch.bfloat16):
         return False
-    q = torch.ones(96, 32, 64)
+    q = torch.ones(96, 32, 64, **FLOAT32)
     half = q.bfloat16()
-    return _seconds(lambda: half @ half.mT) < _seconds(lambda: q @ q.mT)
+    with undisturbed():
+        return _seconds(lambda: half @ half.mT) < _seconds(lambda: q @ q.mT)

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from minidistil.checkpoint import all_finite
 from minidistil.engine.attention import Group, attend
-from minidistil.engine.batches import Batch
+from minidistil.engine.batches import Batch, spare
 from minidistil.engine.precision import Plan
 from minidistil.model import (
     ACTIVATION,
@@ -31,6 +31,7 @@ from minidistil.model import (
     DistilBertModel,
     Embeddings,
     SelfAttention,
+    Transformer,
     TransformerBlock,
 )
 
@@ -56,16 +57,24 @@ def plain(module: nn.Module, kind: type[Module]) -> Module:
 
     Raises:
         TypeError: if it is of another class, such as an adapter around a layer, or if
-            hooks would have to run.
-        ValueError: if it holds numbers that are not finite.
+            hooks or a forward of its own would have to run.
     """
-    if type(module) is not kind or module._forward_hooks or module._forward_pre_hooks:
+    hooks = module._forward_hooks or module._forward_pre_hooks
+    if type(module) is not kind or hooks or "forward" in vars(module):
         raise TypeError(
             f"the model has a {type(module).__name__} (or hooks) in place of a plain "
             f"{kind.__name__}, which the engine does not know; merge adapters into the "
             f"weights and remove hooks, or use the model itself"
         )
     return module
+
+
+def another_activation(expected: str) -> TypeError:
+    """The error for a layer whose activation is not the configuration's."""
+    return TypeError(
+        f"a layer has another activation than the configuration's {expected!r}, which "
+        f"is all the engine knows; use the model itself"
+    )
 
 
 def float32(parameter: Tensor | None) -> Tensor:
@@ -79,12 +88,14 @@ def float32(parameter: Tensor | None) -> Tensor:
             "the model has a layer without a bias, which no DistilBERT has; give it "
             "one of zeros, or use the model itself"
         )
-    if not all_finite(parameter):
+    converted = parameter.detach().float()
+    if not all_finite(converted):
         raise ValueError(
-            "the model's weights hold NaN or infinite numbers; its training diverged "
-            "or the file is damaged, use another checkpoint"
+            f"a weight of the model, {tuple(parameter.shape)}, holds NaN, infinite "
+            f"numbers or such as float32 has not; its training diverged or the file is "
+            f"damaged, use another checkpoint"
         )
-    return parameter.detach().float()
+    return converted
 
 
 def numbers(linear: nn.Module, factor: float = 1.0) -> tuple[Tensor, Tensor]:
@@ -110,14 +121,27 @@ class FastNorm:
 
     def __call__(self, x: Tensor) -> Tensor:
         """Normalise each row of x (N, D)."""
+        if x.device.type != "cpu":
+            # Elsewhere x and the weights must be of one type.
+            wide = x.float()
+            return F.layer_norm(
+                wide, self.weight.shape, self.weight, self.bias, self.eps
+            ).to(x.dtype)
         return F.layer_norm(x, self.weight.shape, self.weight, self.bias, self.eps)
 
 
 class FastEmbeddings:
-    """The model's own tables, not copied: only the words in use are read."""
+    """Word and position embeddings; of the words, only those in use are read."""
 
     def __init__(self, embeddings: Embeddings, dtype: torch.dtype) -> None:
-        self.words = plain(embeddings.word_embeddings, nn.Embedding).weight.detach()
+        plain(embeddings, Embeddings)
+        words = plain(embeddings.word_embeddings, nn.Embedding)
+        if words.max_norm is not None:
+            raise TypeError(
+                "the word embeddings have a max_norm, which changes them as they are "
+                "read, and the engine does not; use the model itself"
+            )
+        self.words = words.weight.detach()
         self.positions = float32(
             plain(embeddings.position_embeddings, nn.Embedding).weight
         )
@@ -132,7 +156,7 @@ class FastEmbeddings:
         )
 
 
-def _root(attention: SelfAttention) -> float:
+def _scale(attention: SelfAttention) -> float:
     """What queries are multiplied by, 1 / √K: in the weights, not in each text."""
     size = plain(attention.q_lin, nn.Linear).out_features / attention.n_heads
     return 1 / math.sqrt(size)
@@ -144,7 +168,7 @@ class FastBlock:
     def __init__(self, block: TransformerBlock, plan: Plan) -> None:
         attention, how = block.attention, plan.encoder
         self.heads = attention.n_heads
-        q = numbers(attention.q_lin, factor=_root(attention))
+        q = numbers(attention.q_lin, factor=_scale(attention))
         others = numbers(attention.k_lin), numbers(attention.v_lin)
         self.qkv = how(*side_by_side([q, *others]))
         self.rest = FastRest(block, plan)
@@ -161,7 +185,7 @@ class FastLastBlock:
     def __init__(self, block: TransformerBlock, plan: Plan) -> None:
         attention, how = block.attention, plan.encoder
         self.heads = attention.n_heads
-        self.q = how(*numbers(attention.q_lin, factor=_root(attention)))
+        self.q = how(*numbers(attention.q_lin, factor=_scale(attention)))
         others = numbers(attention.k_lin), numbers(attention.v_lin)
         self.kv = how(*side_by_side(others))
         self.rest = FastRest(block, plan)
@@ -171,13 +195,17 @@ class FastLastBlock:
         k, v = self.kv(x).chunk(2, dim=1)
         if read.rows is None:
             return self.rest(attend(self.q(x), k, v, groups, self.heads), x)
-        asking = x[read.rows]
+        count = len(read.rows)
+        # Filled up, for the same reason as a batch is.
+        asking = x[F.pad(read.rows, (0, spare(count)))]
         if read.each is None:
             # As many here, as many there: all ask, and most of it is thrown away.
             mixed = attend(self.q(x), k, v, groups, self.heads)[read.rows]
         else:
-            mixed = attend(self.q(asking), k, v, groups, self.heads, read.each)
-        return self.rest(mixed, asking)
+            mine = [group for group in groups if not group.fills]
+            q = self.q(asking)[:count]
+            mixed = attend(q, k, v, mine, self.heads, read.each)
+        return self.rest(F.pad(mixed, (0, 0, 0, spare(count))), asking)[:count]
 
 
 class FastRest:
@@ -186,11 +214,7 @@ class FastRest:
     def __init__(self, block: TransformerBlock, plan: Plan) -> None:
         how, ffn = plan.encoder, plain(block.ffn, FFN)
         if ffn.activation is not ACTIVATION[plan.activation]:
-            raise TypeError(
-                f"a feed-forward network has another activation than the "
-                f"configuration's {plan.activation!r}, which is all the engine knows; "
-                f"use the model itself"
-            )
+            raise another_activation(plan.activation)
         attention = plain(block.attention, SelfAttention)
         self.out_lin = how(*numbers(attention.out_lin))
         self.sa_layer_norm = FastNorm(block.sa_layer_norm)
@@ -205,7 +229,7 @@ class FastRest:
 
 
 class FastEncoder:
-    """A `DistilBertModel`, which is empty afterwards.
+    """A `DistilBertModel`, whose blocks are empty afterwards.
 
     Args:
         model: What to pack.
@@ -213,8 +237,14 @@ class FastEncoder:
     """
 
     def __init__(self, model: DistilBertModel, plan: Plan) -> None:
+        plain(model, DistilBertModel)
+        *blocks, last = plain(model.transformer, Transformer).layer
+        if len({*map(id, blocks), id(last)}) <= len(blocks):
+            raise TypeError(
+                "the model has one block in two places, which the engine does not "
+                "know; use the model itself"
+            )
         self.embeddings = FastEmbeddings(model.embeddings, plan.stream)
-        *blocks, last = model.transformer.layer
         plans = [plan.for_block(i) for i in range(len(blocks) + 1)]
         self.blocks = [
             _packed(FastBlock, block, its_plan)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from minidistil.engine.encoder import FastNorm, numbers
+from minidistil.engine.encoder import FastNorm, another_activation, numbers
 from minidistil.engine.operators import Pack
 from minidistil.heads import (
     DistilBertForMaskedLM,
@@ -17,7 +17,7 @@ from minidistil.heads import (
     DistilBertForSequenceClassification,
     DistilBertForTokenClassification,
 )
-from minidistil.model import DistilBertModel
+from minidistil.model import ACTIVATION, DistilBertModel
 
 
 @dataclass(frozen=True)
@@ -54,9 +54,11 @@ def _span_finder(model: DistilBertForQuestionAnswering, how: Pack) -> FastHead:
 
 
 def _word_scorer(model: DistilBertForMaskedLM, how: Pack) -> FastHead:
+    if model.activation is not ACTIVATION[model.config.activation]:
+        raise another_activation(model.config.activation)
     transform = how(*numbers(model.vocab_transform))
     norm = FastNorm(model.vocab_layer_norm)
-    # The matrix may be the word embeddings, which are not copied.
+    # Not packed: it may be the word embeddings, the largest matrix of all.
     last, width = _small(model.vocab_projector)
     return FastHead(True, width, lambda x: last(norm(transform.activated(x))))
 

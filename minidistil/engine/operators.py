@@ -9,7 +9,7 @@ be done while its result is still in the cache:
     linear.added(x, y)       x Wᵀ + b + y
 
 The operators are torch's own, but private: `torch.compile` emits them for the CPU, and
-no release promises that they stay. This is the one file that names them. Each is tried
+no release promises that they stay. No other room names them. Each is tried
 before it is used (`has_onednn`, `has_int8`); where it is missing, or wrong, plain torch
 does its work.
 """
@@ -17,7 +17,9 @@ does its work.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import torch
@@ -26,8 +28,8 @@ from torch import Tensor
 
 from minidistil.model import ACTIVATION
 
-# The rows that packing prepares for. Packed for 1,024 rows, a product of eight runs as
-# fast as packed for eight; the other way round it takes nearly twice the time.
+# The rows that packing prepares for. Packed for many, a product of a few rows is as
+# fast as packed for a few; the other way round it is not.
 ROWS = 1024
 
 # GELU is never below its value at -0.7518; ReLU never below 0.
@@ -37,12 +39,15 @@ IN_PLACE: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": torch.relu_,
 }
 
+# Whatever the caller has made torch's default.
+FLOAT32: dict[str, Any] = {"dtype": torch.float32, "device": "cpu"}
+
 # In place of 0 where a scale is divided by.
 TINY = 1e-30
 
 
 class Linear(Protocol):
-    """A matrix product with a bias, ready to be called; the rows of x are (…, in)."""
+    """A matrix product with a bias, ready to be called; x is (rows, in)."""
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return x Wᵀ + b."""
@@ -96,7 +101,7 @@ class OneDnnLinear:
     def __init__(self, weight: Tensor, bias: Tensor, activation: str) -> None:
         self.weight = torch.ops.mkldnn._reorder_linear_weight(weight, ROWS)
         self.bias, self.activation = bias, activation
-        # Looked up once: finding the overload costs a tenth of a small product.
+        # Looked up once: to find the overload takes time in each call.
         self.product = torch.ops.mkldnn._linear_pointwise.default
         self.product_and_sum = torch.ops.mkldnn._linear_pointwise.binary
 
@@ -141,10 +146,9 @@ class Int8Linear:
     """oneDNN's product of 8-bit integers, with sums of 32 bits.
 
     Each output channel of the weights has a scale of its own, and so has each row of
-    what comes in. One scale for all rows would be less work, but a few tokens, such as
-    [SEP], hold numbers far larger than all others, which would be left a dozen steps:
-    of 872 sentences it changed the labels of 16, and this way of 2. And what is
-    computed of a text does not depend on its neighbours.
+    what comes in. One scale for all rows would be less work; but a few tokens, such as
+    [SEP], hold numbers far larger than all others, which would share a few steps and
+    take other labels. Besides, no row depends on its neighbours in this way.
     """
 
     def __init__(
@@ -165,11 +169,12 @@ class Int8Linear:
             least: The least number that can come in; None if it is as far below 0 as
                 the greatest is above.
         """
-        integers, self.scales = quantize_weight(weight)
+        # Where sums overflow, with numbers half as large they do not.
+        integers, self.scales = quantize_weight(weight, 127 if sums_are_exact() else 63)
         self.weight = torch.ops.onednn.qlinear_prepack(
             integers, [ROWS, weight.shape[1]]
         )
-        self.zeros = torch.zeros(len(weight), dtype=torch.int32)
+        self.zeros = torch.zeros(len(weight), dtype=torch.int32, device=weight.device)
         self.least, self.bias, self.dtype = least, bias, dtype
         if least is not None:
             # x W = (x - least) W + least * (the sum of each channel of W)
@@ -228,7 +233,7 @@ class PlainInt8Linear:
         dtype: torch.dtype,
         least: float | None,
     ) -> None:
-        self.weight, self.scales = quantize_weight(weight)
+        self.weight, self.scales = quantize_weight(weight, 127)
         self.bias, self.dtype = bias, dtype
         self.activation = ACTIVATION[activation]
 
@@ -248,13 +253,11 @@ class PlainInt8Linear:
         return self._multiply(x).add_(y)
 
 
-def quantize_weight(weight: Tensor) -> tuple[Tensor, Tensor]:
+def quantize_weight(weight: Tensor, largest: int) -> tuple[Tensor, Tensor]:
     """Make 8-bit integers of W (out, in), and the scale (out,) of each row.
 
-    A row's largest number becomes 127; or 63 on a processor that adds two products in
-    16 bits, where larger ones overflow.
+    A row's largest number becomes ``largest``, or minus it.
     """
-    largest = 127 if sums_are_exact() else 63
     scales = weight.abs().amax(dim=1).clamp_(min=TINY) / largest
     return (weight / scales[:, None]).round_().to(torch.int8), scales
 
@@ -262,25 +265,34 @@ def quantize_weight(weight: Tensor) -> tuple[Tensor, Tensor]:
 # Which of them there are ──────────────────────────────────────────────────────────────
 
 
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Inference, in the types that are written here: no autocast of the caller's."""
+    with torch.inference_mode(), torch.autocast("cpu", enabled=False):
+        yield
+
+
 def _works(trial: Callable[[], bool]) -> bool:
     """Whether a trial passes; an operator that is missing is an AttributeError."""
     try:
-        with torch.inference_mode():
+        with undisturbed():
             return bool(torch._C._has_mkldnn) and trial()
     except (AttributeError, RuntimeError, TypeError):
         return False
 
 
+def _ramp(start: float, end: float, *shape: int) -> Tensor:
+    return torch.linspace(start, end, math.prod(shape), **FLOAT32).view(shape)
+
+
 def _small_layer() -> tuple[Tensor, Tensor, Tensor]:
-    """X (3, 32), W (16, 32) and b (16,), without a random number."""
-    x = torch.linspace(-1, 1, 3 * 32).view(3, 32)
-    weight = torch.linspace(1, -0.5, 16 * 32).view(16, 32).cos()
-    return x, weight, torch.linspace(0, 1, 16)
+    """An input (3, 32), a weight (16, 32) and a bias (16,), none of them random."""
+    return _ramp(-1, 1, 3, 32), _ramp(1, -0.5, 16, 32).cos(), _ramp(0, 1, 16)
 
 
 def _agree(linear: Linear, x: Tensor, plain: PlainLinear, tolerance: float) -> bool:
     """Whether the three ways to call a layer give what plain torch gives."""
-    y = torch.linspace(2, 3, 3 * 16).view(3, 16)
+    y = _ramp(2, 3, 3, 16)
     pairs = [
         (linear(x), plain(x.float())),
         (linear.activated(x), plain.activated(x.float())),
@@ -298,23 +310,28 @@ def has_onednn(dtype: torch.dtype) -> bool:
 
     def trial() -> bool:
         x, weight, bias = _small_layer()
-        plain = PlainLinear(weight, bias, "gelu")
         linear = OneDnnLinear(weight.to(dtype), bias.to(dtype), "gelu")
         tolerance = 1e-4 if dtype == torch.float32 else 0.2
-        return _agree(linear, x.to(dtype), plain, tolerance)
+        return _agree(linear, x.to(dtype), PlainLinear(weight, bias, "gelu"), tolerance)
 
     return _works(trial)
 
 
 @functools.cache
 def has_int8() -> bool:
-    """Whether `Int8Linear` works here."""
+    """Whether `Int8Linear` works here, in all forms that may be wanted."""
+    dtypes = [torch.float32]
+    if has_onednn(torch.bfloat16):
+        dtypes.append(torch.bfloat16)
 
     def trial() -> bool:
         x, weight, bias = _small_layer()
         plain = PlainLinear(weight, bias, "gelu")
-        linear = Int8Linear(weight, bias, "gelu", torch.float32, None)
-        return _agree(linear, x, plain, 0.2)
+        return all(
+            _agree(Int8Linear(weight, bias, "gelu", dtype, least), inputs, plain, 0.2)
+            for dtype in dtypes
+            for least, inputs in ((None, x), (LEAST["gelu"], x.abs()))
+        )
 
     return _works(trial)
 
@@ -327,10 +344,11 @@ def sums_are_exact() -> bool:
     """
 
     def trial() -> bool:
-        x = torch.full((1, 64), 255, dtype=torch.uint8)
-        weight = torch.full((16, 64), 127, dtype=torch.int8)
+        x = torch.full((1, 64), 255, dtype=torch.uint8, device="cpu")
+        weight = torch.full((16, 64), 127, dtype=torch.int8, device="cpu")
         packed = torch.ops.onednn.qlinear_prepack(weight, [1, 64])
-        ones, zeros = torch.ones(16), torch.zeros(16, dtype=torch.int32)
+        ones = torch.ones(16, **FLOAT32)
+        zeros = torch.zeros(16, dtype=torch.int32, device="cpu")
         result = torch.ops.onednn.qlinear_pointwise(
             *(x, 1.0, 0, packed, ones, zeros, None),
             *(1.0, 0, torch.float32, "none", [], ""),
