@@ -24,8 +24,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from minidistil import DistilBertForSequenceClassification, DistilBertTokenizer
-from minidistil.engine import Engine
-from minidistil.engine.precision import PRECISIONS
+from minidistil.engine import PRECISIONS, Engine
 
 
 @dataclass(frozen=True)

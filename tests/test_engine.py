@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import random
 from concurrent.futures import ThreadPoolExecutor
 
@@ -30,6 +31,7 @@ from reference import ENCODER, SEQUENCE, TOKEN
 
 from minidistil import AutoModelForSequenceClassification
 from minidistil.engine import Engine
+from minidistil.engine.batches import spare
 from minidistil.hub import BUNDLED
 
 LENGTHS = [512, 1, 2, 17, 8, 3, 8, 33, 5, 64, 32, 100, 8, 257]
@@ -221,3 +223,24 @@ def test_threads_may_make_engines(tiny, short):
         found = [*pool.map(lambda _: Engine(model)(short), range(8))]
     for each in found:
         check(each, expected)
+
+
+# Rows that fill a batch up
+
+
+def test_few_numbers_of_rows_are_multiplied_and_few_rows_are_added():
+    filled = {rows + spare(rows) for rows in range(1, 1025)}
+    assert len(filled) <= 100
+    assert all(0 <= spare(rows) <= max(0, rows // 2) for rows in range(1, 1025))
+
+
+def test_what_fills_a_batch_up_does_not_change_an_answer(monkeypatch):
+    model = model_of(TOKEN)
+    sequences = sequences_of([17, 3, 5, 9, 23, 1], 53)
+    engine = Engine(model)
+    found = engine(sequences)
+    check(found, answers(model, sequences))
+    for room in ("batches", "encoder"):
+        module = importlib.import_module(f"minidistil.engine.{room}")
+        monkeypatch.setattr(module, "spare", lambda rows: 0)
+    check(found, engine(sequences))

@@ -19,17 +19,16 @@ from torch import Tensor
 from minidistil.config import DistilBertConfig
 from minidistil.engine.attention import Group
 
-# More rows than a few are made a multiple of so many: see `spare`.
-FEW, ROUND = 16, 32
-
 
 def spare(rows: int) -> int:
     """How many rows to add to some before they are multiplied.
 
     For every number of rows that it meets, oneDNN writes a program and keeps it in
-    memory: there must not be too many.
+    memory: there must not be too many. The steps are small where each row counts, as
+    for one text alone, which nobody wants to wait for the rows of others.
     """
-    return -rows % ROUND if rows > FEW else 0
+    step = 1 if rows <= 16 else 8 if rows <= 256 else 16
+    return -rows % step
 
 
 @dataclasses.dataclass(frozen=True)
