@@ -1,39 +1,19 @@
-"""The ``minidistil`` command: it parses, calls the library and prints.
-
-Nothing heavy is imported before a command runs, so that ``--help`` is quick.
-"""
+"""``minidistil classify``: a label and a score for each text."""
 
 from __future__ import annotations
 
-import io
 import json
 import sys
-import warnings
 from collections.abc import Iterator
 from itertools import tee
 from typing import Any, BinaryIO
-from unicodedata import category
 
 import click
 
-from minidistil import __version__
-from minidistil.hub import CheckpointNotFoundError
-
-# The library's errors explain themselves: bad input, a missing or damaged checkpoint.
-EXPECTED = (ValueError, TypeError, OSError)
+from minidistil.cli.common import model_options, printable, told
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="minidistil")
-def main() -> None:
-    """DistilBERT to read, to trust and to use."""
-    warnings.showwarning = _show_warning
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        # Where a character cannot be printed, its code is; that is no error.
-        sys.stdout.reconfigure(errors="backslashreplace")
-
-
-@main.command(short_help="Label texts, with scores.")
+@click.command(short_help="Label texts, with scores.")
 @click.argument("texts", nargs=-1)
 @click.option(
     "-f",
@@ -42,13 +22,7 @@ def main() -> None:
     type=click.File("rb"),
     help="Read texts from a file, one a line; - is standard input.",
 )
-@click.option(
-    "-m",
-    "--model",
-    help="'tiny' (in the package, no network), a folder, or a hub repository.  "
-    "[default: the Hugging Face course's SST-2 checkpoint, 268 MB]",
-)
-@click.option("--revision", help="Branch, tag or commit of the hub repository.")
+@model_options
 @click.option(
     "-k",
     "--top-k",
@@ -93,7 +67,7 @@ def classify(
         if sys.stdin is None or sys.stdin.isatty():
             raise click.UsageError("give a TEXT, --file, or lines on standard input")
         source = sys.stdin.buffer
-    try:
+    with told(model):
         from minidistil.pipelines import pipeline
 
         classifier = pipeline(
@@ -108,13 +82,6 @@ def classify(
         to_show, to_classify = tee(_lines(source) if source else texts)
         for text, answers in zip(to_show, classifier(to_classify), strict=True):
             click.echo(_as_json(text, answers) if as_json else _as_line(text, answers))
-    except BrokenPipeError:
-        raise  # click ends quietly when nobody reads on
-    except CheckpointNotFoundError as error:
-        hint = "" if model else "\nOr use --model tiny, which needs no network."
-        raise click.ClickException(f"{error}{hint}") from error
-    except EXPECTED as error:
-        raise click.ClickException(str(error)) from error
 
 
 def _lines(source: BinaryIO) -> Iterator[str]:
@@ -140,10 +107,5 @@ def _as_json(text: str, answers: list[dict[str, Any]]) -> str:
 
 def _as_line(text: str, answers: list[dict[str, Any]]) -> str:
     scores = "  ".join(f"{each['label']}  {each['score']:.4f}" for each in answers)
-    line = f"{scores}  {' '.join(text.split())}"
-    # A line for each text, and no codes that would steer the terminal.
-    return "".join(c for c in line if category(c) != "Cc")
-
-
-def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
-    click.echo(f"Warning: {message}", err=True)
+    # A line for each text.
+    return printable(f"{scores}  {' '.join(text.split())}")
