@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         DistilBertConfig as DistilBertConfig,
     )
     from minidistil.engine import Engine as Engine
+    from minidistil.explainer import compare as compare, explain as explain
     from minidistil.heads import (
         DistilBertForMaskedLM as DistilBertForMaskedLM,
         DistilBertForMultipleChoice as DistilBertForMultipleChoice,
@@ -70,6 +71,8 @@ _ROOMS = {
     "Engine": "engine",
     "TextClassificationPipeline": "pipelines",
     "WordPiece": "wordpiece",
+    "compare": "explainer",
+    "explain": "explainer",
     "pipeline": "pipelines",
 } | {f"DistilBertFor{head}": "heads" for head in _HEADS}
 # The names that the Hugging Face course uses: only its import line has to change.

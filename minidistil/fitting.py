@@ -120,6 +120,11 @@ def _heads(modules: set[str]) -> dict[str, set[str]]:
     return found
 
 
+def heads_in(weights: Weights) -> list[str]:
+    """The complete heads that a checkpoint holds, by their names in `HEADS`."""
+    return list(_heads(_head_modules(weights.entries)))
+
+
 def _other_heads(model: nn.Module, weights: Weights) -> dict[str, set[str]]:
     """The complete heads in a checkpoint that are not of the model's kind.
 

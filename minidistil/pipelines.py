@@ -19,6 +19,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from minidistil.config import DistilBertConfig
 from minidistil.engine import Engine, check_precision
 from minidistil.heads import DistilBertForSequenceClassification
 from minidistil.keywords import unknown_keyword
@@ -56,6 +57,14 @@ FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "sigmoid": torch.sigmoid,
     "none": unchanged,
 }
+
+
+def function_for(config: DistilBertConfig) -> str:
+    """Which of `FUNCTIONS` a classifier's logits ask for, by transformers' rule."""
+    if config.problem_type == "regression":
+        return "none"
+    several = config.problem_type == "multi_label_classification"
+    return "sigmoid" if several or config.num_labels == 1 else "softmax"
 
 
 def take_head(ids: Ids, room: int) -> list[Ids]:
@@ -309,14 +318,10 @@ class TextClassificationPipeline:
         return logits
 
     def _function(self, options: Options) -> str:
-        """What makes scores of logits: the caller's word, or transformers' rule."""
-        config = self.model.config
+        """What makes scores of logits: the caller's word, or the model's."""
         if options.function_to_apply is not None:
             return options.function_to_apply.lower()
-        if config.problem_type == "regression":
-            return "none"
-        several = config.problem_type == "multi_label_classification"
-        return "sigmoid" if several or config.num_labels == 1 else "softmax"
+        return function_for(self.model.config)
 
     def _name(self, scores: list[float], options: Options) -> Answer | list[Answer]:
         """Put the labels to the scores (C,), the best first."""

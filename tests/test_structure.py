@@ -33,7 +33,22 @@ ALLOWED: dict[str, set[str]] = {
     "heads": {"config", "inputs", "losses", "model", "outputs"},
     "engine": {"checkpoint", "config", "heads", "model", "pretrained"},
     "pipelines": {"engine", "heads", "keywords", "pretrained", "tokenizer"},
-    "cli": {"hub", "pipelines"},
+    "explainer": {
+        "checkpoint",
+        "config",
+        "engine",
+        "files",
+        "fitting",
+        "heads",
+        "hub",
+        "keywords",
+        "model",
+        "pipelines",
+        "pretrained",
+        "tokenizer",
+        "wordpiece",
+    },
+    "cli": {"explainer", "hub", "pipelines"},
     "__main__": {"cli"},
 }
 READ_ON_PAPER = ("model.py", "heads.py", "wordpiece.py")

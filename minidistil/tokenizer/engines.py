@@ -163,6 +163,28 @@ class RustEngine:
         return [RustPieces(encoding) for encoding in found]
 
 
+def build_python(recipe: Recipe) -> WordPiece:
+    """BERT's pipeline in `wordpiece.py`.
+
+    Raises:
+        ValueError: An added token asks for more than to be found literally.
+    """
+    for token in recipe.added:
+        if token.normalized or token.lstrip or token.rstrip or token.single_word:
+            raise ValueError(
+                f"wordpiece.py takes added tokens literally, but {token} asks for "
+                "more; use backend='rust'"
+            )
+    return WordPiece(
+        recipe.vocab,
+        specials=frozenset(token.content for token in recipe.added),
+        unknown=recipe.unk_token,
+        lower_case=recipe.do_lower_case,
+        strip_accents=recipe.strip_accents,
+        split_cjk=recipe.tokenize_chinese_chars,
+    )
+
+
 @dataclass(frozen=True)
 class PythonPieces:
     """`Pieces` as plain lists."""
@@ -180,21 +202,8 @@ class PythonEngine:
     """`wordpiece.py`, for reading along and for checking the other one."""
 
     def __init__(self, recipe: Recipe) -> None:
-        for token in recipe.added:
-            if token.normalized or token.lstrip or token.rstrip or token.single_word:
-                raise ValueError(
-                    f"backend='python' takes added tokens literally, but {token} asks "
-                    "for more; use backend='rust'"
-                )
         self._ids = recipe.vocab | {token.content: token.id for token in recipe.added}
-        self._wordpiece = WordPiece(
-            recipe.vocab,
-            specials=frozenset(token.content for token in recipe.added),
-            unknown=recipe.unk_token,
-            lower_case=recipe.do_lower_case,
-            strip_accents=recipe.strip_accents,
-            split_cjk=recipe.tokenize_chinese_chars,
-        )
+        self._wordpiece = build_python(recipe)
 
     def cut(self, texts: Sequence[str]) -> Sequence[Pieces]:
         """The pieces of each text."""

@@ -17,6 +17,7 @@ from minidistil.tokenizer.engines import (
     Pieces,
     PythonEngine,
     RustEngine,
+    build_python,
     tokenizer_json,
 )
 from minidistil.tokenizer.inputs import (
@@ -45,6 +46,7 @@ from minidistil.tokenizer.vocabulary import (
     vocab_txt,
     with_specials,
 )
+from minidistil.wordpiece import WordPiece
 
 PADDINGS = {
     False: None,
@@ -398,6 +400,14 @@ class DistilBertTokenizer:
         """The pieces of a text (and of a second one) as the vocabulary writes them."""
         options["add_special_tokens"] = add_special_tokens
         return self(text, pair, **options).tokens()
+
+    def wordpiece(self) -> WordPiece:
+        """The same vocabulary and settings in plain Python, to watch each step.
+
+        Raises:
+            ValueError: An added token is not a plain literal.
+        """
+        return build_python(self._recipe)
 
     def num_special_tokens_to_add(self, pair: bool = False) -> int:
         """How many special tokens stand around one text, or around a pair."""

@@ -1,0 +1,191 @@
+"""One text through the model, with nothing hidden: ``explain(text, model)``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from minidistil.explainer.reading import Token, read, tokens_of
+from minidistil.explainer.recorder import Recording
+from minidistil.explainer.subject import NOT_SHOWN, Subject, load, loaded
+from minidistil.explainer.trace import ClassifierTrace, MaskedLMTrace, Trace, Traces
+from minidistil.heads import DistilBertForMaskedLM, DistilBertForSequenceClassification
+from minidistil.keywords import unknown_keyword
+from minidistil.pipelines import TextClassificationPipeline
+from minidistil.pretrained import PreTrainedModel
+from minidistil.tokenizer import DistilBertTokenizer
+
+Model = str | os.PathLike[str] | PreTrainedModel | TextClassificationPipeline
+
+
+def explain(
+    text: str,
+    model: Model | None = None,
+    *,
+    text_pair: str | None = None,
+    tokenizer: DistilBertTokenizer | None = None,
+    **where: Any,
+) -> Trace:
+    """Run the readable model once and keep every number on the way to the label.
+
+    >>> trace = explain("I hate this so much!", "tiny")
+    >>> trace.label, [token.text for token in trace.tokens[:3]]
+    ('NEGATIVE', ['[CLS]', 'i', 'hate'])
+    >>> trace.layer[0].weights.shape  # heads, tokens that look, tokens looked at
+    torch.Size([8, 8, 8])
+
+    Args:
+        text: Of a text that is too long the beginning is read; `Reading.left_out` says
+            how many tokens are not.
+        model: ``"tiny"``, a folder or a hub repository, with any head; or a model that
+            is loaded, with its ``tokenizer``. By default the course's.
+        text_pair: The second text, where a model reads pairs (a question's context).
+        tokenizer: Of a model that is loaded.
+        where: ``revision``, ``token``, ``cache_dir``, ``local_files_only``: for hub
+            repositories, see `from_pretrained`.
+
+    Raises:
+        CheckpointNotFoundError, ConfigError, CheckpointError: as `from_pretrained`.
+        TypeError: for a text that is no string, or a model that cannot be watched.
+        ValueError: for a loaded model without a tokenizer or in training mode.
+    """
+    pairs = None if text_pair is None else [text_pair]
+    _check_texts([text], pairs)
+    (trace,) = _run(_subject(model, tokenizer, where), [text], pairs)
+    return trace
+
+
+def compare(
+    texts: Sequence[str],
+    model: Model | None = None,
+    *,
+    text_pairs: Sequence[str] | None = None,
+    padding: bool = False,
+    tokenizer: DistilBertTokenizer | None = None,
+    **where: Any,
+) -> Traces:
+    """Explain several texts, to be seen side by side.
+
+    >>> [trace.label for trace in compare(["Not bad", "I hate this!"], "tiny")]
+    ['POSITIVE', 'NEGATIVE']
+
+    Args:
+        texts: One or more.
+        model: As in `explain`, and so is what is not said here.
+        text_pairs: The second texts; as many as texts.
+        padding: Run the texts as one batch, padded to one length, with a mask that
+            hides the padding, in place of one by one.
+        tokenizer: Of a model that is loaded.
+        where: For hub repositories.
+
+    Raises:
+        As `explain`, and ValueError for no text, or more texts than pairs.
+    """
+    firsts = _as_list(texts)
+    seconds = None if text_pairs is None else _as_list(text_pairs)
+    _check_texts(firsts, seconds)
+    subject = _subject(model, tokenizer, where)
+    if padding:
+        return Traces(_run(subject, firsts, seconds))
+    return Traces(
+        trace
+        for i, text in enumerate(firsts)
+        for trace in _run(subject, [text], seconds and [seconds[i]])
+    )
+
+
+def _as_list(texts: Sequence[str]) -> list[str]:
+    if isinstance(texts, str | bytes):
+        raise TypeError(f"texts is {texts!r:.60}, expected a list of strings")
+    return list(texts)
+
+
+def _check_texts(texts: list[str], pairs: list[str] | None) -> None:
+    if not texts:
+        raise ValueError("there is no text, expected one or more")
+    for text in (*texts, *(pairs or ())):
+        if not isinstance(text, str):
+            raise TypeError(
+                f"a text is {text!r:.60} ({type(text).__name__}), expected a string"
+            )
+    if pairs is not None and len(pairs) != len(texts):
+        raise ValueError(
+            f"there are {len(texts)} texts and {len(pairs)} second ones, expected one "
+            f"for each"
+        )
+
+
+def _subject(
+    model: Model | None, tokenizer: DistilBertTokenizer | None, where: dict[str, Any]
+) -> Subject:
+    known = ("revision", "token", "cache_dir", "local_files_only")
+    if unknown := where.keys() - known:
+        raise unknown_keyword(unknown, known, "explain")
+    if model is None or isinstance(model, str | os.PathLike):
+        return load(model, **where)
+    return loaded(model, tokenizer)
+
+
+def _run(subject: Subject, texts: list[str], pairs: list[str] | None) -> list[Trace]:
+    """Trace some texts as one batch."""
+    tokenizer, model = subject.tokenizer, subject.model
+    encoded = tokenizer(
+        texts,
+        pairs,
+        truncation=True,
+        max_length=subject.limit,
+        padding=True,
+        return_tensors="pt",
+        return_offsets_mapping=True,
+    ).to(model.device)
+    recording = Recording(model, encoded["input_ids"], encoded["attention_mask"])
+    return [
+        _trace(
+            subject,
+            recording,
+            row,
+            # An empty second text is none, to the tokenizer too.
+            [text, *(pair for pair in (pairs or [])[row : row + 1] if pair)],
+            tokens_of(encoded, row),
+        )
+        for row, text in enumerate(texts)
+    ]
+
+
+def _trace(
+    subject: Subject,
+    recording: Recording,
+    row: int,
+    texts: list[str],
+    tokens: tuple[Token, ...],
+) -> Trace:
+    head, not_shown = _head(subject, recording, row, tokens)
+    return Trace(
+        tuple(
+            read(subject.tokenizer, text, sum(token.reading == i for token in tokens))
+            for i, text in enumerate(texts)
+        ),
+        tokens,
+        recording.embeddings(row),
+        tuple(recording.block(i, row) for i in range(subject.model.config.n_layers)),
+        head,
+        not_shown,
+        subject,
+    )
+
+
+def _head(
+    subject: Subject, recording: Recording, row: int, tokens: tuple[Token, ...]
+) -> tuple[ClassifierTrace | MaskedLMTrace | None, str]:
+    """What the head computed, or why that is not shown."""
+    if isinstance(subject.model, DistilBertForSequenceClassification):
+        return recording.classifier(row), ""
+    if not isinstance(subject.model, DistilBertForMaskedLM):
+        return None, NOT_SHOWN[type(subject.model)]
+    mask = subject.tokenizer.mask_token_id
+    masks = tuple(i for i, token in enumerate(tokens) if token.id == mask)
+    if masks:
+        return recording.masked_lm(row, masks), ""
+    written = subject.tokenizer.mask_token
+    return None, f"the text has no {written}, so there is no word to guess"

@@ -1,0 +1,147 @@
+"""Run the model once and keep what each of its layers read and returned."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from minidistil.explainer.trace import (
+    BlockTrace,
+    ClassifierTrace,
+    EmbeddingsTrace,
+    MaskedLMTrace,
+)
+from minidistil.model import tokens_to_attend
+from minidistil.pipelines import FUNCTIONS, function_for
+from minidistil.pretrained import PreTrainedModel
+
+# The name of a layer -> what it read, what it returned.
+Seen = dict[str, tuple[Tensor, Tensor]]
+
+
+def twin(model: PreTrainedModel) -> PreTrainedModel:
+    """The same parameters in modules of its own, which may be hooked and changed.
+
+    Other threads may be using the model itself.
+    """
+    shared = (*model.parameters(), *model.buffers())
+    return copy.deepcopy(model, {id(tensor): tensor for tensor in shared})
+
+
+@contextmanager
+def watching(model: nn.Module) -> Iterator[Seen]:
+    """Collect what the layers of a model, those without layers inside, do."""
+    seen: Seen = {}
+
+    def watch(name: str, layer: nn.Module) -> Any:
+        def keep(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+            seen[name] = inputs[0], output
+
+        return layer.register_forward_hook(keep)
+
+    layers = [each for each in model.named_modules() if not [*each[1].children()]]
+    hooks = [watch(name, layer) for name, layer in layers]
+    try:
+        yield seen
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+class Recording:
+    """One run of a model over a batch."""
+
+    def __init__(self, model: PreTrainedModel, ids: Tensor, mask: Tensor) -> None:
+        """Run a `twin`; ``ids`` and ``mask`` are (B, T)."""
+        self._attention = model.encoder.transformer.layer[0].attention
+        self._attend = tokens_to_attend(mask)  # (B, 1, 1, T)
+        self._config = model.config
+        # The eager path: the only one that has weights to show.
+        with torch.no_grad(), watching(model) as seen:
+            out = model(ids, mask, output_attentions=True)
+        prefix = "" if model.encoder is model else "distilbert."
+        self._encoder = {
+            name.removeprefix(prefix): pair
+            for name, pair in seen.items()
+            if name.startswith(prefix)
+        }
+        self._seen, self._out = seen, out
+        self._weights: tuple[Tensor, ...] = out.attentions  # L of (B, H, T, T)
+
+    def embeddings(self, row: int) -> EmbeddingsTrace:
+        """What `Embeddings` computed for one sequence."""
+        at = self._encoder
+        words = at["embeddings.word_embeddings"][1]
+        positions = at["embeddings.position_embeddings"][1].expand_as(words)
+        summed, normalised = at["embeddings.LayerNorm"]
+        return EmbeddingsTrace(words[row], positions[row], summed[row], normalised[row])
+
+    def block(self, number: int, row: int) -> BlockTrace:
+        """What one block computed for one sequence."""
+        prefix = f"transformer.layer.{number}."
+        at = {
+            name.removeprefix(prefix): pair
+            for name, pair in self._encoder.items()
+            if name.startswith(prefix)
+        }
+        split = self._attention.split_heads
+        q, k, v = (split(at[f"attention.{name}_lin"][1]) for name in "qkv")
+        # `eager_attention` is one function: what is inside is done again, by its lines.
+        products = q @ k.transpose(2, 3)  # (B, H, T, T)
+        scores = products * q.shape[-1] ** -0.5
+        if self._attend is not None:
+            scores = scores.masked_fill(~self._attend, -math.inf)
+        steps = {
+            "x": at["attention.q_lin"][0],
+            "q": q,
+            "k": k,
+            "v": v,
+            "products": products,
+            "scores": scores,
+            "weights": self._weights[number],
+            "mixed": split(at["attention.out_lin"][0]),
+            "out_lin": at["attention.out_lin"][1],
+            "attended": at["sa_layer_norm"][0],
+            "sa_layer_norm": at["sa_layer_norm"][1],
+            "lin1": at["ffn.lin1"][1],
+            "activation": at["ffn.lin2"][0],
+            "lin2": at["ffn.lin2"][1],
+            "fed_forward": at["output_layer_norm"][0],
+            "output_layer_norm": at["output_layer_norm"][1],
+        }
+        return BlockTrace(**{name: step[row] for name, step in steps.items()})
+
+    def classifier(self, row: int) -> ClassifierTrace:
+        """What the head of a sequence classifier computed for one sequence."""
+        cls, pre_classifier = self._seen["pre_classifier"]
+        relu, logits = self._seen["classifier"]
+        function = function_for(self._config)
+        probabilities = FUNCTIONS[function](logits)
+        return ClassifierTrace(
+            cls[row],
+            pre_classifier[row],
+            relu[row],
+            logits[row],
+            function,
+            probabilities[row],
+        )
+
+    def masked_lm(self, row: int, masks: tuple[int, ...]) -> MaskedLMTrace:
+        """What the head of a masked language model computed at some tokens."""
+        places = list(masks)
+        activation, normalised = self._seen["vocab_layer_norm"]
+        logits = self._out.logits[row, places]
+        return MaskedLMTrace(
+            masks,
+            self._seen["vocab_transform"][1][row, places],
+            activation[row, places],
+            normalised[row, places],
+            logits,
+            logits.softmax(dim=-1),
+        )

@@ -1,0 +1,149 @@
+"""What is explained: a model, its tokenizer, and how much of it there is to show."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+from minidistil.checkpoint import Weights
+from minidistil.config import DistilBertConfig
+from minidistil.engine import Engine
+from minidistil.explainer.recorder import twin
+from minidistil.fitting import heads_in
+from minidistil.heads import (
+    DistilBertForMaskedLM,
+    DistilBertForMultipleChoice,
+    DistilBertForQuestionAnswering,
+    DistilBertForSequenceClassification,
+    DistilBertForTokenClassification,
+)
+from minidistil.hub import open_checkpoint
+from minidistil.model import DistilBertModel
+from minidistil.pipelines import (
+    DEFAULT_MODEL,
+    DEFAULT_REVISION,
+    TextClassificationPipeline,
+)
+from minidistil.pretrained import PreTrainedModel
+from minidistil.tokenizer import DistilBertTokenizer
+
+# By the name that `minidistil.fitting` gives to a head.
+KINDS: dict[str, type[PreTrainedModel]] = {
+    "sequence classification or multiple choice": DistilBertForSequenceClassification,
+    "masked language modelling": DistilBertForMaskedLM,
+    "question answering": DistilBertForQuestionAnswering,
+    "token classification": DistilBertForTokenClassification,
+}
+
+# What an explanation of these does not show.
+NOT_SHOWN: dict[type[PreTrainedModel], str] = {
+    DistilBertForQuestionAnswering: "qa_outputs, which scores each token as the start "
+    "and as the end of the answer, is not shown, and no answer is explained",
+    DistilBertForTokenClassification: "the classifier, which labels each token, is not "
+    "shown, and no label is explained",
+    DistilBertForMultipleChoice: "the classifier, which scores each choice, is not "
+    "shown, and no choice is explained",
+    DistilBertModel: "there is no head, so there is no answer to explain",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """A model that can be watched, with its tokenizer.
+
+    Attributes:
+        model: A `twin` of the model: modules of our own, the model's parameters.
+        tokenizer: Its tokenizer.
+        name: What to call it: the checkpoint's name, or the class of a loaded model.
+    """
+
+    model: PreTrainedModel
+    tokenizer: DistilBertTokenizer
+    name: str
+
+    def name_of(self, target: int) -> str:
+        """The name of a label, or of a word where words are guessed."""
+        if isinstance(self.model, DistilBertForMaskedLM):
+            return str(self.tokenizer.convert_ids_to_tokens(target))
+        return str(self.model.config.id2label[target])
+
+    @property
+    def limit(self) -> int:
+        """The tokens that the model can read at once, [CLS] and [SEP] included."""
+        positions = self.model.config.max_position_embeddings
+        return int(min(self.tokenizer.model_max_length, positions))
+
+
+def load(source: str | os.PathLike[str] | None, **where: Any) -> Subject:
+    """Load the model that a checkpoint holds, whichever head it has.
+
+    Args:
+        source: ``"tiny"``, a folder, or a hub repository; None for the course's model.
+        where: ``revision``, ``token``, ``cache_dir``, ``local_files_only``.
+
+    Raises:
+        CheckpointNotFoundError, ConfigError, CheckpointError: as `from_pretrained`.
+    """
+    if source is None:
+        source = DEFAULT_MODEL
+        where["revision"] = where.get("revision") or DEFAULT_REVISION
+    files = open_checkpoint(source, **where)
+    config = DistilBertConfig.from_json_file(files.require("config.json"))
+    kind = _kind(config, Weights(files))
+    model = kind.from_pretrained(source, attn_implementation="eager", **where)
+    tokenizer = DistilBertTokenizer.from_pretrained(source, **where)
+    return Subject(model, tokenizer, str(source))
+
+
+def _kind(config: DistilBertConfig, weights: Weights) -> type[PreTrainedModel]:
+    """The class whose head is in the file; the configuration settles a tie."""
+    choice = DistilBertForMultipleChoice
+    if choice.__name__ in (config.architectures or ()):
+        return choice
+    return next((KINDS[head] for head in heads_in(weights)), DistilBertModel)
+
+
+def loaded(
+    model: PreTrainedModel | TextClassificationPipeline,
+    tokenizer: DistilBertTokenizer | None,
+) -> Subject:
+    """Take a model that is loaded already, or the one in a pipeline.
+
+    Raises:
+        TypeError: for an engine, or a model of another kind.
+        ValueError: for a model without a tokenizer, or in training mode.
+    """
+    if isinstance(model, TextClassificationPipeline):
+        return _watchable(model.model, tokenizer or model.tokenizer)
+    return _watchable(model, tokenizer)
+
+
+def _watchable(
+    model: PreTrainedModel | Engine, tokenizer: DistilBertTokenizer | None
+) -> Subject:
+    if isinstance(model, Engine):
+        raise TypeError(
+            "an Engine has no steps to watch: explain the model it was made from, or "
+            "give the checkpoint's name"
+        )
+    if type(model) not in (*KINDS.values(), *NOT_SHOWN):
+        raise TypeError(
+            f"the model is a {type(model).__name__}, expected a checkpoint's name, a "
+            f"DistilBertModel, or one with a head"
+        )
+    if tokenizer is None:
+        raise ValueError(
+            "a loaded model does not know its tokenizer: give tokenizer= too"
+        )
+    if model.training:
+        raise ValueError(
+            "the model is in training mode, where dropout makes numbers random: call "
+            "model.eval() first"
+        )
+    if len(tokenizer) > model.config.vocab_size:
+        raise ValueError(
+            f"the tokenizer knows {len(tokenizer)} tokens and the model "
+            f"{model.config.vocab_size}: they are of two different checkpoints"
+        )
+    return Subject(twin(model), tokenizer, type(model).__name__)
