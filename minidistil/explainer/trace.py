@@ -5,8 +5,11 @@ Shapes use the letters of `minidistil.model`, without the axis of the batch.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -14,6 +17,9 @@ from torch import Tensor
 from minidistil.explainer.reading import Reading, Token
 
 if TYPE_CHECKING:
+    from minidistil.explainer.ablation import Ablation, Ablations
+    from minidistil.explainer.attribution import Attribution
+    from minidistil.explainer.lens import Lens
     from minidistil.explainer.subject import Subject
 
 
@@ -118,8 +124,35 @@ class MaskedLMTrace:
     probabilities: Tensor
 
 
+class Shown:
+    """What can be seen as a page."""
+
+    def to_html(self, *, progress: bool = False) -> str:
+        """The page: one HTML document that needs no network."""
+        from minidistil.explainer.page import html
+
+        return html(self, progress=progress)
+
+    def save(self, path: str | os.PathLike[str], *, progress: bool = False) -> Path:
+        """Write the page to a file, and return its path."""
+        from minidistil.explainer.page import save
+
+        return save(self, path, progress=progress)
+
+    def _repr_html_(self) -> str:
+        """The page in a frame, where its styles and its keys do not meet a notebook's.
+
+        A notebook calls this.
+        """
+        page = escape(self.to_html(), quote=True)
+        return (
+            f'<iframe srcdoc="{page}" title="minidistil" '
+            f'style="width: 100%; height: 50rem; border: 0"></iframe>'
+        )
+
+
 @dataclass(frozen=True, eq=False)
-class Trace:
+class Trace(Shown):
     """Everything that one text was on its way through the model.
 
     In a notebook it shows itself as the page that `save` writes.
@@ -188,6 +221,34 @@ class Trace:
         """The most probable label, or word for the first mask."""
         return None if self.target is None else self.subject.name_of(self.target)
 
+    def attribute(self, target: int | str | None = None, **options: Any) -> Attribution:
+        """How much each token and word adds to a logit, by integrated gradients.
 
-class Traces(tuple[Trace, ...]):
-    """Several traces, to be compared side by side."""
+        ``target`` is a label or a word, or its number: by default the most probable.
+        The options are those of `minidistil.explainer.attribution.attribute`.
+        """
+        from minidistil.explainer.attribution import attribute
+
+        return attribute(self, target, **options)
+
+    def lens(self, **options: Any) -> Lens:
+        """What the head would say of the vectors of every layer."""
+        from minidistil.explainer.lens import lens
+
+        return lens(self, **options)
+
+    def ablate(self, **options: Any) -> Ablation:
+        """What the answer is without some ``heads``, ``layers`` or ``tokens``."""
+        from minidistil.explainer.ablation import ablate
+
+        return ablate(self, **options)
+
+    def ablations(self, target: int | str | None = None, **options: Any) -> Ablations:
+        """How a logit changes without each single head, layer and token."""
+        from minidistil.explainer.ablation import ablations
+
+        return ablations(self, target, **options)
+
+
+class Traces(tuple[Trace, ...], Shown):
+    """Several traces, to be compared side by side; shown as one page."""

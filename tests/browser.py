@@ -1,0 +1,82 @@
+"""Debian's Chromium with no network, driven by Playwright.
+
+A page that is opened here fails its test if it asks for anything over the network, or
+says anything on its console.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, Request, Route, sync_playwright
+
+# Without these it looks for updates and for its maker's hosts.
+QUIET = (
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-sync",
+    "--no-first-run",
+    "--no-sandbox",
+)
+
+
+def chromium() -> str:
+    """The path of the browser; its absence skips a test, but fails it in CI."""
+    for name in ("chromium", "chromium-browser", "google-chrome"):
+        if found := shutil.which(name):
+            return found
+    missing = "no Chromium: on Debian, apt-get install chromium"
+    if os.environ.get("CI"):
+        pytest.fail(missing)
+    pytest.skip(missing)
+
+
+@contextmanager
+def browser() -> Iterator[Browser]:
+    """A browser, for as long as the block lasts."""
+    path = chromium()
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=path, args=[*QUIET])
+        try:
+            yield running
+        finally:
+            running.close()
+
+
+@contextmanager
+def opened(running: Browser, path: Path, **look: object) -> Iterator[Page]:
+    """A page from the disk; ``look`` is a width, a theme, …
+
+    Raises:
+        AssertionError: if it asked for something, or said something, or failed.
+    """
+    context = running.new_context(offline=True, **look)  # type: ignore[arg-type]
+    asked: list[str] = []
+    said: list[str] = []
+
+    def refuse(route: Route, request: Request) -> None:
+        if request.url.split(":")[0] in ("file", "data", "blob", "about"):
+            route.continue_()
+        else:
+            asked.append(request.url)
+            route.abort()
+
+    context.route("**/*", refuse)
+    page = context.new_page()
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on("dialog", lambda dialog: (said.append(dialog.message), dialog.dismiss()))
+    try:
+        page.goto(path.as_uri())
+        yield page
+        assert asked == []
+        assert said == []
+    finally:
+        context.close()
