@@ -1,0 +1,215 @@
+"""How much each word moved the logit: integrated gradients."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import SupportsIndex
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from minidistil.explainer.answer import TOKENS_AT_ONCE, Answer
+from minidistil.explainer.trace import Trace
+
+# To begin with; the steps that are off are then halved.
+FIRST_STEPS = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Attribution:
+    """The change of one logit from the baseline to the text, shared out to its tokens.
+
+    The shares add up to ``logit - baseline``, but for the ``error``.
+
+    Attributes:
+        target: The number of the label or word that the logit is of.
+        name: Its name.
+        tokens: The share of each token, (T,).
+        words: The share of each word, the sum over its tokens; for each reading.
+        specials: The share of [CLS], [SEP] and padding.
+        logit: The logit of the text.
+        baseline: The logit of the baseline.
+        steps: Into how many the way was cut.
+        error: |sum of shares - (logit - baseline)| / |logit - baseline|; infinite if
+            the two logits are equal and the sum is not 0.
+        reached: Whether the errors of all steps, added without their signs, are within
+            the tolerance; then so is ``error``.
+    """
+
+    target: int
+    name: str
+    tokens: Tensor
+    words: tuple[tuple[float, ...], ...]
+    specials: float
+    logit: float
+    baseline: float
+    steps: int
+    error: float
+    reached: bool
+
+
+def attribute(
+    trace: Trace,
+    target: SupportsIndex | str | None = None,
+    *,
+    mask: int = 0,
+    tolerance: float = 0.01,
+    max_steps: int = 1024,
+    progress: bool = False,
+) -> Attribution:
+    """Integrated gradients of a logit (Sundararajan et al. 2017, arXiv:1703.01365).
+
+    share_t = Σ_d (w_td - b_td) ∫₀¹ ∂logit / ∂w_td at b + α (w - b) dα
+
+    w are the word vectors of the text, b those of the baseline: ``[PAD]`` in the place
+    of every token but [CLS] and [SEP]. The position vectors are the same in both.
+
+    The trapezoidal rule stands for the integral. What the shares must add up to is
+    known for each step: how much the logit changes from its one end to the other. The
+    steps that are off are halved until all errors together are within the tolerance:
+    they could cancel out while the shares are still wrong. Models in 16 bits are
+    computed in 32.
+
+    Args:
+        trace: A trace with an answer.
+        target: The label or word to explain, by number or name; the most probable one
+            by default.
+        mask: Which ``[MASK]`` of the text, counted from 0.
+        tolerance: The error, relative to ``logit - baseline``, that is good enough.
+        max_steps: How many steps to take at most.
+        progress: Show a progress bar.
+
+    Raises:
+        ValueError: if the trace has no answer or there is none of that name; if the
+            tolerance is negative or there are no steps.
+        IndexError: if there is no such target or mask.
+    """
+    if not tolerance >= 0:
+        raise ValueError(f"tolerance is {tolerance}, expected 0 or more: 0.01 is 1 %")
+    if max_steps < 1:
+        raise ValueError(f"max_steps is {max_steps}, expected at least 1")
+    # Also where the caller has switched gradients off.
+    with (
+        torch.inference_mode(False),
+        torch.enable_grad(),
+        tqdm(desc="attribution", unit="point", disable=not progress) as bar,
+    ):
+        answer = Answer(trace, mask)
+        target = answer.number(target)
+        path = _Path(trace, answer, target, bar)
+        path.add(torch.linspace(0, 1, min(FIRST_STEPS, max_steps) + 1))
+        allowed = tolerance * abs(path.difference)
+        while (errors := path.errors()).sum() > allowed and len(errors) < max_steps:
+            # Those far above their part of what is allowed: others are below theirs.
+            above = int((errors > 2 * allowed / len(errors)).sum())
+            worst = errors.argsort(descending=True)[: max(1, above)]
+            path.halve(worst[: max_steps - len(errors)])
+        tokens = path.shares().sum(dim=0).float()
+    words, specials = _by_word(trace, tokens.tolist())
+    return Attribution(
+        target=target,
+        name=trace.subject.name_of(target),
+        tokens=tokens,
+        words=words,
+        specials=specials,
+        logit=float(path.logits[-1]),
+        baseline=float(path.logits[0]),
+        steps=len(errors),
+        error=_relative_error(float(tokens.sum()), path.difference),
+        reached=bool(errors.sum() <= allowed),
+    )
+
+
+class _Path:
+    """Points on the line from the baseline's word vectors to those of the text.
+
+    Attributes:
+        points: What part of the way lies behind each, from 0 to 1, (S + 1,).
+        logits: The logit at each, (S + 1,).
+        slopes: Its derivative there by the part of the way: what each token adds to it,
+            (S + 1, T).
+    """
+
+    def __init__(
+        self, trace: Trace, answer: Answer, target: int, bar: tqdm[None]
+    ) -> None:
+        self._answer, self._target, self._bar = answer, target, bar
+        vector_of = answer.encoder.embeddings.word_embeddings
+        is_text = torch.tensor([token.word is not None for token in trace.tokens])
+        baseline = answer.ids.masked_fill(
+            is_text.to(answer.ids.device), trace.subject.tokenizer.pad_token_id
+        )
+        self._start = vector_of(baseline)  # (1, T, D)
+        self._way = vector_of(answer.ids) - self._start  # (1, T, D)
+        # In float64, for sums of many.
+        self.points = torch.empty(0, dtype=torch.float64)
+        self.logits = torch.empty(0, dtype=torch.float64)
+        self.slopes = torch.empty(0, len(trace.tokens), dtype=torch.float64)
+
+    @property
+    def difference(self) -> float:
+        """The logit of the text minus that of the baseline."""
+        return float(self.logits[-1] - self.logits[0])
+
+    def shares(self) -> Tensor:
+        """The integral of each token's slope over each step, by trapezoids, (S, T)."""
+        return (
+            torch.diff(self.points)[:, None] * (self.slopes[1:] + self.slopes[:-1]) / 2
+        )
+
+    def errors(self) -> Tensor:
+        """How far the shares of each step are from the change of the logit, (S,)."""
+        return (self.shares().sum(dim=1) - torch.diff(self.logits)).abs()
+
+    def halve(self, steps: Tensor) -> None:
+        """Put a point in the middle of some steps."""
+        self.add((self.points[steps] + self.points[steps + 1]) / 2)
+
+    def add(self, points: Tensor) -> None:
+        """Add points, a bounded number of tokens at once."""
+        self._bar.total = self._bar.n + len(points)
+        size = max(1, TOKENS_AT_ONCE // self._way.shape[1])
+        parts = [self._at(part) for part in torch.split(points, size)]
+        logits, slopes = map(torch.cat, zip(*parts, strict=True))
+        points = torch.cat([self.points, points])
+        order = points.argsort()
+        self.points = points[order]
+        self.logits = torch.cat([self.logits, logits])[order]
+        self.slopes = torch.cat([self.slopes, slopes])[order]
+
+    def _at(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        """The logits (R,) and slopes (R, T) at some points."""
+        way, answer = self._way, self._answer
+        x = self._start + points.to(way)[:, None, None] * way  # (R, T, D)
+        x.requires_grad_()
+        attend = answer.attend.expand(len(x), -1)
+        encoded = answer.encoder(inputs_embeds=x, attention_mask=attend)
+        vectors = encoded.last_hidden_state[:, answer.place]
+        logits = answer.from_vectors(vectors)[:, self._target]  # (R,)
+        # The rows do not know of each other: the gradient of their sum is each one's.
+        (gradient,) = torch.autograd.grad(logits.sum(), x)
+        self._bar.update(len(x))
+        slopes = (gradient * way).sum(dim=-1)  # (R, T)
+        return logits.detach().cpu().double(), slopes.cpu().double()
+
+
+def _relative_error(total: float, difference: float) -> float:
+    if total == difference:
+        return 0.0  # also where both are 0: an empty text is its own baseline
+    return abs(total - difference) / abs(difference) if difference else math.inf
+
+
+def _by_word(
+    trace: Trace, shares: list[float]
+) -> tuple[tuple[tuple[float, ...], ...], float]:
+    """The sums over the tokens of each word, and over those that are of none."""
+    words = [[0.0] * len(reading.words) for reading in trace.readings]
+    specials = 0.0
+    for token, share in zip(trace.tokens, shares, strict=True):
+        if token.reading is None or token.word is None:
+            specials += share
+        else:
+            words[token.reading][token.word] += share
+    return tuple(map(tuple, words)), specials
