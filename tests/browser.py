@@ -76,7 +76,7 @@ def opened(running: Browser, path: Path, **look: object) -> Iterator[Page]:
     try:
         page.goto(path.as_uri())
         yield page
-        assert asked == []
-        assert said == []
+        assert not asked, f"the page asked for {asked}"
+        assert not said, f"the page said {said}"
     finally:
         context.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -17,30 +17,33 @@ ROOMS = ("inputs", "losses", "model", "heads")
 
 
 def source(room: str) -> str:
-    """Return the text of a module of the package."""
-    return (PACKAGE / f"{room}.py").read_text(encoding="utf-8")
+    """Return the text of a module of the package; of a folder's as "folder.module"."""
+    path = PACKAGE / f"{room.replace('.', '/')}.py"
+    return path.read_text(encoding="utf-8")
 
 
 @contextmanager
 def copied_package(
-    change: Callable[[str, str], str | ast.Module],
+    change: Callable[[str, str], str | ast.Module], rooms: Sequence[str] = ROOMS
 ) -> Iterator[dict[str, ModuleType]]:
-    """Import copies of `ROOMS` that import each other, and the rest of the package.
+    """Import copies of modules that import each other, and the rest of the package.
 
     ``change`` gets the name of each room and its text, and returns what to run.
+    ``rooms`` are in the order of their imports.
     """
-    rooms: dict[str, ModuleType] = {}
+    names = {room: f"copied_{room.replace('.', '_')}" for room in rooms}
+    copies: dict[str, ModuleType] = {}
     try:
-        for room in ROOMS:
+        for room, name in names.items():
             text = source(room)
-            for other in ROOMS:
+            for other in rooms:
                 text = text.replace(
-                    f"from minidistil.{other} ", f"from copied_{other} "
+                    f"from minidistil.{other} ", f"from {names[other]} "
                 )
-            module = sys.modules[f"copied_{room}"] = ModuleType(f"copied_{room}")
-            exec(compile(change(room, text), f"copied_{room}.py", "exec"), vars(module))
-            rooms[room] = module
-        yield rooms
+            module = sys.modules[name] = ModuleType(name)
+            exec(compile(change(room, text), f"{name}.py", "exec"), vars(module))
+            copies[room] = module
+        yield copies
     finally:
-        for room in ROOMS:
-            sys.modules.pop(f"copied_{room}", None)
+        for name in names.values():
+            sys.modules.pop(name, None)

@@ -43,6 +43,7 @@ ALLOWED: dict[str, set[str]] = {
         "hub",
         "keywords",
         "model",
+        "outputs",
         "pipelines",
         "pretrained",
         "tokenizer",

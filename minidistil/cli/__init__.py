@@ -14,6 +14,7 @@ import click
 
 from minidistil import __version__
 from minidistil.cli.classify import classify
+from minidistil.cli.explain import explain
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -31,3 +32,4 @@ def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
 
 
 main.add_command(classify)
+main.add_command(explain)

@@ -10,6 +10,7 @@ from typing import SupportsIndex
 import torch
 from torch import Tensor, nn
 
+from minidistil.explainer.recorder import hooks_of
 from minidistil.explainer.trace import MaskedLMTrace, Trace
 from minidistil.model import DistilBertModel
 from minidistil.outputs import BaseModelOutput
@@ -135,6 +136,7 @@ def constant(model: PreTrainedModel) -> PreTrainedModel:
             id(parameter): nn.Parameter(_wide(parameter), requires_grad=False)
             for parameter in model.parameters()
         }
+        fixed |= {id(hook): hook for hook in hooks_of(model)}
         return copy.deepcopy(model, fixed)
 
 

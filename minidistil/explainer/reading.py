@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from minidistil.tokenizer import BatchEncoding, DistilBertTokenizer
@@ -93,7 +93,8 @@ def read(tokenizer: DistilBertTokenizer, text: str, kept: int) -> Reading:
     """Go through the steps for one text, of which ``kept`` tokens are read."""
     pieces = list(_pieces(tokenizer, text))
     left_out = len(pieces) - kept
-    spans = _spans(pieces[:kept])
+    last = max((piece.word for piece in pieces[:kept]), default=-1)
+    spans = _spans(piece for piece in pieces if piece.word <= last)
     try:
         wordpiece = tokenizer.wordpiece()
     except ValueError as error:
@@ -104,7 +105,7 @@ def read(tokenizer: DistilBertTokenizer, text: str, kept: int) -> Reading:
         why = "the tokenizer cuts this text in another way than wordpiece.py does"
         return _without_steps(text, spans, left_out, why)
     words = (
-        Word(word, *span, _attempts(word, wordpiece))
+        Word(word, *span, _attempts(word, text[slice(*span)], wordpiece))
         for word, span in zip(trace.words, spans, strict=False)
     )
     return Reading(text, trace.cleaned, tuple(words), left_out, "")
@@ -126,8 +127,8 @@ def _pieces(tokenizer: DistilBertTokenizer, text: str) -> Iterator[Piece]:
                 yield Piece(text, start, end, word)
 
 
-def _attempts(word: str, wordpiece: WordPiece) -> tuple[Attempt, ...]:
-    if word in wordpiece.specials or len(word) > LONGEST_WORD:
+def _attempts(word: str, raw: str, wordpiece: WordPiece) -> tuple[Attempt, ...]:
+    if raw in wordpiece.specials or len(word) > LONGEST_WORD:
         return ()
     return tuple(attempts(word, wordpiece.vocabulary))
 
@@ -138,7 +139,7 @@ def _without_steps(text: str, spans: list[Span], left_out: int, why: str) -> Rea
     return Reading(text, text, words, left_out, why)
 
 
-def _spans(pieces: list[Piece]) -> list[Span]:
+def _spans(pieces: Iterable[Piece]) -> list[Span]:
     """The characters of each word, given its pieces."""
     spans: dict[int, Span] = {}
     for piece in pieces:

@@ -28,25 +28,34 @@ Seen = dict[str, tuple[Tensor, Tensor]]
 def twin(model: PreTrainedModel) -> PreTrainedModel:
     """The same parameters in modules of its own, which may be hooked and changed.
 
-    Other threads may be using the model itself.
+    Other threads may be using the model itself. Its hooks are the twin's too, since
+    they may change what it computes.
     """
-    shared = (*model.parameters(), *model.buffers())
-    return copy.deepcopy(model, {id(tensor): tensor for tensor in shared})
+    shared = (*model.parameters(), *model.buffers(), *hooks_of(model))
+    return copy.deepcopy(model, {id(each): each for each in shared})
+
+
+def hooks_of(model: nn.Module) -> Iterator[object]:
+    """What was hooked to any module of a model, by `register_forward_hook` or so."""
+    for module in model.modules():
+        for name, table in vars(module).items():
+            if name.endswith("_hooks"):
+                yield from table.values()
 
 
 @contextmanager
 def watching(model: nn.Module) -> Iterator[Seen]:
-    """Collect what the layers of a model, those without layers inside, do."""
+    """Collect what the layers of a model do, those that make one tensor of another."""
     seen: Seen = {}
 
     def watch(name: str, layer: nn.Module) -> Any:
-        def keep(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-            seen[name] = inputs[0], output
+        def keep(_: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+            if inputs and isinstance(output, Tensor):
+                seen[name] = inputs[0], output
 
         return layer.register_forward_hook(keep)
 
-    layers = [each for each in model.named_modules() if not [*each[1].children()]]
-    hooks = [watch(name, layer) for name, layer in layers]
+    hooks = [watch(name, layer) for name, layer in model.named_modules()]
     try:
         yield seen
     finally:

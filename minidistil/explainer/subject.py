@@ -69,6 +69,12 @@ class Subject:
         return str(self.model.config.id2label[target])
 
     @property
+    def watched(self) -> PreTrainedModel:
+        """What is run: without a head that is not shown, as not each takes one text."""
+        whole = type(self.model) not in NOT_SHOWN
+        return self.model if whole else self.model.encoder
+
+    @property
     def limit(self) -> int:
         """The tokens that the model can read at once, [CLS] and [SEP] included."""
         positions = self.model.config.max_position_embeddings
@@ -93,6 +99,7 @@ def load(source: str | os.PathLike[str] | None, **where: Any) -> Subject:
     kind = _kind(config, Weights(files))
     model = kind.from_pretrained(source, attn_implementation="eager", **where)
     tokenizer = DistilBertTokenizer.from_pretrained(source, **where)
+    _check_vocabulary(tokenizer, config)
     return Subject(model, tokenizer, str(source))
 
 
@@ -101,7 +108,9 @@ def _kind(config: DistilBertConfig, weights: Weights) -> type[PreTrainedModel]:
     choice = DistilBertForMultipleChoice
     if choice.__name__ in (config.architectures or ()):
         return choice
-    return next((KINDS[head] for head in heads_in(weights)), DistilBertModel)
+    kinds = [KINDS[head] for head in heads_in(weights)]
+    named = [kind for kind in kinds if kind.__name__ in (config.architectures or ())]
+    return next(iter(named or kinds), DistilBertModel)
 
 
 def loaded(
@@ -111,8 +120,8 @@ def loaded(
     """Take a model that is loaded already, or the one in a pipeline.
 
     Raises:
-        TypeError: for an engine, or a model of another kind.
-        ValueError: for a model without a tokenizer, or in training mode.
+        TypeError: for an engine, or a model or tokenizer of another kind.
+        ValueError: for a model without its tokenizer, or in training mode.
     """
     if isinstance(model, TextClassificationPipeline):
         return _watchable(model.model, tokenizer or model.tokenizer)
@@ -136,14 +145,23 @@ def _watchable(
         raise ValueError(
             "a loaded model does not know its tokenizer: give tokenizer= too"
         )
+    if not isinstance(tokenizer, DistilBertTokenizer):
+        raise TypeError(
+            f"the tokenizer is a {type(tokenizer).__name__}, expected a "
+            f"DistilBertTokenizer"
+        )
     if model.training:
         raise ValueError(
             "the model is in training mode, where dropout makes numbers random: call "
             "model.eval() first"
         )
-    if len(tokenizer) > model.config.vocab_size:
+    _check_vocabulary(tokenizer, model.config)
+    return Subject(twin(model), tokenizer, type(model).__name__)
+
+
+def _check_vocabulary(tokenizer: DistilBertTokenizer, config: DistilBertConfig) -> None:
+    if len(tokenizer) > config.vocab_size:
         raise ValueError(
             f"the tokenizer knows {len(tokenizer)} tokens and the model "
-            f"{model.config.vocab_size}: they are of two different checkpoints"
+            f"{config.vocab_size}: they are of two different checkpoints"
         )
-    return Subject(twin(model), tokenizer, type(model).__name__)

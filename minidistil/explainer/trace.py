@@ -6,6 +6,7 @@ Shapes use the letters of `minidistil.model`, without the axis of the batch.
 from __future__ import annotations
 
 import os
+from abc import abstractmethod
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -127,17 +128,21 @@ class MaskedLMTrace:
 class Shown:
     """What can be seen as a page."""
 
+    @abstractmethod
+    def shown(self) -> tuple[Trace, ...]:
+        """The traces that the page is of."""
+
     def to_html(self, *, progress: bool = False) -> str:
         """The page: one HTML document that needs no network."""
         from minidistil.explainer.page import html
 
-        return html(self, progress=progress)
+        return html(self.shown(), progress=progress)
 
     def save(self, path: str | os.PathLike[str], *, progress: bool = False) -> Path:
         """Write the page to a file, and return its path."""
         from minidistil.explainer.page import save
 
-        return save(self, path, progress=progress)
+        return save(self.shown(), path, progress=progress)
 
     def _repr_html_(self) -> str:
         """The page in a frame, where its styles and its keys do not meet a notebook's.
@@ -221,6 +226,10 @@ class Trace(Shown):
         """The most probable label, or word for the first mask."""
         return None if self.target is None else self.subject.name_of(self.target)
 
+    def shown(self) -> tuple[Trace, ...]:
+        """Itself alone."""
+        return (self,)
+
     def attribute(self, target: int | str | None = None, **options: Any) -> Attribution:
         """How much each token and word adds to a logit, by integrated gradients.
 
@@ -252,3 +261,7 @@ class Trace(Shown):
 
 class Traces(tuple[Trace, ...], Shown):
     """Several traces, to be compared side by side; shown as one page."""
+
+    def shown(self) -> tuple[Trace, ...]:
+        """All of them."""
+        return self

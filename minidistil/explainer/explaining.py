@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from minidistil.explainer.reading import Token, read, tokens_of
@@ -48,7 +48,9 @@ def explain(
     Raises:
         CheckpointNotFoundError, ConfigError, CheckpointError: as `from_pretrained`.
         TypeError: for a text that is no string, or a model that cannot be watched.
-        ValueError: for a loaded model without a tokenizer or in training mode.
+        ValueError: for a loaded model without its tokenizer or in training mode, or
+            for what goes with the other kind of model: ``tokenizer`` with a name,
+            ``where`` with a loaded one.
     """
     pairs = None if text_pair is None else [text_pair]
     _check_texts([text], pairs)
@@ -96,7 +98,7 @@ def compare(
 
 
 def _as_list(texts: Sequence[str]) -> list[str]:
-    if isinstance(texts, str | bytes):
+    if isinstance(texts, str | bytes) or not isinstance(texts, Iterable):
         raise TypeError(f"texts is {texts!r:.60}, expected a list of strings")
     return list(texts)
 
@@ -123,19 +125,30 @@ def _subject(
     if unknown := where.keys() - known:
         raise unknown_keyword(unknown, known, "explain")
     if model is None or isinstance(model, str | os.PathLike):
+        if tokenizer is not None:
+            raise ValueError(
+                "a checkpoint has its own tokenizer: leave out tokenizer=, or give the "
+                "loaded model with it"
+            )
         return load(model, **where)
+    if where:
+        raise ValueError(
+            f"{', '.join(where)} is for the name of a checkpoint, and this model is "
+            f"loaded: leave it out"
+        )
     return loaded(model, tokenizer)
 
 
 def _run(subject: Subject, texts: list[str], pairs: list[str] | None) -> list[Trace]:
     """Trace some texts as one batch."""
-    tokenizer, model = subject.tokenizer, subject.model
+    tokenizer, model = subject.tokenizer, subject.watched
     encoded = tokenizer(
         texts,
         pairs,
         truncation=True,
         max_length=subject.limit,
         padding=True,
+        padding_side="right",  # the head of a classifier reads the first token
         return_tensors="pt",
         return_offsets_mapping=True,
     ).to(model.device)
@@ -188,4 +201,4 @@ def _head(
     if masks:
         return recording.masked_lm(row, masks), ""
     written = subject.tokenizer.mask_token
-    return None, f"the text has no {written}, so there is no word to guess"
+    return None, f"there is no {written} in what is read, so no word is guessed"

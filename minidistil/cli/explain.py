@@ -1,0 +1,104 @@
+"""``minidistil explain``: the way from text to label, as a page or in the terminal."""
+
+from __future__ import annotations
+
+import sys
+import webbrowser
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from minidistil.cli.common import model_options, printable, told
+
+if TYPE_CHECKING:
+    from minidistil.explainer import Traces
+
+PAGE = Path("explain.html")
+OURS = b"<title>minidistil</title>"  # near the beginning of every page
+
+
+@click.command(short_help="Show all that happens to a text, as a page.")
+@click.argument("texts", nargs=-1, required=True, metavar="TEXT...")
+@model_options
+@click.option(
+    "--pair",
+    "pairs",
+    multiple=True,
+    help="The second text, where a model reads pairs; once for each TEXT.",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help=f"Where to write the page, in place of what is there.  [default: {PAGE}, in "
+    "place of an earlier page only]",
+)
+@click.option("--open", "opened", is_flag=True, help="Open the page in the browser.")
+@click.option("--text", "as_text", is_flag=True, help="Print the way; write no page.")
+@click.option("--padded", is_flag=True, help="Run the texts as one batch, padded.")
+def explain(
+    texts: tuple[str, ...],
+    model: str | None,
+    revision: str | None,
+    pairs: tuple[str, ...],
+    output: Path | None,
+    opened: bool,
+    as_text: bool,
+    padded: bool,
+) -> None:
+    """Show every step of the model on its way from TEXT to a label, and why that one.
+
+    Several texts are shown beside each other. The page needs no network. Put -- before
+    texts that begin with a dash.
+    """
+    if as_text and (output or opened):
+        raise click.UsageError("--text writes no page: leave out --output and --open")
+    with told(model):
+        if not (as_text or output):
+            _check_ours(PAGE)
+        from minidistil.explainer import compare
+
+        traces = compare(
+            texts,
+            model,
+            text_pairs=pairs or None,
+            padding=padded,
+            revision=revision,
+        )
+        if as_text:
+            _print(traces)
+        else:
+            _write(traces, output or PAGE, opened)
+
+
+def _check_ours(path: Path) -> None:
+    """Refuse to write over a file that nobody named, unless it is a page."""
+    if not path.exists():
+        return
+    with path.open("rb") as file:
+        if OURS in file.read(4096):
+            return
+    raise FileExistsError(
+        f"there is a {path} here that is not a page of minidistil: name another file, "
+        f"or this one to replace it, with -o"
+    )
+
+
+def _print(traces: Traces) -> None:
+    from minidistil.explainer.walk import walk
+
+    for line in walk(traces, progress=sys.stderr.isatty()):
+        click.echo(line)
+
+
+def _write(traces: Traces, path: Path, opened: bool) -> None:
+    from minidistil.explainer.walk import answer, plain
+
+    traces.save(path, progress=sys.stderr.isatty())
+    click.echo(printable(str(path)))
+    for trace in traces:
+        texts = " / ".join(reading.raw for reading in trace.readings)
+        click.echo(f"{answer(trace)}  {plain(texts)}")
+    if opened and not webbrowser.open(path.resolve().as_uri()):
+        click.echo("Warning: there is no browser to open it with", err=True)

@@ -1,0 +1,94 @@
+"""The page: traces as one HTML file that needs no network, no build and no library."""
+
+from __future__ import annotations
+
+import json
+import os
+from base64 import b64encode
+from collections.abc import Sequence
+from hashlib import sha256
+from importlib.resources import files
+from pathlib import Path
+
+from minidistil.explainer.evidence import evidence
+from minidistil.explainer.glossary import GLOSSARY
+from minidistil.explainer.packing import Packed, pack
+from minidistil.explainer.source import snippets
+from minidistil.explainer.trace import Trace
+from minidistil.files import write_file
+
+
+def html(traces: Trace | Sequence[Trace], *, progress: bool = False) -> str:
+    """Make the page of one trace, or of several beside each other.
+
+    The same traces give the same page. Everything is inside: it makes no request, and
+    its policy lets the browser run its one script and nothing else.
+
+    Args:
+        traces: One or more.
+        progress: Show on the terminal how far the attributions and ablations are.
+
+    Raises:
+        ValueError: for no trace.
+    """
+    shown = [traces] if isinstance(traces, Trace) else list(traces)
+    if not shown:
+        raise ValueError("there is no trace, expected one or more")
+    style, script = _asset("page.css"), _asset("page.js")
+    page = _asset("page.html")
+    page = page.replace("{{policy}}", _policy(style, script))
+    page = page.replace("{{style}}", style).replace("{{script}}", script)
+    # Last, so that a marker in a text stays text.
+    return page.replace("{{data}}", _json(_data(shown, progress)))
+
+
+def save(
+    traces: Trace | Sequence[Trace],
+    path: str | os.PathLike[str],
+    *,
+    progress: bool = False,
+) -> Path:
+    """Write the page to a file, whole or not at all, and return its path.
+
+    Raises:
+        ValueError: for no trace.
+        OSError: where the file cannot be written.
+    """
+    target = Path(path)
+    write_file(target, html(traces, progress=progress).encode("utf-8"))
+    return target
+
+
+def _asset(name: str) -> str:
+    return (files("minidistil.explainer") / "assets" / name).read_text("utf-8")
+
+
+def _policy(style: str, script: str) -> str:
+    return (
+        f"default-src 'none'; img-src data:; style-src {_hash(style)}; "
+        f"script-src {_hash(script)}; base-uri 'none'; form-action 'none'"
+    )
+
+
+def _hash(content: str) -> str:
+    digest = sha256(content.encode("utf-8")).digest()
+    return f"'sha256-{b64encode(digest).decode('ascii')}'"
+
+
+def _data(traces: list[Trace], progress: bool) -> Packed:
+    reasons = evidence(traces, progress)
+    return {
+        "source": {step: shown._asdict() for step, shown in snippets().items()},
+        "glossary": [term._asdict() for term in GLOSSARY],
+        "traces": [
+            pack(trace) | why for trace, why in zip(traces, reasons, strict=True)
+        ],
+    }
+
+
+def _json(data: Packed) -> str:
+    """Write JSON in ASCII without a character that HTML or JavaScript reads as more."""
+    text = json.dumps(data, separators=(",", ":"), allow_nan=False)
+    for char in "<>&":
+        text = text.replace(char, f"\\u{ord(char):04x}")
+    return text

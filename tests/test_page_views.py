@@ -1,0 +1,221 @@
+"""Every part of every page opens, and choosing a token changes what is shown."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from pages import Pages, choose, drawn, rows, texts
+from playwright.sync_api import Browser, Page, expect
+
+from minidistil.explainer.source import snippets
+
+ALL = [
+    "tiny",
+    "padded",
+    "five labels",
+    "regression",
+    "several labels",
+    "two masks",
+    "question",
+    "names",
+    "hostile",
+    "hostile words",
+    "long",
+]
+# Clicks all there is, of a long list a part, and says how much that was.
+EVERYTHING = """() => {
+  let clicks = 0;
+  const each = (selector, act) => {
+    const count = document.querySelectorAll(selector).length;
+    const stride = Math.ceil(count / 10);
+    for (let i = 0; i < count; i += stride) {
+      const node = document.querySelectorAll(selector)[i];
+      if (node) { act(node); clicks++; }
+    }
+  };
+  const click = node => node.dispatchEvent(new MouseEvent("click", { bubbles: true }));
+  const groups = ["trace", "mask", "layer", "head", "query"];
+  for (const group of groups) each(`[role=radio][data-${group}]`, click);
+  for (const rows of ["#token-table", "#scores", "svg.lines", "#matrix"]) {
+    each(rows + " [data-query], " + rows + " [data-key], " + rows + " [data-cell], " +
+      rows + " [data-to]", click);
+  }
+  each("canvas.big", click);
+  each("button.more", click);
+  each("details", node => { node.open = true; });
+  each("[data-term]", click);  // the dialog only changes its contents
+  document.querySelector("dialog").close();
+  for (const id of ["open-glossary", "theme", "theme", "skip"]) {
+    click(document.getElementById(id));
+  }
+  each("#path a", click);
+  return clicks;
+}"""
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_everything_opens_without_a_word_on_the_console(
+    chromium: Browser, pages: Pages, name: str
+) -> None:
+    with drawn(chromium, pages[name].path) as page:
+        assert page.evaluate(EVERYTHING) > 50
+        assert page.locator("main section").count() == 3
+
+
+def check_click(page: Page) -> None:
+    """Wherever a token is clicked, its own scores are shown."""
+    before = rows(page, "#scores tbody tr")
+    page.locator('#tokens [data-query="3"]').click()
+    by_picker = rows(page, "#scores tbody tr")
+    assert by_picker != before
+    for selector in ("#token-table tr", "svg.lines .left"):
+        page.locator('#tokens [data-query="1"]').click()
+        page.locator(f'{selector}[data-query="3"]').first.click()
+        assert rows(page, "#scores tbody tr") == by_picker
+    expect(page.locator('#tokens [data-query="3"]')).to_be_checked()
+
+
+def test_a_click_on_a_token_changes_the_scores(chromium: Browser, pages: Pages) -> None:
+    with drawn(chromium, pages["tiny"].path) as page:
+        check_click(page)
+
+
+def test_a_click_on_a_head_or_layer_changes_the_scores(
+    chromium: Browser, pages: Pages
+) -> None:
+    with drawn(chromium, pages["tiny"].path) as page:
+        for group, number in (("layers", 4), ("heads", 5)):
+            before = rows(page, "#scores tbody tr")
+            page.locator(f"#{group} [role=radio]").nth(number).click()
+            assert rows(page, "#scores tbody tr") != before
+            expect(page.locator(f"#{group} :checked, #{group} [aria-checked=true]"))
+        assert texts(page, "#summary")[0].startswith("Layer 4, head 5: i looks")
+
+
+def test_a_click_on_a_cell_shows_its_product(chromium: Browser, pages: Pages) -> None:
+    trace = pages["tiny"].trace
+    with drawn(chromium, pages["tiny"].path) as page:
+        page.locator('#matrix [data-cell="5-2"]').click()
+        assert texts(page, "#product .token") == ["much", "hate"]
+        product = f"{trace.layer[0].products[0, 5, 2]:.4f}".replace("-", "\u2212")
+        assert texts(page, "#product b") == [f"= {product}"]
+
+
+def test_a_term_is_explained_in_a_dialog(chromium: Browser, pages: Pages) -> None:
+    with drawn(chromium, pages["tiny"].path) as page:
+        page.locator('[data-term="BlockTrace.scores"]').first.click()
+        dialog = page.get_by_role("dialog", name="scores")
+        expect(dialog).to_contain_text("√K")
+        dialog.get_by_role("button", name="All terms").click()
+        expect(dialog).to_be_hidden()
+        expect(page.locator("#h-glossary")).to_be_in_viewport()
+
+
+def test_each_step_shows_the_lines_that_are_in_the_source(
+    chromium: Browser, pages: Pages
+) -> None:
+    steps = snippets()
+    shown = set()
+    for name in ("padded", "two masks"):
+        with drawn(chromium, pages[name].path) as page:
+            for step in page.eval_on_selector_all(
+                "[data-code]", "all => all.map(x => x.dataset.code)"
+            ):
+                code = texts(page, f'[data-code="{step}"] pre')[0]
+                lines = [f"{n:3}  {text}" for n, text in steps[step].lines]
+                assert code.replace("⋮\n", "").rstrip("\n").split("\n") == lines
+                shown.add(step)
+    assert shown == steps.keys()
+
+
+def test_the_address_brings_the_view_back(chromium: Browser, pages: Pages) -> None:
+    path = pages["padded"].path
+    with drawn(chromium, path) as page:
+        choose(page, trace=1, layer=3, head=6, query=5)
+        page.locator('#matrix [data-cell="7-2"]').click()
+        page.locator("#theme").click()
+        seen = [texts(page, id) for id in ("#sentence", "#summary", "#product")]
+        address = page.url
+        page.goto("about:blank")
+        page.goto(address)
+        page.wait_for_selector("html[data-ready]", state="attached")
+        again = [texts(page, id) for id in ("#sentence", "#summary", "#product")]
+        assert again == seen
+        assert page.get_attribute("html", "data-theme") == "dark"
+
+
+def test_going_back_to_an_address_shows_its_view(
+    chromium: Browser, pages: Pages
+) -> None:
+    with drawn(chromium, pages["tiny"].path) as page:
+        page.evaluate("location.hash = '#layer=2&head=1&query=4'")
+        expect(page.locator("#summary")).to_contain_text("Layer 2, head 1: so looks")
+
+
+BAD_ADDRESSES = [
+    "layer=999&head=999&query=999&key=999&mask=9&trace=9",
+    "layer=-1&head=1e3&query=abc&key=&trace=NaN&theme=<b>",
+    "%E0%A4%A&layer=%00&&&===&layer=1&layer=2",
+    "step-model",
+    '"><img src=x onerror=window.ran=1>',
+    "__proto__=1&constructor=2&layer[]=3",
+    "9" * 5000,
+]
+
+
+@pytest.mark.parametrize("address", BAD_ADDRESSES)
+def test_a_bad_address_does_no_harm(
+    chromium: Browser, pages: Pages, address: str
+) -> None:
+    path = pages["tiny"].path
+    with drawn(chromium, path) as page:
+        page.goto("about:blank")
+        page.goto(f"{path.as_uri()}#{address}")
+        page.wait_for_selector("html[data-ready]", state="attached")
+        assert len(rows(page, "#scores tbody tr")) == len(pages["tiny"].trace.tokens)
+        assert re.match(r"Layer \d, head \d: ", texts(page, "#summary")[0])
+        for group in ("layers", "heads", "tokens"):
+            assert page.locator(f"#{group} [aria-checked=true]").count() == 1
+        assert page.evaluate("window.ran") is None
+
+
+def test_the_regression_shows_a_number_and_no_probability(
+    chromium: Browser, pages: Pages
+) -> None:
+    with drawn(chromium, pages["regression"].path) as page:
+        heads = texts(page, "#labels thead th")
+        assert heads == ["label", "logit"]
+        assert "regression" in page.inner_text("#head").lower()
+
+
+def test_several_labels_are_not_said_to_add_up(chromium: Browser, pages: Pages) -> None:
+    with drawn(chromium, pages["several labels"].path) as page:
+        assert "sigmoid" in page.inner_text("#head").lower()
+        assert page.locator("#labels tfoot").count() == 0
+
+
+def check_not_shown(page: Page, words: str) -> None:
+    """Where no answer is explained, the page says so and shows none."""
+    for place in ("#notices", "#not-shown"):
+        assert words in page.inner_text(place)
+    for part in ("labels", "lens-table", "completeness", "ablated-heads"):
+        assert page.locator(f"#{part}").count() == 0
+    assert page.locator("#scores tbody tr").count() > 3
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("question", "no answer is explained"), ("names", "no label is explained")],
+)
+def test_what_is_not_shown_is_said(
+    chromium: Browser, pages: Pages, name: str, words: str
+) -> None:
+    with drawn(chromium, pages[name].path) as page:
+        check_not_shown(page, words)
+
+
+def test_both_texts_of_a_pair_are_shown(chromium: Browser, pages: Pages) -> None:
+    with drawn(chromium, pages["question"].path) as page:
+        assert texts(page, "#text .raw") == ["Who smiled?", "The waiter smiled at me."]
+        assert texts(page, "#sentence bdi") == texts(page, "#text .raw")
