@@ -62,7 +62,7 @@ def _lens(trace: Trace) -> list[Packed]:
 
 
 def _attribution(trace: Trace, steps: int, progress: bool) -> Packed:
-    found = trace.attribute(max_steps=min(steps, MOST_STEPS), progress=progress)
+    found = trace.attribute(max_steps=steps, progress=progress)
     return {
         "target": found.target,
         "name": found.name,
