@@ -9,9 +9,11 @@ model cannot use is checked here.
 from __future__ import annotations
 
 import json
+import os
 import re
+import weakref
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,12 +23,30 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from minidistil.files import replacing
+from minidistil.config import ConfigError
+from minidistil.files import replacing_all
 from minidistil.hub import CheckpointFiles, CheckpointNotFoundError
+from minidistil.quote import cut, quote
 
 SINGLE_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
-_PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
+PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
+# What a tokenizer may be made of.
+TOKENIZER_FILES = (
+    "vocab.txt",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+)
+# How sentence-transformers makes vectors: the modules that a text goes through, ...
+MODULES_FILE = "modules.json"
+# ... the longest text (the name was once another for each model), and prompts.
+LENGTH_FILES = ("sentence_bert_config.json", "sentence_distilbert_config.json")
+PROMPTS_FILE = "config_sentence_transformers.json"
+# Loading reads these too, of the checkpoints that have them.
+COMPANIONS = (*TOKENIZER_FILES, MODULES_FILE, *LENGTH_FILES, PROMPTS_FILE)
+_FOLDER = re.compile(r"(\w[\w.-]*)?", re.ASCII)
 
 # What weights may be stored as: the header's name and torch's.
 DTYPES = {
@@ -51,7 +71,30 @@ class Entry:
     shape: tuple[int, ...]
 
 
-class Weights:
+class Contents:
+    """What a checkpoint holds by the word of its headers: tensors, by plain names."""
+
+    def __init__(self, source: str, entries: Iterable[Entry]) -> None:
+        self.source = source
+        self.entries: dict[str, Entry] = {}
+        for entry in entries:
+            self._add(entry)
+
+    def _add(self, entry: Entry) -> None:
+        name = plain_name(entry.name)
+        if name is None:
+            return
+        if name in self.entries:
+            other = self.entries[name]
+            raise CheckpointError(
+                f"{entry.file}: {quote(entry.name)} and {quote(other.name)} (in "
+                f"{other.file.name}) are the same tensor, {quote(name)}; a checkpoint "
+                "has each tensor once"
+            )
+        self.entries[name] = entry
+
+
+class Weights(Contents):
     """The tensors of a checkpoint, by their plain names.
 
     Opening one reads the headers alone. The numbers stay in the mapped files until a
@@ -61,42 +104,28 @@ class Weights:
     def __init__(self, files: CheckpointFiles) -> None:
         found = files.first(SINGLE_FILE, INDEX_FILE)
         if found is None:
-            raise _no_safetensors(files)
-        self.source = str(files)
-        self.entries: dict[str, Entry] = {}
+            raise no_safetensors(files)
+        self._opened: dict[Path, _Opened] = {}
         if found.name == SINGLE_FILE:
             entries = self._open(found)
         else:
-            shard_of = _read_index(found)
+            shard_of = read_index(found)
             shards = [
-                _find_shard(found, name, files)
+                find_shard(found, name, files)
                 for name in sorted(set(shard_of.values()))
             ]
             entries = [entry for shard in shards for entry in self._open(shard)]
-            _check_index(found, shard_of, entries)
-        for entry in entries:
-            self._add(entry)
+            check_index(found, shard_of, {(each.name, each.file) for each in entries})
+        super().__init__(str(files), entries)
         if not self.entries:
             raise CheckpointError(
                 f"{found} holds no weights; save or fetch the checkpoint again"
             )
 
     def _open(self, file: Path) -> list[Entry]:
-        _map(file)  # checks that the header and the file's size fit
-        return _read_header(file)
-
-    def _add(self, entry: Entry) -> None:
-        name = plain_name(entry.name)
-        if name is None:
-            return
-        if name in self.entries:
-            other = self.entries[name]
-            raise CheckpointError(
-                f"{entry.file}: {entry.name!r} and {other.name!r} (in "
-                f"{other.file.name}) are the same tensor, {name!r}; a checkpoint has "
-                "each tensor once"
-            )
-        self.entries[name] = entry
+        opened = self._opened[file] = _Opened(file)
+        opened.map()  # checks that the header and the file's size fit
+        return opened.entries()
 
     def stored(self, name: str) -> Tensor:
         """The tensor as it lies in the mapped file: not aligned, not to be written.
@@ -108,12 +137,12 @@ class Weights:
         entry = self.entries[name]
         if entry.dtype not in DTYPES:
             raise CheckpointError(
-                f"{entry.file}: {entry.name!r} is stored as {entry.dtype}, expected "
-                f"one of {', '.join(DTYPES)}; a quantised checkpoint cannot be loaded, "
-                "use the one it was made from"
+                f"{entry.file}: {quote(entry.name)} is stored as {entry.dtype}, "
+                f"expected one of {', '.join(DTYPES)}; a quantised checkpoint cannot "
+                "be loaded, use the one it was made from"
             )
         # Mapped anew each time: the pages of earlier tensors do not stay in memory.
-        tensor: Tensor = _map(entry.file).get_tensor(entry.name)
+        tensor: Tensor = self._opened[entry.file].map().get_tensor(entry.name)
         return tensor
 
     def tensor(self, name: str, *, dtype: torch.dtype, device: torch.device) -> Tensor:
@@ -184,20 +213,73 @@ def all_finite(tensor: Tensor) -> bool:
     return bool(low.isfinite() and high.isfinite())
 
 
-def save(folder: Path, tensors: Mapping[str, Tensor], config: str) -> None:
+def companions(files: CheckpointFiles) -> list[str]:
+    """The names of what loading reads beside the weights and ``config.json``.
+
+    Those of a hub repository are fetched.
+
+    Raises:
+        CheckpointNotFoundError: if the hub refuses.
+        ConfigError: if ``modules.json`` is not what it should be.
+    """
+    names = [name for name in COMPANIONS if files.find(name) is not None]
+    modules = files.find(MODULES_FILE)
+    if modules is not None:
+        folders = [folder for _, folder in read_modules(modules) if folder]
+        inside = [f"{folder}/config.json" for folder in folders]
+        names += [name for name in inside if files.find(name) is not None]
+    return names
+
+
+def read_modules(path: Path) -> list[tuple[str, str]]:
+    """The kind of each module that a ``modules.json`` lists, and its folder.
+
+    Raises:
+        ConfigError: if it lists anything else.
+    """
+    try:
+        modules = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{path} is not valid JSON: {error}") from None
+    if not isinstance(modules, list):
+        raise ConfigError(f"{path} holds a {type(modules).__name__}, expected a list")
+    found = []
+    for module in modules:
+        # The folder must not lead out of the checkpoint, on any system.
+        match module:
+            case {"type": str(kind), "path": str(folder)} if _FOLDER.fullmatch(folder):
+                found.append((kind.split(".")[-1], folder))
+            case _:
+                raise ConfigError(
+                    f"{path} lists {quote(module)}, expected a type and a path, which "
+                    f"is nothing or the name of a folder beside it"
+                )
+    return found
+
+
+def save(
+    folder: Path,
+    tensors: Mapping[str, Tensor],
+    config: str,
+    beside: Mapping[str, bytes] | None = None,
+) -> None:
     """Write ``model.safetensors`` and ``config.json`` into a folder.
 
-    Both are complete on the disk before either takes the place of an older one.
+    All is complete on the disk before any of it takes the place of an older file.
 
     Args:
         folder: Made if need be.
         tensors: By the names they are to have; two that share memory are written
             in full, each.
         config: The text of ``config.json``.
+        beside: More files, by name. While those that stood there are replaced by
+            others, there is no ``config.json``: killed then, the folder does not load.
 
     Raises:
         CheckpointError: if a tensor holds NaN or infinite numbers (such a file could
             not be loaded again); nothing is written then.
+        OSError: if the folder cannot be written, as on a full disk; older files are
+            left as they were.
     """
     for name, tensor in tensors.items():
         if not all_finite(tensor):
@@ -205,13 +287,30 @@ def save(folder: Path, tensors: Mapping[str, Tensor], config: str) -> None:
                 f"not saved to '{folder}': {name!r} holds NaN or infinite numbers; the "
                 "training has diverged, go back to an earlier state"
             )
-    with (
-        replacing(folder / "config.json") as config_file,
-        replacing(folder / SINGLE_FILE) as weights_file,
-    ):
+    changed = {
+        folder / name: content
+        for name, content in (beside or {}).items()
+        if not _holds(folder / name, content)
+    }
+    paths = *changed, folder / SINGLE_FILE, folder / "config.json"
+    # Old weights with a new vocabulary would load, and answer nonsense.
+    withdrawn = folder / "config.json" if changed else None
+    with replacing_all(*paths, withdrawn=withdrawn) as written:
+        *others, weights_file, config_file = written
+        for other, content in zip(others, changed.values(), strict=True):
+            other.write_bytes(content)
         config_file.write_text(config, encoding="utf-8")
-        # The metadata is what other readers tell the framework from.
-        save_file(_unshared(tensors), weights_file, metadata={"format": "pt"})
+        try:
+            # The metadata is what other readers tell the framework from.
+            save_file(_unshared(tensors), weights_file, metadata={"format": "pt"})
+        except SafetensorError as error:
+            raise OSError(
+                f"'{folder}' cannot be written, and is as it was: {cut(error)}"
+            ) from None
+
+
+def _holds(path: Path, content: bytes) -> bool:
+    return path.is_file() and path.read_bytes() == content
 
 
 def _unshared(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -227,37 +326,39 @@ def _unshared(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return own
 
 
-def _no_safetensors(files: CheckpointFiles) -> Exception:
-    if not any(files.has(name) for name in _PICKLES):
+def no_safetensors(files: CheckpointFiles) -> Exception:
+    """The error for a checkpoint without safetensors, and what to do about it."""
+    if not any(files.has(name) for name in PICKLES):
         return CheckpointNotFoundError(f"{files} has no {SINGLE_FILE}. {files.hint}")
     return CheckpointError(
         f"{files} has its weights as pytorch_model.bin only, not as {SINGLE_FILE}. "
-        "That is a pickle, which can run any program when it is opened, so it is not "
-        "read. If you trust where it comes from, convert it with transformers: "
-        "DistilBertFor….from_pretrained(…).save_pretrained(folder), with the class "
-        "that its config.json names under architectures; then load the folder"
+        "That is a pickle, which can hold any program, so it is not loaded. Convert it "
+        "once, which reads tensors and runs nothing: minidistil weights convert "
+        f"{files.name} FOLDER; then load the folder"
     )
 
 
-def _read_index(index: Path) -> dict[str, str]:
+def read_index(index: Path) -> dict[str, str]:
     """The file that each tensor is in, by the word of an index."""
-    shard_of = _parse_json(index, index.read_bytes()).get("weight_map")
+    shard_of = parse_json(index, index.read_bytes()).get("weight_map")
     if not isinstance(shard_of, dict) or not shard_of:
         raise CheckpointError(
             f'{index}: expected {{"weight_map": {{tensor name: file name, …}}}}'
         )
     for shard in shard_of.values():
-        # The name must not lead out of the checkpoint, on any system.
+        # The name must not lead out of the checkpoint, on any system; and no system
+        # takes a longer one.
         if not isinstance(shard, str) or not re.fullmatch(
-            r"\w[\w.-]*", shard, re.ASCII
+            r"\w[\w.-]{,254}", shard, re.ASCII
         ):
             raise CheckpointError(
-                f"{index}: {shard!r} is not the plain name of a file beside it"
+                f"{index}: {quote(shard)} is not the plain name of a file beside it"
             )
     return shard_of
 
 
-def _find_shard(index: Path, name: str, files: CheckpointFiles) -> Path:
+def find_shard(index: Path, name: str, files: CheckpointFiles) -> Path:
+    """The path of a file that an index lists."""
     shard = files.find(name)
     if shard is None:
         raise CheckpointError(
@@ -267,15 +368,20 @@ def _find_shard(index: Path, name: str, files: CheckpointFiles) -> Path:
     return shard
 
 
-def _check_index(index: Path, shard_of: dict[str, str], entries: list[Entry]) -> None:
+def check_index(
+    index: Path, shard_of: dict[str, str], found: Iterable[tuple[str, Path]]
+) -> None:
     """Check that the tensors are where the index says, and that it lists them all."""
     listed = set(shard_of.items())
-    actual = {(entry.name, entry.file.name) for entry in entries}
+    actual = {(name, file.name) for name, file in found}
     if listed == actual:
         return
-    wrong = [f"{name!r} is not in {shard}" for name, shard in sorted(listed - actual)]
+    wrong = [
+        f"{quote(name)} is not in {shard}" for name, shard in sorted(listed - actual)
+    ]
     wrong += [
-        f"{name!r} in {shard} is not listed" for name, shard in sorted(actual - listed)
+        f"{quote(name)} in {shard} is not listed"
+        for name, shard in sorted(actual - listed)
     ]
     raise CheckpointError(
         f"{index} and its files disagree: {'; '.join(wrong)}. Fetch or save the "
@@ -283,48 +389,69 @@ def _check_index(index: Path, shard_of: dict[str, str], entries: list[Entry]) ->
     )
 
 
-def _map(file: Path) -> Any:
-    """Map a file; the library refuses one whose header and size do not fit."""
-    with file.open("rb") as stream:
-        start = stream.read(40)
-    try:
-        return safe_open(file, framework="pt")
-    except (SafetensorError, OSError) as error:
-        if start.startswith(b"version https://git-lfs"):
-            cure = "it only stands for the real file: run `git lfs pull`"
-        else:
-            cure = "it may be cut short or damaged: delete it and fetch it again"
-        raise CheckpointError(
-            f"{file} ({file.stat().st_size:,} bytes) is not a sound safetensors file "
-            f"({error}); {cure}"
-        ) from None
+class _Opened:
+    """A file as it is now, whatever is renamed into its place while it is read.
+
+    It is mapped again for each tensor, and by its name that could be another file than
+    for the tensor before.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        number = os.open(file, os.O_RDONLY)
+        weakref.finalize(self, os.close, number)
+        # A name for what is open; where there is none (Windows), what is open cannot
+        # be replaced.
+        names = (Path(f"{folder}/{number}") for folder in ("/proc/self/fd", "/dev/fd"))
+        self._path = next((name for name in names if name.exists()), file)
+
+    def map(self) -> Any:
+        """Map it; the library refuses a file whose header and size do not fit."""
+        try:
+            return safe_open(self._path, framework="pt")
+        except (SafetensorError, OSError) as error:
+            if self._start(40).startswith(b"version https://git-lfs"):
+                cure = "it only stands for the real file: run `git lfs pull`"
+            else:
+                cure = "it may be cut short or damaged: delete it and fetch it again"
+            raise CheckpointError(
+                f"{self._file} ({self._path.stat().st_size:,} bytes) is not a sound "
+                f"safetensors file ({cut(error)}); {cure}"
+            ) from None
+
+    def entries(self) -> list[Entry]:
+        """What the header says, which `map` has found sound."""
+        length = int.from_bytes(self._start(8), "little")
+        header = parse_json(self._file, self._start(8 + length)[8:])
+        header.pop("__metadata__", None)
+        return [
+            Entry(self._file, name, info["dtype"], tuple(info["shape"]))
+            for name, info in header.items()
+        ]
+
+    def _start(self, count: int) -> bytes:
+        with self._path.open("rb") as stream:
+            stream.seek(0)  # on some systems it goes on where it was read before
+            return stream.read(count)
 
 
-def _read_header(file: Path) -> list[Entry]:
-    """What the header of a file says, which `_map` has found sound."""
-    with file.open("rb") as stream:
-        length = int.from_bytes(stream.read(8), "little")
-        header = _parse_json(file, stream.read(length))
-    header.pop("__metadata__", None)
-    return [
-        Entry(file, name, info["dtype"], tuple(info["shape"]))
-        for name, info in header.items()
-    ]
+def parse_json(file: Path, text: bytes) -> dict[str, Any]:
+    """A JSON object that names nothing twice (readers would differ on which counts).
 
-
-def _parse_json(file: Path, text: bytes) -> dict[str, Any]:
-    """A JSON object that names nothing twice (readers would differ on which counts)."""
+    Raises:
+        CheckpointError: for anything else; it names the file.
+    """
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         twice = [
             key for key, count in Counter(k for k, _ in pairs).items() if count > 1
         ]
         if twice:
-            raise CheckpointError(f"{file} names {twice[0]!r} twice")
+            raise CheckpointError(f"{file} names {quote(twice[0])} twice")
         return dict(pairs)
 
     try:
-        value = json.loads(text, object_pairs_hook=unique)
+        value = json.loads(text.decode(), object_pairs_hook=unique)
     except CheckpointError:
         raise
     except (ValueError, RecursionError) as error:

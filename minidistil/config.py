@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from minidistil.files import write_file
+from minidistil.quote import quote
 
 # transformers reads and writes these under either name.
 ALIASES = {
@@ -94,18 +95,23 @@ class DistilBertConfig:
     def _settle_labels(self) -> None:
         """Make num_labels, id2label and label2id agree, or say why they cannot."""
         _check_integer("num_labels", self.num_labels, minimum=0)
+        if self.num_labels > _MOST_LABELS:
+            raise _wrong("num_labels", self.num_labels, f"at most {_MOST_LABELS}")
+        if not isinstance(self.label2id, Mapping):
+            raise _wrong("label2id", self.label2id, "an object such as {'NEGATIVE': 0}")
         names = _id2label(self.id2label or default_labels(self.num_labels or 2))
         count = self.num_labels or len(names)
         if count != len(names):
             raise ConfigError(
                 f"num_labels is {count}, but id2label names {len(names)} labels "
-                f"({', '.join(names.values())}): drop one of the two, or make "
+                f"({quote([*names.values()])}): drop one of the two, or make "
                 f"them agree"
             )
         ids = {label: i for i, label in names.items()}
         if self.label2id and self.label2id != ids:
             warnings.warn(
-                f"label2id {self.label2id} is not the inverse of id2label {names}; "
+                f"label2id {quote(self.label2id)} is not the inverse of id2label "
+                f"{quote(names)}; "
                 f"answers are named by id2label",
                 stacklevel=4,
             )
@@ -139,8 +145,8 @@ class DistilBertConfig:
         model_type = values.pop("model_type", "distilbert")
         if model_type != "distilbert":
             hint = (
-                "; a BERT encoder can be folded into a DistilBERT, see "
-                "minidistil.convert.fold_bert"
+                "; a BERT encoder can be folded into a DistilBERT: run `minidistil "
+                "weights convert`, or see minidistil.convert.fold_bert"
                 if model_type == "bert"
                 else ""
             )
@@ -162,8 +168,9 @@ class DistilBertConfig:
                 value = values.pop(alias)
                 if values.setdefault(name, value) != value:
                     raise ConfigError(
-                        f"{alias}={value} contradicts {name}={values[name]}: they "
-                        f"are two names of one number; drop one"
+                        f"{alias}={quote(value)} contradicts "
+                        f"{name}={quote(values[name])}: they are two names of one "
+                        f"number; drop one"
                     )
         known = {field.name for field in dataclasses.fields(cls)} - {"extra"}
         for name in ("num_labels", "id2label", "label2id"):
@@ -248,6 +255,7 @@ _SIZES = {
     "dim": 10**6,
     "hidden_dim": 10**7,
 }
+_MOST_LABELS = 10**6
 _PROBABILITIES = ("dropout", "attention_dropout", "qa_dropout", "seq_classif_dropout")
 _SWITCHES = ("sinusoidal_pos_embds", "tie_word_embeddings")
 
@@ -258,7 +266,7 @@ def default_labels(count: int) -> dict[int, str]:
 
 
 def _wrong(name: str, got: object, expected: str) -> ConfigError:
-    return ConfigError(f"{name} is {got!r}, expected {expected}")
+    return ConfigError(f"{name} is {quote(got)}, expected {expected}")
 
 
 def _check_integer(name: str, value: object, *, minimum: int) -> None:

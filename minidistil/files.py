@@ -10,25 +10,66 @@ from pathlib import Path
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Give a path beside ``path`` to write to; on success it takes its place.
+def replacing_all(
+    *paths: Path, withdrawn: Path | None = None
+) -> Iterator[tuple[Path, ...]]:
+    """Give a path beside each of ``paths`` to write to; on success they are renamed.
 
-    The new file is on the disk (``fsync``) before it gets its name. If the block
-    raises or the process is killed, whatever stood at ``path`` still does.
+    All new files are on the disk (``fsync``) before the first gets its name; names are
+    given in order. If the block raises, or the process is killed before that, whatever
+    stood at ``paths`` still does.
+
+    Args:
+        paths: What is to be written; folders are made if need be.
+        withdrawn: Removed before the first rename: a file without which nobody reads
+            the others. Killed between two renames, they are then not taken for one
+            another's.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # In the same folder: a rename is atomic only within one file system.
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    temporary.touch(exist_ok=False)
-    mode = temporary.stat().st_mode
+    temporaries = [_beside(path) for path in paths]
     try:
-        yield temporary
-        temporary.chmod(mode)  # safetensors puts a file of its own there, mode 600
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        modes = []
+        for temporary in temporaries:
+            temporary.parent.mkdir(parents=True, exist_ok=True)
+            temporary.touch(exist_ok=False)
+            modes.append(temporary.stat().st_mode)
+        yield tuple(temporaries)
+        for temporary, mode in zip(temporaries, modes, strict=True):
+            temporary.chmod(mode)  # safetensors puts a file of its own there, mode 600
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
+        if withdrawn is not None:
+            withdrawn.unlink(missing_ok=True)
+            _settle(withdrawn.parent)
+        for temporary, path in zip(temporaries, paths, strict=True):
+            temporary.replace(path)
+        for folder in {path.parent for path in paths}:
+            _settle(folder)
     finally:
-        temporary.unlink(missing_ok=True)
+        for temporary in temporaries:
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a path beside ``path`` to write to; on success it takes its place."""
+    with replacing_all(path) as (temporary,):
+        yield temporary
+
+
+def _settle(folder: Path) -> None:
+    """Bring a folder's names to the disk; Windows opens no folder, and needs not."""
+    if os.name == "nt":
+        return
+    number = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
+
+
+def _beside(path: Path) -> Path:
+    # In the same folder: a rename is atomic only within one file system.
+    return path.with_name(f".{path.name}.{secrets.token_hex(8)}")
 
 
 def write_file(path: Path, content: bytes) -> None:

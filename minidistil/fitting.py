@@ -12,14 +12,22 @@ other, with the same name and shape. What may differ is listed here and nowhere 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from minidistil.checkpoint import CheckpointError, Entry, Weights, plain_name
+from minidistil.checkpoint import (
+    CheckpointError,
+    Contents,
+    Entry,
+    Weights,
+    plain_name,
+)
 from minidistil.config import DistilBertConfig
+from minidistil.quote import quote
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -95,6 +103,20 @@ def same_matrix(weights: Weights) -> bool:
     )
 
 
+def skeleton_like(
+    weights: Weights,
+    cls: Callable[..., Model],
+    config: DistilBertConfig,
+    attn_implementation: str,
+) -> Model:
+    """A skeleton whose two word matrices are one only if the checkpoint's are."""
+    model = skeleton(cls, config, attn_implementation)
+    if is_tied(model) and not same_matrix(weights):
+        untied = config.replace(tie_word_embeddings=False)
+        return skeleton(cls, untied, attn_implementation)
+    return model
+
+
 def _head_module(name: str) -> str | None:
     """The module of a head that a tensor belongs to, by its plain name."""
     module, _, kind = name.partition(".")
@@ -120,23 +142,23 @@ def _heads(modules: set[str]) -> dict[str, set[str]]:
     return found
 
 
-def heads_in(weights: Weights) -> list[str]:
-    """The complete heads that a checkpoint holds, by their names in `HEADS`."""
-    return list(_heads(_head_modules(weights.entries)))
+def heads_of(contents: Contents) -> dict[str, set[str]]:
+    """The heads that a checkpoint holds whole, with the modules of each."""
+    return _heads(_head_modules(contents.entries))
 
 
-def _other_heads(model: nn.Module, weights: Weights) -> dict[str, set[str]]:
+def _other_heads(model: nn.Module, contents: Contents) -> dict[str, set[str]]:
     """The complete heads in a checkpoint that are not of the model's kind.
 
     Their modules are not the model's, even where they have the same name.
     """
     own = _own_head(model)
-    found = _heads(_head_modules(weights.entries))
+    found = heads_of(contents)
     return {task: head for task, head in found.items() if head != own}
 
 
 def fresh_head(
-    model: nn.Module, weights: Weights, new_head: bool, labels_given: bool
+    model: nn.Module, contents: Contents, new_head: bool, labels_given: bool
 ) -> set[str]:
     """The head modules to draw at random: all of the model's, or none."""
     own = _own_head(model)
@@ -145,51 +167,94 @@ def fresh_head(
             f"{type(model).__name__} has no head: leave out new_head=, num_labels= and "
             "id2label=, or load one of the DistilBertFor… classes"
         )
-    has_it = own in _heads(_head_modules(weights.entries)).values()
+    has_it = own in heads_of(contents).values()
     return own if new_head or (labels_given and not has_it) else set()
 
 
+@dataclass(frozen=True)
+class Problem:
+    """A tensor that has no place in the model, or a place that has no tensor."""
+
+    kind: str  # "missing", "shape" or "unexpected"
+    text: str
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How a checkpoint's tensors and a model's parameters correspond.
+
+    Attributes:
+        placed: The tensors that have their place: from the name that the file gives
+            to the one that the model gives.
+        problems: What does not fit, by plain name.
+        passed_over: Tensors of heads that the model does not read, as the file names
+            them.
+    """
+
+    placed: dict[str, str]
+    problems: dict[str, Problem]
+    passed_over: list[str]
+
+
+def fit(model: nn.Module, contents: Contents, fresh: set[str]) -> Fit:
+    """Compare names and shapes, both ways; ``fresh`` as `fresh_head` returns it."""
+    in_model = {
+        name: full
+        for name, full in parameters(model).items()
+        if _head_module(name) not in fresh
+    }
+    in_file = _meant_for(model, contents, fresh)
+    tied = is_tied(model)
+    placed: dict[str, str] = {}
+    problems: dict[str, Problem] = {}
+    for name, full in in_model.items():
+        shape = tuple(model.get_parameter(full).shape)
+        if name in in_file:
+            placed[in_file[name].name] = full
+            found = in_file[name].shape
+            if found != shape:
+                text = f"{full} is {quote(found)} in the file, {shape} in the model"
+                problems[name] = Problem("shape", text)
+        elif not (tied and name == OUTPUT_EMBEDDINGS):
+            text = f"{full} {shape} is missing from the file"
+            problems[name] = Problem("missing", text)
+    for name, entry in in_file.items():
+        if name not in in_model:
+            text = f"{quote(entry.name)} {quote(entry.shape)} is only in the file"
+            problems[name] = Problem("unexpected", text)
+    passed_over = [
+        entry.name for name, entry in contents.entries.items() if name not in in_file
+    ]
+    return Fit(placed, problems, passed_over)
+
+
 def check_fit(
-    model: nn.Module, weights: Weights, fresh: set[str], num_labels: int
+    model: nn.Module, contents: Contents, fresh: set[str], num_labels: int
 ) -> None:
     """Compare names and shapes, both ways.
 
     Raises:
         CheckpointError: one, that lists all that differs and says what to do.
     """
-    in_model = {
-        name: full
-        for name, full in parameters(model).items()
-        if _head_module(name) not in fresh
-    }
-    in_file = _meant_for(model, weights, fresh)
-    tied = is_tied(model)
-    problems: dict[str, str] = {}
-    for name, full in in_model.items():
-        shape = tuple(model.get_parameter(full).shape)
-        if name in in_file:
-            found = in_file[name].shape
-            if found != shape:
-                problems[name] = f"{full} is {found} in the file, {shape} in the model"
-        elif not (tied and name == OUTPUT_EMBEDDINGS):
-            problems[name] = f"{full} {shape} is missing from the file"
-    for name, entry in in_file.items():
-        if name not in in_model:
-            problems[name] = f"{entry.name!r} {entry.shape} is only in the file"
+    problems = fit(model, contents, fresh).problems
     if problems:
-        title = f"{weights.source} does not fit {type(model).__name__}:"
-        cures = _cures(model, weights, in_file, problems, num_labels)
-        raise CheckpointError("\n  ".join([title, *problems.values()]) + "\n" + cures)
+        title = f"{contents.source} does not fit {type(model).__name__}:"
+        texts = [problem.text for problem in problems.values()]
+        in_file = _meant_for(model, contents, fresh)
+        cures = _cures(model, contents, in_file, problems, num_labels)
+        raise CheckpointError("\n  ".join([title, *texts]) + "\n" + cures)
 
 
-def _meant_for(model: nn.Module, weights: Weights, fresh: set[str]) -> dict[str, Entry]:
+def _meant_for(
+    model: nn.Module, contents: Contents, fresh: set[str]
+) -> dict[str, Entry]:
     """A checkpoint's tensors without those of heads that the model does not read."""
     own = _own_head(model)
-    taken = set().union(*_other_heads(model, weights).values())
+    taken = set().union(*_other_heads(model, contents).values())
     wanted = own - fresh - taken
     return {
         name: entry
-        for name, entry in weights.entries.items()
+        for name, entry in contents.entries.items()
         if _head_module(name) in wanted | {None}
     }
 
@@ -204,7 +269,7 @@ def _sized_by_labels(model: nn.Module, num_labels: int) -> bool:
 
 def _cures(
     model: nn.Module,
-    weights: Weights,
+    contents: Contents,
     in_file: dict[str, Entry],
     problems: Iterable[str],
     num_labels: int,
@@ -224,7 +289,7 @@ def _cures(
             "matrix must be in the file; if it is the word embeddings, say true there."
         )
     elif own & _head_modules(problems) and not own & _head_modules(in_file):
-        others = " and for ".join(_other_heads(model, weights))
+        others = " and for ".join(_other_heads(model, contents))
         has = f"a head for {others}" if others else "no head"
         ask = "new_head=True" + (
             " or num_labels=" if _sized_by_labels(model, num_labels) else ""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import warnings
 from pathlib import Path
+from typing import Any
 
 BUNDLED = {"tiny": Path(__file__).parent / "bundled" / "tiny-sst2"}
 
@@ -29,6 +30,7 @@ class CheckpointFiles:
     def __init__(self, folder: Path, description: str) -> None:
         self._folder = folder
         self._description = description
+        self.name = str(folder)  # by which it can be opened
 
     def __str__(self) -> str:
         return self._description
@@ -97,7 +99,7 @@ class HubCheckpointFiles(CheckpointFiles):
         cache_dir: Path | None,
         local_files_only: bool,
     ) -> None:
-        self._repo = repo
+        self.name = self._repo = repo
         self._revision = revision
         self._token = token
         self._cache_dir = cache_dir
@@ -183,17 +185,17 @@ class HubCheckpointFiles(CheckpointFiles):
 
     def _cached(self, name: str) -> Path | None:
         found = self._look_up(name)
-        return self._pin(found) if isinstance(found, str) else None
+        return self._pin(found, name) if isinstance(found, str) else None
 
     def _known_to_be_absent(self, name: str) -> bool:
         from huggingface_hub import _CACHED_NO_EXIST
 
         return self._look_up(name) is _CACHED_NO_EXIST
 
-    def _pin(self, found: str) -> Path:
-        # The cache is laid out as …/snapshots/COMMIT/NAME.
+    def _pin(self, found: str, name: str) -> Path:
+        # The cache is laid out as …/snapshots/COMMIT/NAME, and NAME may be in a folder.
         path = Path(found)
-        self._commit = path.parent.name
+        self._commit = path.parents[name.count("/")].name
         return path
 
     def _fetch(self, name: str) -> Path | None:
@@ -211,7 +213,7 @@ class HubCheckpointFiles(CheckpointFiles):
             )
         except errors.LocalEntryNotFoundError as error:
             if _status(error.__cause__) in _NOT_ALLOWED:
-                raise self._refused(name, error.__cause__ or error) from error
+                raise self.refused(name, error.__cause__ or error) from error
             # From here on the rest must be in the cache too: a connection that fails
             # for one file and works for the next would load half a checkpoint.
             self._offline = _why_offline(error)
@@ -222,10 +224,11 @@ class HubCheckpointFiles(CheckpointFiles):
             # huggingface_hub also lets its HTTP library's errors through (a proxy that
             # refuses, a connection cut half-way), and which library that is has
             # changed between its versions.
-            raise self._refused(name, error) from error
-        return self._pin(found)
+            raise self.refused(name, error) from error
+        return self._pin(found, name)
 
-    def _refused(self, name: str, error: BaseException) -> CheckpointNotFoundError:
+    def refused(self, name: str, error: BaseException) -> CheckpointNotFoundError:
+        """The error for a file that the hub did not give, by the hub's own error."""
         from huggingface_hub import errors
 
         if isinstance(error, errors.GatedRepoError):
@@ -258,6 +261,17 @@ class HubCheckpointFiles(CheckpointFiles):
                 f"run: {self._download_command}"
             )
         return CheckpointNotFoundError(f"cannot fetch {name} of {self}: {reason}")
+
+    @property
+    def address(self) -> dict[str, Any]:
+        """The repository, the revision and the token, by the hub library's names."""
+        revision = self._commit or self._revision
+        return {"repo_id": self._repo, "revision": revision, "token": self._token}
+
+    @property
+    def offline(self) -> str | None:
+        """Why the network is not used, or None if it is."""
+        return self._offline
 
     @property
     def _download_command(self) -> str:

@@ -14,14 +14,13 @@ from minidistil.checkpoint import DTYPES, Weights, save
 from minidistil.config import ConfigError, DistilBertConfig
 from minidistil.fitting import (
     OUTPUT_EMBEDDINGS,
-    Model,
     check_fit,
     fill,
     fresh_head,
     is_tied,
     lay_over,
-    same_matrix,
     skeleton,
+    skeleton_like,
 )
 from minidistil.hub import open_checkpoint
 from minidistil.keywords import unknown_keyword
@@ -174,12 +173,12 @@ class PreTrainedModel(nn.Module):
         )
         weights = Weights(files)
         target = weights.common_dtype() if dtype == "auto" else _dtype(dtype)
-        config = _with_dtype(config, target)
+        config = with_dtype(config, target)
         model = skeleton(cls, config, attn_implementation)
         labels_given = num_labels is not None or id2label is not None
         fresh = fresh_head(model, weights, new_head, labels_given)
         if not fresh:
-            model = _skeleton_like(weights, cls, config, attn_implementation)
+            model = skeleton_like(weights, cls, config, attn_implementation)
         check_fit(model, weights, fresh, config.num_labels)
         fill(
             model,
@@ -210,7 +209,7 @@ class PreTrainedModel(nn.Module):
         files = open_checkpoint(source, **where)
         config = DistilBertConfig.from_json_file(files.require("config.json"))
         weights = Weights(files)
-        model = _skeleton_like(weights, cls, config, "sdpa")
+        model = skeleton_like(weights, cls, config, "sdpa")
         check_fit(model, weights, set(), config.num_labels)
         lay_over(model, weights)
         return model.eval()
@@ -229,18 +228,8 @@ class PreTrainedModel(nn.Module):
             if config.tie_word_embeddings:
                 del tensors[OUTPUT_EMBEDDINGS]
         config = config.replace(architectures=[type(self).__name__])
-        config = _with_dtype(config, self.dtype)
+        config = with_dtype(config, self.dtype)
         save(Path(folder), tensors, config.to_json_string())
-
-
-def _skeleton_like(
-    weights: Weights, cls: type[Model], config: DistilBertConfig, attention: str
-) -> Model:
-    """A skeleton whose two word matrices are one only if the checkpoint's are."""
-    model = skeleton(cls, config, attention)
-    if is_tied(model) and not same_matrix(weights):
-        return skeleton(cls, config.replace(tie_word_embeddings=False), attention)
-    return model
 
 
 def _relabelled(
@@ -282,7 +271,7 @@ def usable_device(device: torch.device | str | int | None) -> torch.device:
     return found
 
 
-def _with_dtype(config: DistilBertConfig, dtype: torch.dtype) -> DistilBertConfig:
+def with_dtype(config: DistilBertConfig, dtype: torch.dtype) -> DistilBertConfig:
     """Say what type the weights have; transformers loads a checkpoint in that type."""
     extra = {key: config.extra[key] for key in config.extra if key != "torch_dtype"}
     return config.replace(extra=extra | {"dtype": str(dtype).removeprefix("torch.")})

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+import stat
 import struct
 import subprocess
 import sys
@@ -168,6 +170,26 @@ def test_two_spellings_of_one_tensor_are_told(tmp_path):
         weights_of(tmp_path)
 
 
+def test_a_file_that_is_replaced_while_it_is_read_is_read_to_its_end(tmp_path):
+    path = tmp_path / "model.safetensors"
+    old = {"a": torch.ones(5), "b": torch.ones(7)}
+    safetensors.torch.save_file(old, path)
+    weights = weights_of(tmp_path)
+    assert torch.equal(read(weights, "a"), old["a"])
+    save(tmp_path, {"a": torch.zeros(5), "b": torch.zeros(7)}, "{}")
+    assert torch.equal(read(weights, "b"), old["b"])
+    assert torch.equal(read(weights_of(tmp_path), "b"), torch.zeros(7))
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="Linux tells the count")
+def test_weights_that_are_no_longer_used_leave_no_file_open(tmp_path):
+    save(tmp_path, {"a": torch.ones(5)}, "{}")
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for _ in range(50):
+        read(weights_of(tmp_path), "a")
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
 # Shards
 
 
@@ -297,8 +319,8 @@ def test_a_pickle_is_not_read_and_the_way_round_is_told(tmp_path, name):
     with pytest.raises(CheckpointError) as error:
         weights_of(tmp_path)
     assert "pytorch_model.bin only" in str(error.value)
-    assert "can run any program" in str(error.value)
-    assert ".save_pretrained(folder)" in str(error.value)
+    assert "can hold any program" in str(error.value)
+    assert f"minidistil weights convert {tmp_path} FOLDER" in str(error.value)
 
 
 # Hostile files
@@ -527,3 +549,17 @@ def test_a_save_that_is_killed_leaves_the_old_files(tmp_path):
     assert run.returncode == -9
     assert read(weights_of(tmp_path), "a").tolist() == [1, 1]
     assert (tmp_path / "config.json").read_text() == "old"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows opens no folder")
+def test_new_names_are_on_the_disk_when_saving_is_done(tmp_path, monkeypatch):
+    real, done = os.fsync, []
+
+    def fsync(number):
+        if stat.S_ISDIR(os.fstat(number).st_mode):
+            done.append(sorted(path.name for path in tmp_path.iterdir()))
+        real(number)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    save(tmp_path, {"a": torch.ones(1)}, "{}")
+    assert done == [["config.json", "model.safetensors"]]

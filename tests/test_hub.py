@@ -237,6 +237,16 @@ def test_what_is_cached_is_used_without_asking_the_hub(cache, hub):
     assert hub.asked == []
 
 
+def test_a_file_in_a_folder_is_of_the_same_commit(cache, hub):
+    fill(cache, "config.json")
+    pooling = snapshot(cache) / "1_Pooling" / "config.json"
+    pooling.parent.mkdir()
+    pooling.write_text("{}")
+    files = open_checkpoint(REPO, cache_dir=cache)
+    assert files.find("1_Pooling/config.json") == pooling
+    assert files.find("config.json") == snapshot(cache) / "config.json"
+
+
 def test_what_is_known_to_be_absent_is_not_asked_for_again(cache, hub):
     mark_absent(fill(cache, "config.json"), "tokenizer.json")
     assert open_checkpoint(REPO, cache_dir=cache).find("tokenizer.json") is None

@@ -226,7 +226,10 @@ class DistilBertTokenizer:
             cache_dir=cache_dir,
             local_files_only=local_files_only,
         )
-        return cls(**(read_checkpoint(files) | settings))
+        try:
+            return cls(**(read_checkpoint(files) | settings))
+        except (ValueError, TypeError) as error:
+            raise type(error)(f"the tokenizer of {files}: {error}") from error
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> tuple[str, ...]:
         """Write `vocab.txt`, `tokenizer_config.json` and `tokenizer.json`.

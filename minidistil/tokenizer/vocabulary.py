@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from minidistil.quote import cut, quote
 from minidistil.wordpiece import LONGEST_WORD
 
 if TYPE_CHECKING:
@@ -16,6 +17,22 @@ if TYPE_CHECKING:
 SPECIALS = ("unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 POSITIONS = 512  # the position embeddings of every official DistilBERT
 NO_LIMIT = 10**20  # transformers writes 1e30 where no length was set
+# Unicode's white space, which Rust cuts off a line; Python would also cut \x1c to \x1f.
+SPACES = (
+    "\t\n\x0b\x0c\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007"
+    "\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000"
+)
+MOST_TOKENS = 10**8  # far beyond any vocabulary, and what vocab.txt can still hold
+
+# What the settings in a file can be.
+KINDS: dict[str, tuple[type, ...]] = {
+    "do_lower_case": (bool,),
+    "strip_accents": (bool, type(None)),
+    "tokenize_chinese_chars": (bool,),
+    "clean_up_tokenization_spaces": (bool,),
+    "padding_side": (str,),
+    "model_max_length": (int, float),
+}
 
 
 class AddedToken(NamedTuple):
@@ -63,7 +80,7 @@ def read_vocab_txt(path: Path) -> dict[str, int]:
             f"{path} is not UTF-8 text ({error}), expected one token a line"
         ) from error
     lines = text.removesuffix("\n").split("\n")
-    return {line.rstrip(): number for number, line in enumerate(lines)}
+    return {line.rstrip(SPACES): number for number, line in enumerate(lines)}
 
 
 def read_checkpoint(files: CheckpointFiles) -> dict[str, Any]:
@@ -112,7 +129,7 @@ def check_no_old_tokens(files: CheckpointFiles, vocab: Mapping[str, int]) -> Non
     more = [token for token, id in added.items() if vocab.get(token) != id]
     if more:
         raise ValueError(
-            f"{path} adds {', '.join(more)} without "
+            f"{path} adds {cut(', '.join(more))} without "
             "saying how they are matched; open the folder with transformers and save "
             "it again, which writes a tokenizer.json"
         )
@@ -121,9 +138,9 @@ def check_no_old_tokens(files: CheckpointFiles, vocab: Mapping[str, int]) -> Non
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object, or say which file is none."""
     try:
-        content = json.loads(path.read_bytes())
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not valid JSON: {error}") from error
+        content = json.loads(path.read_bytes().decode())
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is not valid JSON: {cut(error)}") from error
     if not isinstance(content, dict):
         raise ValueError(
             f"{path} holds a JSON {type(content).__name__}, expected an object"
@@ -131,33 +148,35 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
+def check_kinds(where: str, settings: Mapping[str, Any]) -> None:
+    """Raise `ValueError` if a setting is not of its kind; a number is no bool."""
+    for name, value in settings.items():
+        kind = KINDS[name]
+        if not isinstance(value, kind) or (bool not in kind and value in (True, False)):
+            raise ValueError(
+                f"{where}: {name} is {quote(value)}, expected "
+                + " or ".join(one.__name__ for one in kind)
+            )
+
+
 def read_config(config: Mapping[str, Any]) -> dict[str, Any]:
     """The settings in a `tokenizer_config.json`, checked; other keys are left alone."""
-    kinds: dict[str, tuple[type, ...]] = {
-        "do_lower_case": (bool,),
-        "strip_accents": (bool, type(None)),
-        "tokenize_chinese_chars": (bool,),
-        "clean_up_tokenization_spaces": (bool,),
-        "padding_side": (str,),
-        "model_max_length": (int, float),
-    }
-    settings: dict[str, Any] = {}
-    for name, kind in kinds.items():
-        if name in config:
-            if not isinstance(config[name], kind):
-                raise ValueError(
-                    f"tokenizer_config.json: {name} is {config[name]!r}, expected "
-                    + " or ".join(one.__name__ for one in kind)
-                )
-            settings[name] = config[name]
+    settings = {name: config[name] for name in KINDS if name in config}
+    check_kinds("tokenizer_config.json", settings)
     if "model_max_length" in settings:
         length = settings.pop("model_max_length")
+        if not length >= 0:  # nan is neither
+            raise ValueError(
+                f"tokenizer_config.json: model_max_length is {quote(length)}, expected "
+                "a number of tokens"
+            )
         if length <= NO_LIMIT:
             settings["model_max_length"] = int(length)
     if config.get("truncation_side", "right") != "right":
         raise ValueError(
             "tokenizer_config.json: truncation_side is "
-            f"{config['truncation_side']!r}, expected 'right': only that is implemented"
+            f"{quote(config['truncation_side'])}, expected 'right': only that is "
+            "implemented"
         )
     for name in SPECIALS:
         if config.get(name) is not None:
@@ -171,8 +190,8 @@ def content_of(token: object) -> str:
         token = token.get("content", token)
     if not isinstance(token, str):
         raise ValueError(
-            f"a token is given as {token!r}, expected a string, or an object with its "
-            "content"
+            f"a token is given as {quote(token)}, expected a string, or an object with "
+            "its content"
         )
     return token
 
@@ -181,11 +200,11 @@ def config_tokens(
     config: Mapping[str, Any], vocab: Mapping[str, int]
 ) -> list[AddedToken]:
     """The tokens that a `tokenizer_config.json` adds to the vocabulary."""
-    listed = config.get("added_tokens_decoder") or {}
-    added = [added_token({**token, "id": int(id)}) for id, token in listed.items()]
-    extra = config.get("extra_special_tokens") or ()
+    listed = part(config, "added_tokens_decoder", Mapping)
+    added = [added_token(token, id) for id, token in listed.items()]
+    extra = part(config, "extra_special_tokens", Mapping, list)
     extra = [
-        *(config.get("additional_special_tokens") or ()),
+        *part(config, "additional_special_tokens", list),
         # By name: {"image_token": "<image>"}.
         *(extra.values() if isinstance(extra, Mapping) else extra),
     ]
@@ -197,11 +216,38 @@ def config_tokens(
     return added
 
 
-def added_token(fields: Mapping[str, Any]) -> AddedToken:
-    """Read one entry of `added_tokens`."""
-    if "content" not in fields or "id" not in fields:
-        raise ValueError(f"added token {dict(fields)} has no content or no id")
+def part(content: Mapping[str, Any], name: str, *kinds: type) -> Any:
+    """An object or a list in a JSON object; an empty one if it is not there, or null.
+
+    Raises:
+        ValueError: It is something else; it is named.
+    """
+    value = content.get(name)
+    if value is None:
+        return {} if Mapping in kinds else []
+    if not isinstance(value, kinds):
+        expected = " or ".join(
+            "an object" if kind is Mapping else "a list" for kind in kinds
+        )
+        raise ValueError(f"{name} is {quote(value)}, expected {expected}")
+    return value
+
+
+def added_token(fields: object, id: object = None) -> AddedToken:
+    """Read one entry of `added_tokens`; ``id`` is its key where it is listed by ids."""
+    if not isinstance(fields, Mapping):
+        raise ValueError(f"added token {quote(fields)} is no object")
     known = {name: fields[name] for name in AddedToken._fields if name in fields}
+    if isinstance(id, str) and id.isdecimal() and len(id) < 20:
+        known["id"] = int(id)
+    if type(known.get("id")) is not int or not isinstance(known.get("content"), str):
+        raise ValueError(f"added token {quote(dict(fields))} has no content or no id")
+    for name in known.keys() - {"content", "id"}:
+        if not isinstance(known[name], bool):
+            raise ValueError(
+                f"added token {quote(known['content'])}: {name} is "
+                f"{quote(known[name])}, expected true or false"
+            )
     return AddedToken(**known)
 
 
@@ -212,9 +258,9 @@ def read_tokenizer_json(path: Path) -> dict[str, Any]:
         ValueError: A component is not the one that DistilBERT uses; it is named.
     """
     content = read_json(path)
-    model = content.get("model") or {}
-    normalizer = content.get("normalizer") or {}
-    pre_tokenizer = content.get("pre_tokenizer") or {}
+    model = part(content, "model", Mapping)
+    normalizer = part(content, "normalizer", Mapping)
+    pre_tokenizer = part(content, "pre_tokenizer", Mapping)
     longest, prefix = "max_input_chars_per_word", "continuing_subword_prefix"
     for name, got, expected in (
         ("model.type", model.get("type", "WordPiece"), "WordPiece"),
@@ -226,18 +272,24 @@ def read_tokenizer_json(path: Path) -> dict[str, Any]:
     ):
         if got != expected:
             raise ValueError(
-                f"{path}: {name} is {got!r}, expected {expected!r}; "
+                f"{path}: {name} is {quote(got)}, expected {expected!r}; "
                 "DistilBertTokenizer reads only BERT's tokenizer"
             )
     if not isinstance(model.get("vocab"), dict):
         raise ValueError(f"{path}: model.vocab is missing, expected token: id pairs")
-    return {
-        "vocab": model["vocab"],
-        "added_tokens": [added_token(one) for one in content.get("added_tokens", ())],
-        "unk_token": model.get("unk_token", "[UNK]"),
+    switches = {
         "do_lower_case": normalizer.get("lowercase", True),
         "strip_accents": normalizer.get("strip_accents"),
         "tokenize_chinese_chars": normalizer.get("handle_chinese_chars", True),
+    }
+    check_kinds(str(path), switches)
+    return {
+        "vocab": model["vocab"],
+        "added_tokens": [
+            added_token(one) for one in part(content, "added_tokens", list)
+        ],
+        "unk_token": content_of(model.get("unk_token", "[UNK]")),
+        **switches,
     }
 
 
@@ -252,7 +304,7 @@ def with_specials(
     literals = {token.content: token for token in added}
     check_ids([*vocab.items(), *((one.content, one.id) for one in literals.values())])
     missing = [
-        f"{name}={token!r}"
+        f"{name}={quote(token)}"
         for name, token in named.items()
         if token not in vocab and token not in literals
     ]
@@ -272,16 +324,26 @@ def check_ids(entries: Iterable[tuple[str, int]]) -> None:
     owners: dict[int, str] = {}
     ids: dict[str, int] = {}
     for token, id in entries:
-        if not isinstance(id, int) or isinstance(id, bool) or id < 0:
-            raise ValueError(f"token {token!r} has id {id!r}, expected 0, 1, 2, …")
+        if type(id) is not int or not 0 <= id < MOST_TOKENS:
+            raise ValueError(
+                f"token {quote(token)} has id {quote(id)}, expected 0, 1, 2, …"
+            )
         if "\n" in token:
-            raise ValueError(f"token {token!r} (id {id}) is not one line of text")
+            raise ValueError(f"token {quote(token)} (id {id}) is not one line of text")
         if owners.setdefault(id, token) != token:
             raise ValueError(
-                f"id {id} belongs to {owners[id]!r} and to {token!r}, expected one"
+                f"id {id} belongs to {quote(owners[id])} and to {quote(token)}, "
+                "expected one"
             )
         if ids.setdefault(token, id) != id:
-            raise ValueError(f"token {token!r} has ids {ids[token]} and {id}")
+            raise ValueError(f"token {quote(token)} has ids {ids[token]} and {id}")
+    try:
+        "".join(ids).encode()
+    except UnicodeEncodeError as error:
+        half = next(token for token in ids if error.object[error.start] in token)
+        raise ValueError(
+            f"token {quote(half)} holds half of a surrogate pair, expected text"
+        ) from None
 
 
 def vocab_txt(vocab: Mapping[str, int]) -> str:
