@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import threading
 import warnings
@@ -25,6 +26,7 @@ from minidistil import (
     pipeline,
     pipelines as room,
 )
+from minidistil.pipelines import loading, reading
 
 LABELS = {"id2label": {0: "NEGATIVE", 1: "POSITIVE"}}
 # Each is one token of the vocabulary.
@@ -206,7 +208,7 @@ def test_any_mapping_can_be_a_pair(classify, kind):
 
 
 def test_an_iterator_is_read_as_its_answers_are_taken(classify, monkeypatch):
-    monkeypatch.setattr(room, "CHUNK", 4)
+    monkeypatch.setattr(reading, "CHUNK", 4)
     taken = []
 
     def texts():
@@ -223,7 +225,7 @@ def test_an_iterator_is_read_as_its_answers_are_taken(classify, monkeypatch):
 
 
 def test_an_iterator_may_never_end(classify, monkeypatch):
-    monkeypatch.setattr(room, "CHUNK", 4)
+    monkeypatch.setattr(reading, "CHUNK", 4)
     answers = classify("Not bad" for _ in iter(int, 1))
     assert_same([next(answers) for _ in range(9)], classify(["Not bad"] * 9), 1e-5)
 
@@ -271,10 +273,57 @@ def test_a_pair_in_a_list_is_refused_as_transformers_does(classify, reference):
 def test_half_a_character_is_refused(classify):
     with pytest.raises(TypeError, match="surrogate"):
         classify("\ud83d")
+    with pytest.raises(TypeError, match="text 1 has half of a surrogate pair"):
+        classify(["a", {"text": "a", "text_pair": "\ud83d"}])
+
+
+def test_a_long_text_is_named_and_those_before_it_are_answered(classify, monkeypatch):
+    monkeypatch.setattr(reading, "CHUNK", 2)
+    texts = ["a", "b", "c", words(100), "d"]
+    with pytest.raises(ValueError, match="text 3: a text has 100 tokens"):
+        classify(texts, truncation="error")
+    answers = classify(iter(texts), truncation="error")
+    assert_same([next(answers) for _ in range(3)], classify(texts[:3]))
+    with pytest.raises(ValueError, match="text 3: a text has 100 tokens"):
+        next(answers)
+
+
+@pytest.mark.parametrize("limit", [0, 2])
+def test_a_model_that_reads_nothing_beside_its_frame_is_refused(folder, limit):
+    tokenizer = AutoTokenizer.from_pretrained(folder, model_max_length=limit)
+    with pytest.raises(ValueError, match=f"model_max_length is {limit}, .* least 3"):
+        pipeline(model=folder, tokenizer=tokenizer)
+
+
+def test_an_argument_that_transformers_has_is_led_to_ours(classify, folder):
+    with pytest.raises(TypeError, match="'torch_dtype'; did you mean 'dtype'"):
+        pipeline(model=folder, torch_dtype="float16")
+    with pytest.raises(TypeError, match="'devise'; did you mean 'device'"):
+        pipeline(model=folder, devise="cpu")
+    for name in ("tokenizer_kwargs", "tokenize_kwargs"):
+        with pytest.raises(TypeError, match="is told by truncation= and max_length="):
+            classify("a", **{name: {"max_length": 3}})
+
+
+@pytest.mark.parametrize(
+    ("asked", "same"), [("cuda", True), ("cuda:1", True), ("cuda:0", False)]
+)
+def test_an_engine_of_another_gpu_is_refused(
+    classify, folder, monkeypatch, asked, same
+):
+    # As if there were two of them.
+    monkeypatch.setattr(loading, "usable_device", torch.device)
+    engine = copy.copy(classify.model)
+    engine.device = torch.device("cuda:1")
+    if same:
+        assert pipeline(model=engine, tokenizer=folder, device=asked).model is engine
+        return
+    with pytest.raises(ValueError, match="computes in float32 on cuda:1"):
+        pipeline(model=engine, tokenizer=folder, device=asked)
 
 
 def test_a_list_is_checked_before_anything_is_computed(classify, monkeypatch):
-    monkeypatch.setattr(room, "CHUNK", 1)
+    monkeypatch.setattr(reading, "CHUNK", 1)
     monkeypatch.setattr(Engine, "__call__", None)
     with pytest.raises(TypeError, match="text 1 is nan"):
         classify(["fine", float("nan")])
@@ -330,8 +379,16 @@ def test_a_model_in_training_mode_is_refused(folder):
 
 
 def test_an_unknown_task_is_refused():
-    with pytest.raises(ValueError, match=r"'fill-mask'.*sentiment-analysis"):
-        pipeline("fill-mask")
+    with pytest.raises(ValueError, match=r"'summarization'.*sentiment-analysis"):
+        pipeline("summarization")
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_a_damaged_model_is_refused_not_answered_for(folder, number):
+    model = AutoModelForSequenceClassification.from_pretrained(folder)
+    torch.nn.init.constant_(model.classifier.bias, number)
+    with pytest.raises(ValueError, match="NaN or infinite: its weights are damaged"):
+        pipeline(model=model, tokenizer=folder)("text")
 
 
 def test_a_tokenizer_of_another_checkpoint_is_refused(folder_of):
@@ -390,6 +447,13 @@ def test_a_model_can_be_run_in_half_precision(classify, folder):
 def test_eager_attention_can_be_asked_for(classify, folder):
     eager = pipeline(model=folder, attn_implementation="eager")
     assert_same(eager("Not bad"), classify("Not bad"))
+
+
+def test_the_side_that_a_tokenizer_pads_on_changes_nothing(classify, folder):
+    tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
+    texts = [words(3), words(20)]
+    left = pipeline(model=folder, tokenizer=tokenizer, dtype="float32")
+    assert_same(left(texts, top_k=None), classify(texts, top_k=None), 1e-5)
 
 
 # The engine
@@ -602,11 +666,42 @@ def test_a_long_pair_is_cut_where_the_tokenizer_cuts_it(classify, reference):
         assert_same(classify(pair, truncation="head"), expected)
 
 
-@pytest.mark.parametrize("truncation", ["head+tail", "window", "error", False])
-def test_a_long_pair_is_cut_at_its_ends_or_not_at_all(classify, truncation):
+@pytest.mark.parametrize(
+    ("truncation", "parts"),
+    [
+        # 48 tokens less 3 and the second text's 30 are 15.
+        ("head+tail", [f"{words(4)} {words(11, start=19)}"]),
+        ("window", [words(15), words(15, start=12), words(15, start=15)]),
+    ],
+)
+def test_of_a_long_pair_the_first_text_is_cut_as_asked(
+    classify, reference, truncation, parts
+):
+    pair = {"text": words(30), "text_pair": words(30, start=5)}
+    (found,) = classify([pair], truncation=truncation, top_k=None)
+    found = {one["label"]: one["score"] for one in found}
+    each = [
+        reference({"text": part, "text_pair": pair["text_pair"]}, top_k=None)
+        for part in parts
+    ]
+    for label, score in found.items():
+        scores = [
+            one["score"] for some in each for one in some if one["label"] == label
+        ]
+        assert score == pytest.approx(sum(scores) / len(parts), abs=1e-6)
+
+
+@pytest.mark.parametrize("truncation", ["error", False])
+def test_a_long_pair_can_be_refused(classify, truncation):
     pair = {"text": words(30), "text_pair": words(30)}
-    with pytest.raises(ValueError, match=r"63 tokens, expected at most 48: .*'head'"):
+    with pytest.raises(ValueError, match=r"has 30 tokens .* expected at most 15: "):
         classify(pair, truncation=truncation)
+
+
+def test_a_second_text_that_leaves_no_room_for_the_first_is_refused(classify):
+    pair = {"text": words(3), "text_pair": words(60)}
+    with pytest.raises(ValueError, match="second text has 60 tokens, which of the 48"):
+        classify(pair, truncation="window")
 
 
 def test_a_pair_that_just_fits_is_not_cut(classify, reference):

@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Iterator
 from itertools import tee
 from typing import Any, BinaryIO
 
 import click
 
-from minidistil.cli.common import model_options, printable, told
+from minidistil.cli.common import (
+    each_text,
+    engine_options,
+    json_option,
+    model_options,
+    printable,
+    text_arguments,
+    told,
+    truncation_option,
+)
 
 
 @click.command(short_help="Label texts, with scores.")
-@click.argument("texts", nargs=-1)
-@click.option(
-    "-f",
-    "--file",
-    "source",
-    type=click.File("rb"),
-    help="Read texts from a file, one a line; - is standard input.",
-)
-@model_options
+@text_arguments
+@model_options("the Hugging Face course's SST-2 checkpoint, 268 MB")
 @click.option(
     "-k",
     "--top-k",
@@ -31,21 +31,9 @@ from minidistil.cli.common import model_options, printable, told
     show_default=True,
     help="How many labels, the best first.",
 )
-@click.option(
-    "--truncation",
-    type=click.Choice(["head", "head+tail", "window", "error"]),
-    help="How to read a text that is too long.  [default: head, with a warning]",
-)
-@click.option(
-    "--precision",
-    type=click.Choice(["float32", "bfloat16", "int8"]),
-    default="float32",
-    show_default=True,
-    help="What to compute in; the others are nearly as exact, and faster where the "
-    "processor has them.",
-)
-@click.option("--device", default="cpu", show_default=True, help="Such as cuda or mps.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+@truncation_option
+@engine_options
+@json_option
 def classify(
     texts: tuple[str, ...],
     source: BinaryIO | None,
@@ -61,12 +49,7 @@ def classify(
 
     Put -- before texts that begin with a dash.
     """
-    if texts and source:
-        raise click.UsageError("give texts or --file, not both")
-    if not texts and source is None:
-        if sys.stdin is None or sys.stdin.isatty():
-            raise click.UsageError("give a TEXT, --file, or lines on standard input")
-        source = sys.stdin.buffer
+    given = each_text(texts, source)
     with told(model):
         from minidistil.pipelines import pipeline
 
@@ -79,21 +62,9 @@ def classify(
             truncation=truncation,
             precision=precision,
         )
-        to_show, to_classify = tee(_lines(source) if source else texts)
+        to_show, to_classify = tee(given)
         for text, answers in zip(to_show, classifier(to_classify), strict=True):
             click.echo(_as_json(text, answers) if as_json else _as_line(text, answers))
-
-
-def _lines(source: BinaryIO) -> Iterator[str]:
-    """Read one text a line; an empty line is an empty text, so that lines keep step."""
-    for number, line in enumerate(source, start=1):
-        try:
-            yield line.rstrip(b"\r\n").decode("utf-8-sig" if number == 1 else "utf-8")
-        except UnicodeDecodeError as error:
-            raise ValueError(
-                f"line {number} is not UTF-8 text ({error.reason}, byte "
-                f"{error.start + 1}); convert the file to UTF-8"
-            ) from None
 
 
 def _as_json(text: str, answers: list[dict[str, Any]]) -> str:

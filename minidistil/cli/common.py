@@ -1,10 +1,11 @@
-"""What the subcommands share: the options that name a model, and how errors end."""
+"""What the subcommands share: options, the texts they read, and how errors end."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 from unicodedata import category
 
 import click
@@ -14,21 +15,106 @@ from minidistil.hub import CheckpointNotFoundError
 # The library's errors explain themselves: bad input, a missing or damaged checkpoint.
 EXPECTED = (ValueError, TypeError, OSError)
 
+WITH_TINY = "'tiny' (a classifier in the package), a folder, or a hub repository"
+FETCHED = "A folder, or a hub repository"
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-def model_options(command: Command) -> Command:
-    """Add --model and --revision."""
+def model_options(
+    default: str | None, *, sources: str = WITH_TINY
+) -> Callable[[Command], Command]:
+    """Add --model and --revision.
+
+    Args:
+        default: In words, what --model is where it is not given; None if it must be.
+        sources: What --model can be: `FETCHED` where the package has no such model.
+    """
+    told = "required" if default is None else f"default: {default}"
     model = click.option(
         "-m",
         "--model",
-        help="'tiny' (in the package, no network), a folder, or a hub repository.  "
-        "[default: the Hugging Face course's SST-2 checkpoint, 268 MB]",
+        required=default is None,
+        help=f"{sources}.  [{told}]",
     )
     revision = click.option(
         "--revision", help="Branch, tag or commit of the hub repository."
     )
-    return model(revision(command))
+    return lambda command: model(revision(command))
+
+
+def engine_options(command: Command) -> Command:
+    """Add --precision and --device."""
+    precision = click.option(
+        "--precision",
+        type=click.Choice(["float32", "bfloat16", "int8"]),
+        default="float32",
+        show_default=True,
+        help="What to compute in; the others are nearly as exact, and faster where the "
+        "processor has them.",
+    )
+    device = click.option(
+        "--device", default="cpu", show_default=True, help="Such as cuda or mps."
+    )
+    return precision(device(command))
+
+
+def truncation_option(command: Command) -> Command:
+    """Add --truncation."""
+    return click.option(
+        "--truncation",
+        type=click.Choice(["head", "head+tail", "window", "error"]),
+        help="How to read a text that is too long.  [default: head, with a warning]",
+    )(command)
+
+
+def text_arguments(command: Command) -> Command:
+    """Add TEXTS and --file, for `each_text`."""
+    texts = click.argument("texts", nargs=-1)
+    source = click.option(
+        "-f",
+        "--file",
+        "source",
+        type=click.File("rb"),
+        help="Read texts from a file, one a line; - is standard input.",
+    )
+    return texts(source(command))
+
+
+def json_option(command: Command) -> Command:
+    """Add --json."""
+    return click.option(
+        "--json", "as_json", is_flag=True, help="Print one JSON object a line."
+    )(command)
+
+
+def each_text(texts: tuple[str, ...], source: BinaryIO | None) -> Iterator[str]:
+    """Return the texts that were given, or the lines of a file or of standard input.
+
+    Raises:
+        click.UsageError: at once, for both or for none of them.
+    """
+    if texts and source:
+        raise click.UsageError("give texts or --file, not both")
+    if texts:
+        return iter(texts)
+    if source is None:
+        if sys.stdin is None or sys.stdin.isatty():
+            raise click.UsageError("give a TEXT, --file, or lines on standard input")
+        source = sys.stdin.buffer
+    return _lines(source)
+
+
+def _lines(source: BinaryIO) -> Iterator[str]:
+    """Read one text a line; an empty line is an empty text, so that lines keep step."""
+    for number, line in enumerate(source, start=1):
+        try:
+            yield line.rstrip(b"\r\n").decode("utf-8-sig" if number == 1 else "utf-8")
+        except UnicodeDecodeError as error:
+            raise ValueError(
+                f"line {number} is not UTF-8 text ({error.reason}, byte "
+                f"{error.start + 1}); convert the file to UTF-8"
+            ) from None
 
 
 @contextmanager

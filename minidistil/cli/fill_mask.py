@@ -1,0 +1,88 @@
+"""``minidistil fill-mask``: words for the masks of each text."""
+
+from __future__ import annotations
+
+import json
+from itertools import tee
+from typing import Any, BinaryIO
+
+import click
+
+from minidistil.cli.common import (
+    FETCHED,
+    each_text,
+    engine_options,
+    json_option,
+    model_options,
+    printable,
+    text_arguments,
+    told,
+    truncation_option,
+)
+
+
+@click.command(short_help="Guess the words behind [MASK].")
+@text_arguments
+@model_options(None, sources=FETCHED)
+@click.option(
+    "-k",
+    "--top-k",
+    type=click.IntRange(min=1),
+    default=5,
+    show_default=True,
+    help="How many words for each mask, the best first.",
+)
+@click.option(
+    "-t",
+    "--target",
+    "targets",
+    multiple=True,
+    help="Score this word alone; may be given several times.",
+)
+@truncation_option
+@engine_options
+@json_option
+def fill_mask(
+    texts: tuple[str, ...],
+    source: BinaryIO | None,
+    model: str,
+    revision: str | None,
+    top_k: int,
+    targets: tuple[str, ...],
+    truncation: str | None,
+    precision: str,
+    device: str,
+    as_json: bool,
+) -> None:
+    """Guess the words behind each [MASK] of a TEXT, or of each line of a file.
+
+    A line is printed for each guess: its score, the word, and the text with it.
+    """
+    given = each_text(texts, source)
+    with told(model):
+        from minidistil.pipelines import pipeline
+
+        fill = pipeline(
+            "fill-mask",
+            model,
+            revision=revision,
+            device=device,
+            top_k=top_k,
+            targets=targets or None,
+            truncation=truncation,
+            precision=precision,
+        )
+        to_show, to_fill = tee(given)
+        for text, answer in zip(to_show, fill(to_fill), strict=True):
+            # Of one mask there is its list alone.
+            masks = answer if isinstance(answer[0], list) else [answer]
+            if as_json:
+                click.echo(json.dumps({"text": text, "masks": masks}))
+            else:
+                for guess in (guess for mask in masks for guess in mask):
+                    click.echo(_as_line(guess))
+
+
+def _as_line(guess: dict[str, Any]) -> str:
+    words = f"{guess['token_str']}  {' '.join(guess['sequence'].split())}"
+    return printable(f"{guess['score']:.4f}  {words}")

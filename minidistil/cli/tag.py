@@ -1,0 +1,94 @@
+"""``minidistil tag``: names, places or other entities in each text."""
+
+from __future__ import annotations
+
+import json
+from itertools import tee
+from typing import Any, BinaryIO
+
+import click
+
+from minidistil.cli.common import (
+    FETCHED,
+    each_text,
+    engine_options,
+    json_option,
+    model_options,
+    printable,
+    text_arguments,
+    told,
+)
+
+
+@click.command(short_help="Find names, or other entities, in texts.")
+@text_arguments
+@model_options(None, sources=FETCHED)
+@click.option(
+    "--aggregation",
+    type=click.Choice(["none", "simple", "first", "average", "max"]),
+    default="simple",
+    show_default=True,
+    help="What becomes of tokens: 'none' shows each, 'simple' makes entities of them, "
+    "the others of whole words.",
+)
+@click.option(
+    "--ignore",
+    "ignored",
+    multiple=True,
+    default=["O"],
+    show_default=True,
+    help="Leave this label out; may be given several times.",
+)
+@click.option(
+    "--stride",
+    type=click.IntRange(min=0),
+    help="Read long texts whole, in windows that share so many tokens.  "
+    "[default: only the beginning, with a warning]",
+)
+@engine_options
+@json_option
+def tag(
+    texts: tuple[str, ...],
+    source: BinaryIO | None,
+    model: str,
+    revision: str | None,
+    aggregation: str,
+    ignored: tuple[str, ...],
+    stride: int | None,
+    precision: str,
+    device: str,
+    as_json: bool,
+) -> None:
+    """Find the entities in each TEXT, or in each line of a file.
+
+    A line is printed for each: its label, its score, its characters, and itself. With
+    --json a line is printed for each text.
+    """
+    given = each_text(texts, source)
+    with told(model):
+        from minidistil.pipelines import pipeline
+
+        tagger = pipeline(
+            "token-classification",
+            model,
+            revision=revision,
+            device=device,
+            aggregation_strategy=aggregation,
+            ignore_labels=ignored,
+            stride=stride,
+            precision=precision,
+        )
+        to_show, to_tag = tee(given)
+        for text, found in zip(to_show, tagger(to_tag), strict=True):
+            if as_json:
+                click.echo(json.dumps({"text": text, "entities": found}))
+            else:
+                for one in found:
+                    click.echo(_as_line(text, one))
+
+
+def _as_line(text: str, found: dict[str, Any]) -> str:
+    label = found.get("entity_group") or found["entity"]
+    start, end = found["start"], found["end"]
+    words = " ".join(text[start:end].split())
+    return printable(f"{label}  {found['score']:.4f}  {start}-{end}  {words}")

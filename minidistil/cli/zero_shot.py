@@ -1,0 +1,85 @@
+"""``minidistil zero-shot``: scores of any labels for each text."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, BinaryIO
+
+import click
+
+from minidistil.cli.common import (
+    FETCHED,
+    each_text,
+    engine_options,
+    json_option,
+    model_options,
+    printable,
+    text_arguments,
+    told,
+    truncation_option,
+)
+
+
+@click.command(short_help="Label texts with labels of your own.")
+@text_arguments
+@model_options(None, sources=FETCHED)
+@click.option(
+    "-l", "--labels", required=True, help="The labels, with commas between them."
+)
+@click.option(
+    "--template",
+    default="This example is {}.",
+    show_default=True,
+    help="The sentence that a label makes.",
+)
+@click.option(
+    "--multi-label", is_flag=True, help="Score each label by itself, yes or no."
+)
+@truncation_option
+@engine_options
+@json_option
+def zero_shot(
+    texts: tuple[str, ...],
+    source: BinaryIO | None,
+    model: str,
+    revision: str | None,
+    labels: str,
+    template: str,
+    multi_label: bool,
+    truncation: str | None,
+    precision: str,
+    device: str,
+    as_json: bool,
+) -> None:
+    """Score labels of your own for each TEXT, or each line of a file.
+
+    The model has to be one of natural language inference (MNLI).
+    """
+    given = each_text(texts, source)
+    with told(model):
+        from minidistil.pipelines import pipeline
+
+        classifier = pipeline(
+            "zero-shot-classification",
+            model,
+            revision=revision,
+            device=device,
+            candidate_labels=labels,
+            hypothesis_template=template,
+            multi_label=multi_label,
+            truncation=truncation,
+            precision=precision,
+        )
+        for answer in classifier(given):
+            text = answer.pop("sequence")
+            click.echo(
+                json.dumps({"text": text} | answer)
+                if as_json
+                else _as_line(text, answer)
+            )
+
+
+def _as_line(text: str, answer: dict[str, Any]) -> str:
+    pairs = zip(answer["labels"], answer["scores"], strict=True)
+    scores = "  ".join(f"{label}  {score:.4f}" for label, score in pairs)
+    return printable(f"{scores}  {' '.join(text.split())}")

@@ -1,0 +1,382 @@
+"""A question and a context in, the part of the context that answers out.
+
+The model scores each token as the first and as the last of the answer. A long context
+is read in overlapping windows, each together with the question.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from minidistil.heads import DistilBertForQuestionAnswering
+from minidistil.pipelines.base import (
+    Ids,
+    Pipeline,
+    TaskOptions,
+    check_flag,
+    check_integer,
+)
+from minidistil.pipelines.pieces import Pieces, pieces_of, windows
+from minidistil.pipelines.reading import (
+    answer_many,
+    is_many,
+    made_of_each,
+    refuse_half_characters,
+)
+
+# What transformers 4 uses when no model is named, at its revision.
+DEFAULT_MODEL = "distilbert/distilbert-base-cased-distilled-squad"
+DEFAULT_REVISION = "564e9b582944a57a3e586bbb98fd6f0a4118db7f"
+
+# The defaults of transformers 4, and of BERT's own training on SQuAD (Devlin et al.
+# 2018, arXiv:1810.04805): tokens in a window, and tokens that two windows share.
+WINDOW = 384
+SHARED = 128
+SHORTEST = 4  # one token of the context beside [CLS] and two [SEP]
+
+Answer = dict[str, Any]
+Characters = tuple[int, int]  # of the context, from and to
+
+
+@dataclass(frozen=True)
+class Options(TaskOptions):
+    """How a question is answered; given to a pipeline or to a call, which goes before.
+
+    Attributes:
+        top_k: How many answers, the likeliest first. With 1 the answer stands alone,
+            with more in a list, which is shorter where the context has no more.
+        doc_stride: The tokens that two windows share; by default 128, or half of a
+            window that is small.
+        max_answer_len: The tokens that an answer may have.
+        max_seq_len: The tokens of a window, with the question, [CLS] and two [SEP]; by
+            default 384, and at most what the model can read.
+        max_question_len: The tokens of a question, what is more is cut; by default it
+            is read whole.
+        handle_impossible_answer: Whether the answer may be that there is none, "".
+        align_to_words: Whether an answer begins and ends with a whole word. (A word
+            that a window cuts counts with what the window has of it.)
+        batch_size: See `TaskOptions`.
+        padding: Accepted and ignored: answers do not depend on it.
+    """
+
+    top_k: int = 1
+    doc_stride: int | None = None
+    max_answer_len: int = 15
+    max_seq_len: int | None = None
+    max_question_len: int | None = None
+    handle_impossible_answer: bool = False
+    align_to_words: bool = True
+    padding: object = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_integer("top_k", self.top_k, minimum=1)
+        check_integer("max_answer_len", self.max_answer_len, minimum=1)
+        check_flag("handle_impossible_answer", self.handle_impossible_answer)
+        check_flag("align_to_words", self.align_to_words)
+        if self.doc_stride is not None:
+            check_integer("doc_stride", self.doc_stride, minimum=0)
+        if self.max_seq_len is not None:
+            check_integer("max_seq_len", self.max_seq_len, minimum=SHORTEST)
+        if self.max_question_len is not None:
+            check_integer("max_question_len", self.max_question_len, minimum=1)
+
+
+class Asked(NamedTuple):
+    """A question, and where its answer is sought."""
+
+    question: str
+    context: str
+
+
+class Window(NamedTuple):
+    """What the model reads at once: the question, and a part of the context.
+
+    The windows of a context share its tokens: many of them are little memory.
+    """
+
+    before: Ids  # [CLS] question [SEP]
+    context: Ids
+    start: int  # the part: tokens of the context, from and to
+    end: int
+    sep: int
+
+    @property
+    def ids(self) -> Ids:
+        """The tokens."""
+        return [*self.before, *self.context[self.start : self.end], self.sep]
+
+    @property
+    def read(self) -> list[int]:
+        """The places of the tokens that count: [CLS], and those of the context."""
+        length = self.end - self.start
+        return [0, *range(len(self.before), len(self.before) + length)]
+
+
+class Span(NamedTuple):
+    """An answer as tokens: from the first to the last."""
+
+    score: float
+    first: int
+    last: int
+
+
+class QuestionAnsweringPipeline(Pipeline[Options]):
+    """Find answers: ``pipe(question="Who?", context="Ada wrote it.")``."""
+
+    task = "question-answering"
+    kind = DistilBertForQuestionAnswering
+    options_class = Options
+    default = (DEFAULT_MODEL, DEFAULT_REVISION)
+    shortest = SHORTEST
+
+    def __call__(
+        self, *inputs: Any, question: Any = None, context: Any = None, **options: Any
+    ) -> Any:
+        """Answer one question or many.
+
+        Args:
+            inputs: ``{"question": …, "context": …}``; a list of such, or an iterator,
+                which is read as the answers are taken; or a question and a context.
+            question: In place of ``inputs``: a question, or a list of them.
+            context: The context of it, of all of them, or a list with one for each.
+            options: Any of `Options`, for this call.
+
+        Returns:
+            For one question ``{"score", "start", "end", "answer"}``: the characters
+            ``context[start:end]`` are the answer, the score is the product of the
+            probabilities that it starts and ends there, added up where the same words
+            are found in several places (so that it can exceed 1), of which the surest
+            is given; of a place that two windows read, the better score counts. With
+            ``top_k`` of more than 1 it is a list of them. For a list, a list; for an
+            iterator, an iterator.
+
+        Raises:
+            TypeError: for what is no question with a context, or an unknown option.
+            ValueError: for an empty question or context, a question that leaves no
+                room for the context, an option out of range, or a model in training
+                mode.
+        """
+        settings = self.settings(options)
+        asked = _one_argument(inputs, question, context)
+        if is_many(asked):
+            return answer_many(
+                asked,
+                _as_asked,
+                lambda some: self._answer(some, settings),
+                noun="question",
+            )
+        (answer,) = self._answer([_as_asked("the question", asked)], settings)
+        return answer
+
+    def _answer(self, asked: list[Asked], options: Options) -> list[Any]:
+        """Give each question its answer, or a list of them."""
+        # Often many questions have one context: it is tokenized once.
+        texts = [*dict.fromkeys(text for one in asked for text in one)]
+        pieces = dict(zip(texts, pieces_of(self.tokenizer, texts), strict=True))
+        cut = made_of_each(
+            lambda question, context: self._windows(
+                pieces[question].ids, pieces[context].ids, options
+            ),
+            *zip(*asked, strict=True),
+        )
+        together = [window for some in cut for window in some]
+        logits = self.run_in_portions(
+            (window.ids for window in together),
+            options.batch_size,
+            (window.read for window in together),
+        )
+        return [
+            _choose(
+                one.context,
+                pieces[one.context],
+                [(window, next(logits)) for window in some],
+                options,
+            )
+            for one, some in zip(asked, cut, strict=True)
+        ]
+
+    def _windows(self, question: Ids, context: Ids, options: Options) -> list[Window]:
+        """Lay windows over a context, each with the question before it."""
+        cls, sep = self.tokenizer.cls_token_id, self.tokenizer.sep_token_id
+        limit = min(options.max_seq_len or WINDOW, self.max_length)
+        before = [cls, *question[: options.max_question_len], sep]
+        room = limit - len(before) - 1
+        if room < 1:
+            raise ValueError(
+                f"a question has {len(before) - 2} tokens, which leaves no room for "
+                f"the context among {limit}: shorten it, or choose max_question_len"
+                f"{'' if options.max_seq_len is None else ' or a larger max_seq_len'}"
+            )
+        shared = 0 if len(context) <= room else _shared(limit, room, options.doc_stride)
+        return [
+            Window(before, context, start, end, sep)
+            for start, end in windows(len(context), room, shared)
+        ]
+
+
+def _shared(limit: int, room: int, wanted: int | None) -> int:
+    """How many tokens two windows share."""
+    if wanted is None:
+        usual = min(limit // 2, SHARED)
+        return usual if usual < room else room // 2
+    if wanted >= room:
+        raise ValueError(
+            f"doc_stride is {wanted}, and windows have room for {room} tokens of the "
+            f"context: choose a smaller doc_stride, or a larger max_seq_len"
+        )
+    return wanted
+
+
+def _choose(
+    context: str,
+    pieces: Pieces,
+    read: list[tuple[Window, Tensor]],
+    options: Options,
+) -> Answer | list[Answer]:
+    """Choose the best answers of all windows; (tokens read, 2) are a window's logits.
+
+    Answers of the same words are one, whose scores are added up, as transformers does;
+    but a place that two windows read counts once, as the window has it that is surer.
+    """
+    places: dict[Characters, float] = {}
+    surest: dict[Characters, float] = {}  # the best of a place's spans alone
+    impossible = 1.0
+    # Some of these will turn out to be the same words: this many transformers takes.
+    count = 2 * options.top_k + 10 if options.align_to_words else options.top_k
+    for window, logits in read:
+        start, end = logits.softmax(dim=0).unbind(dim=1)
+        # The first token is [CLS]: an answer from it to it is none at all.
+        impossible = min(impossible, float(start[0] * end[0]))
+        here: dict[Characters, float] = {}
+        for span in best_spans(start[1:], end[1:], options.max_answer_len, count):
+            first, last = window.start + span.first, window.start + span.last
+            if options.align_to_words:
+                first, last = _whole_words(pieces.words, first, last, window)
+            characters = pieces.spans[first][0], pieces.spans[last][1]
+            # Widened to whole words, several spans of a window can be one place.
+            here[characters] = here.get(characters, 0.0) + span.score
+            surest[characters] = max(surest.get(characters, 0.0), span.score)
+        for characters, score in here.items():
+            places[characters] = max(places.get(characters, 0.0), score)
+    found: dict[str, Answer] = {}
+    # The surest first: where words are found in several places, it is the one shown.
+    for characters in sorted(surest, key=surest.__getitem__, reverse=True):
+        text = context[slice(*characters)]
+        same = found.setdefault(text.lower(), _as_answer(0.0, *characters, text))
+        same["score"] += places[characters]
+    answers = [*found.values()]
+    if options.handle_impossible_answer:
+        answers.append(_as_answer(impossible, 0, 0, ""))
+    answers.sort(key=lambda answer: answer["score"], reverse=True)
+    # There is nothing to find in a context of blanks.
+    answers = answers or [_as_answer(0.0, 0, 0, "")]
+    return answers[0] if options.top_k == 1 else answers[: options.top_k]
+
+
+def best_spans(start: Tensor, end: Tensor, longest: int, count: int) -> list[Span]:
+    """Return the likeliest spans, the best first.
+
+    Args:
+        start: (n,) The probability of each token to be the first.
+        end: (n,) And to be the last.
+        longest: The tokens that a span may have.
+        count: How many to return, at most.
+    """
+    if len(start) == 0:
+        return []
+    width = min(longest, len(start))
+    # In row i stand the ends that a span from token i can have: i, i + 1, …
+    ends = F.pad(end, (0, width - 1), value=-1.0).unfold(0, width, 1)  # (n, width)
+    scores = torch.where(ends < 0, -1.0, start[:, None] * ends).flatten()
+    best = scores.sort(descending=True, stable=True)
+    return [
+        Span(score, place // width, place // width + place % width)
+        for score, place in zip(
+            best.values[:count].tolist(), best.indices[:count].tolist(), strict=True
+        )
+        if score >= 0
+    ]
+
+
+def _whole_words(
+    words: list[int], first: int, last: int, window: Window
+) -> tuple[int, int]:
+    """Widen a span of tokens to whole words, within the window."""
+    while first > window.start and words[first - 1] == words[first]:
+        first -= 1
+    while last + 1 < window.end and words[last + 1] == words[last]:
+        last += 1
+    return first, last
+
+
+def _as_answer(score: float, start: int, end: int, text: str) -> Answer:
+    return {"score": score, "start": start, "end": end, "answer": text}
+
+
+def _one_argument(inputs: tuple[Any, ...], question: Any, context: Any) -> Any:
+    """What was asked, however it was given: one mapping, or many."""
+    named = question is not None or context is not None
+    if bool(inputs) == named:
+        raise TypeError(
+            'give {"question": …, "context": …}, a list of them, or question= and '
+            "context=, one of the three"
+        )
+    if len(inputs) == 1:
+        return inputs[0]
+    if len(inputs) == 2 and all(isinstance(one, str) for one in inputs):
+        question, context = inputs
+    elif inputs:
+        return [*inputs]
+    if isinstance(question, str):
+        return {"question": question, "context": context}
+    if not is_many(question):
+        raise _not_asked("question", question, "a string, or a list of strings")
+    if not isinstance(context, str):
+        return _pairs(question, context)
+    each = ({"question": one, "context": context} for one in question)
+    return each if isinstance(question, Iterator) else [*each]
+
+
+def _pairs(questions: Iterable[Any], contexts: Any) -> list[Any]:
+    """One mapping for each question and its context."""
+    if not is_many(contexts):
+        raise _not_asked("context", contexts, "a string, or a list of strings")
+    questions, contexts = [*questions], [*contexts]
+    if len(questions) != len(contexts):
+        raise ValueError(
+            f"got {len(questions)} questions and {len(contexts)} contexts, expected "
+            f"one context, or one for each question"
+        )
+    return [
+        {"question": question, "context": context}
+        for question, context in zip(questions, contexts, strict=True)
+    ]
+
+
+def _as_asked(name: str, value: object) -> Asked:
+    """Return a question and its context."""
+    if not isinstance(value, Mapping) or value.keys() != {"question", "context"}:
+        raise _not_asked(name, value, 'a mapping {"question": …, "context": …}')
+    for part in Asked._fields:
+        if not isinstance(value[part], str):
+            raise _not_asked(f"{name}'s {part}", value[part], "a string")
+        if not value[part]:
+            raise ValueError(f"{name}'s {part} is empty, expected a text")
+        refuse_half_characters(f"{name}'s {part}", value[part])
+    # A context of blanks has no answer; a question of blanks asks nothing.
+    if value["question"].isspace():
+        raise ValueError(f"{name}'s question is blank, expected a text")
+    return Asked(value["question"], value["context"])
+
+
+def _not_asked(name: str, value: object, expected: str) -> TypeError:
+    return TypeError(
+        f"{name} is {value!r:.60} ({type(value).__name__}), expected {expected}"
+    )

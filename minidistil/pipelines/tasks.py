@@ -1,0 +1,115 @@
+"""The tasks by name, and the call that makes a pipeline for one."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from typing import Any
+
+import torch
+
+from minidistil.engine import Engine
+from minidistil.pipelines.base import Pipeline
+from minidistil.pipelines.feature_extraction import FeatureExtractionPipeline
+from minidistil.pipelines.fill_mask import FillMaskPipeline
+from minidistil.pipelines.loading import check_request, load_model, load_tokenizer
+from minidistil.pipelines.multiple_choice import MultipleChoicePipeline
+from minidistil.pipelines.question_answering import QuestionAnsweringPipeline
+from minidistil.pipelines.sentence_embeddings import SentenceEmbeddingsPipeline
+from minidistil.pipelines.text_classification import TextClassificationPipeline
+from minidistil.pipelines.token_classification import TokenClassificationPipeline
+from minidistil.pipelines.zero_shot import ZeroShotClassificationPipeline
+from minidistil.pretrained import PreTrainedModel
+from minidistil.tokenizer import DistilBertTokenizer
+
+TASKS: dict[str, type[Pipeline[Any]]] = {
+    "feature-extraction": FeatureExtractionPipeline,
+    "fill-mask": FillMaskPipeline,
+    "multiple-choice": MultipleChoicePipeline,
+    "question-answering": QuestionAnsweringPipeline,
+    "sentence-embeddings": SentenceEmbeddingsPipeline,
+    "sentiment-analysis": TextClassificationPipeline,
+    "text-classification": TextClassificationPipeline,
+    "token-classification": TokenClassificationPipeline,
+    "ner": TokenClassificationPipeline,
+    "zero-shot-classification": ZeroShotClassificationPipeline,
+}
+
+
+def pipeline(
+    task: str = "text-classification",
+    model: str | os.PathLike[str] | PreTrainedModel | Engine | None = None,
+    *,
+    tokenizer: str | os.PathLike[str] | DistilBertTokenizer | None = None,
+    revision: str | None = None,
+    token: str | bool | None = None,
+    cache_dir: str | os.PathLike[str] | None = None,
+    local_files_only: bool = False,
+    precision: str | None = None,
+    dtype: torch.dtype | str | None = None,
+    device: torch.device | str | int | None = None,
+    attn_implementation: str | None = None,
+    **options: Any,
+) -> Pipeline[Any]:
+    """Make a pipeline for a task: ``pipeline("sentiment-analysis", model="tiny")``.
+
+    Args:
+        task: One of `TASKS`; "sentiment-analysis" is another name for
+            "text-classification", "ner" for "token-classification".
+        model: ``"tiny"``, a folder, a hub repository, or a model or an engine that is
+            loaded already. By default what the task has as ``default``, if any.
+        tokenizer: The same; by default the model's.
+        revision: With the next three, for hub repositories: see `from_pretrained`.
+        token: The hub token.
+        cache_dir: The hub cache.
+        local_files_only: Never use the network.
+        precision: "float32", "bfloat16" or "int8": what an engine computes in, see
+            `minidistil.engine`. By default "float32"; but a loaded model runs itself
+            unless a precision is asked for, and then a copy of it is packed.
+        dtype: Run the model itself, with weights of this type, without an engine.
+        device: Where the model goes; a number counts GPUs, -1 is the CPU.
+        attn_implementation: Run the model itself, with ``"sdpa"`` or ``"eager"``.
+        options: Any of the task's options: ``top_k``, ``truncation``, …
+
+    Without ``dtype`` and ``attn_implementation`` the files are mapped: they must not be
+    changed in place while the pipeline is used.
+
+    Raises:
+        ValueError: for an unknown task, a task without a model, a loaded model without
+            a tokenizer, a device that this machine does not have, or a precision for
+            what has one already.
+        TypeError: for an unknown option.
+    """
+    if task not in TASKS:
+        raise ValueError(f"task is {task!r}, expected one of {', '.join(TASKS)}")
+    made = TASKS[task]
+    # A mistake shows before anything is loaded.
+    made.options_class.check_names(options, *inspect.signature(pipeline).parameters)
+    made.options_class().changed(options)
+    check_request(model, precision, dtype, attn_implementation)
+    if model is None:
+        if made.default is None:
+            raise ValueError(f"there is no default model for {task!r}: give model=")
+        model, default_revision = made.default
+        revision = revision or default_revision
+    where = {
+        "revision": revision,
+        "token": token,
+        "cache_dir": cache_dir,
+        "local_files_only": local_files_only,
+    }
+    # First, for it is small: what is wrong with it shows at once.
+    known = load_tokenizer(tokenizer, model, where)
+    if isinstance(model, str | os.PathLike):
+        own = made.checkpoint_options(options, known, source=model, **where)
+        options = own | options
+    computing = load_model(
+        model,
+        made.kind,
+        precision=precision,
+        dtype=dtype,
+        device=device,
+        attn_implementation=attn_implementation,
+        where=where,
+    )
+    return made(computing, known, **options)

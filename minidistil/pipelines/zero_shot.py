@@ -1,0 +1,235 @@
+"""Texts and any labels in, scores out, by a model of natural language inference.
+
+Each label makes a hypothesis, "This example is {label}.", and the model says whether
+it follows from the text (Yin et al. 2019, arXiv:1909.00161).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from minidistil.engine import Engine
+from minidistil.heads import DistilBertForSequenceClassification
+from minidistil.pipelines.base import Pipeline, check_flag
+from minidistil.pipelines.beside import fit_beside
+from minidistil.pipelines.cutting import CutOptions, framed
+from minidistil.pipelines.pieces import ids_of
+from minidistil.pipelines.reading import answer_many, as_text, is_many, made_of_each
+from minidistil.pretrained import PreTrainedModel
+from minidistil.quote import quote
+from minidistil.tokenizer import DistilBertTokenizer
+
+
+@dataclass(frozen=True)
+class ZeroShotOptions(CutOptions):
+    """How texts are labelled; given to the pipeline or to a call, which goes before.
+
+    Attributes:
+        candidate_labels: The labels, a list or a string with commas between them.
+        hypothesis_template: The sentence that a label makes, with {} in its place.
+        multi_label: Whether each label is right or wrong by itself. Otherwise their
+            scores add up to 1.
+        truncation: What to do about a text that is too long, see `CutOptions`; the
+            hypothesis is read whole.
+        max_length: The tokens that text and hypothesis may have together.
+        batch_size: See `CutOptions`.
+    """
+
+    candidate_labels: str | Collection[str] | None = None
+    hypothesis_template: str = "This example is {}."
+    multi_label: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.candidate_labels is not None:
+            labels(self.candidate_labels)
+        check_template(self.hypothesis_template)
+        check_flag("multi_label", self.multi_label)
+
+
+def labels(given: Any) -> list[str]:
+    """The labels as a list, those of a string without the spaces around them.
+
+    Raises:
+        TypeError: for what holds no strings.
+        ValueError: for an empty label, or none.
+    """
+    if isinstance(given, str):
+        given = [label.strip() for label in given.split(",") if label.strip()]
+    is_list = isinstance(given, Collection) and not isinstance(given, bytes | Mapping)
+    listed = [*given] if is_list else [given]
+    if not all(isinstance(label, str) for label in listed):
+        raise TypeError(
+            f"candidate_labels is {given!r:.60}, expected a list of strings, or a "
+            f"string with commas between the labels"
+        )
+    if not listed or not all(label.strip() for label in listed):
+        raise ValueError(
+            f"candidate_labels is {given!r:.60}, expected at least one label, and none "
+            f"of them empty"
+        )
+    return listed
+
+
+def check_template(template: object) -> None:
+    """Raise ValueError unless the template takes a label."""
+    try:
+        takes_one = isinstance(template, str) and (
+            template.format("one label") != template.format("another")
+        )
+    except (ValueError, LookupError, AttributeError):
+        takes_one = False
+    if not takes_one:
+        raise ValueError(
+            f"hypothesis_template is {template!r:.60}, expected a sentence with {{}} "
+            f"where the label goes, and with no other braces"
+        )
+
+
+class ZeroShotClassificationPipeline(Pipeline[ZeroShotOptions]):
+    """Label texts with any labels: ``pipe("I love it", ["praise", "blame"])``."""
+
+    task = "zero-shot-classification"
+    kind = DistilBertForSequenceClassification
+    options_class = ZeroShotOptions
+
+    def __init__(
+        self,
+        model: PreTrainedModel | Engine,
+        tokenizer: DistilBertTokenizer,
+        **options: Any,
+    ) -> None:
+        """See `Pipeline`.
+
+        Raises:
+            ValueError: if no label of the model says "entailment".
+        """
+        super().__init__(model, tokenizer, **options)
+        names = model.config.id2label
+        entailment = _first(names, "entail")
+        if entailment is None:
+            raise ValueError(
+                f"the model's labels are {quote([*names.values()])}, and none begins "
+                f"with 'entail': zero-shot classification needs a model that was "
+                f"trained on natural language inference (MNLI)"
+            )
+        self.entailment_id = entailment
+        # transformers takes the first label, or the last if the first is entailment.
+        # Where the labels are in another order, that is not the contradiction.
+        self.contradiction_id = _first(names, "contra")
+        if self.contradiction_id is None and len(names) == 2:
+            self.contradiction_id = 1 - entailment
+
+    def __call__(
+        self,
+        inputs: Any = None,
+        candidate_labels: str | Collection[str] | None = None,
+        *,
+        sequences: Any = None,
+        **options: Any,
+    ) -> Any:
+        """Label one text or many.
+
+        Args:
+            inputs: A string; a list of such; or an iterator of them, which is read as
+                the answers are taken.
+            candidate_labels: The labels; by default those of the pipeline.
+            sequences: Another name for ``inputs``, that of transformers.
+            options: Any of `ZeroShotOptions`, for this call.
+
+        Returns:
+            ``{"sequence": the text, "labels": the labels, the best first, "scores":
+            theirs}``, for a list a list of them, for an iterator an iterator.
+
+        Raises:
+            TypeError: for a text or a label that is no string, or an unknown option.
+            ValueError: for no labels, a template without a place for one, a text too
+                long under truncation="error", or a hypothesis so long that no text
+                fits beside it; for an option out of range, or a model in training
+                mode; for ``multi_label`` and for one label alone, if it cannot be told
+                which of the model's labels is the contradiction.
+        """
+        if (inputs is None) == (sequences is None):
+            raise TypeError("give a text or texts, as inputs or as sequences=")
+        if inputs is None:
+            inputs = sequences
+        if candidate_labels is not None:
+            options["candidate_labels"] = candidate_labels
+        settings = self.settings(options)
+        if settings.candidate_labels is None:
+            raise ValueError("give candidate_labels=, the labels to choose from")
+        names = labels(settings.candidate_labels)
+        one_by_one = settings.multi_label or len(names) == 1
+        if one_by_one and self.contradiction_id is None:
+            raise ValueError(
+                f"the model's labels are "
+                f"{quote([*self.model.config.id2label.values()])}, and none begins "
+                f"with 'contra': labels can be compared with each other, but not "
+                f"judged one by one (multi_label, or a single label)"
+            )
+        score = self._each if one_by_one else self._among
+
+        def answer(texts: list[str]) -> list[Any]:
+            logits = self._logits(texts, names, settings)
+            return [
+                _sorted(text, names, score(one).mean(dim=1).tolist())
+                for text, one in zip(texts, logits, strict=True)
+            ]
+
+        if is_many(inputs):
+            return answer_many(inputs, as_text, answer)
+        return answer([as_text("the text", inputs)])[0]
+
+    def _logits(
+        self, texts: list[str], names: list[str], options: ZeroShotOptions
+    ) -> Iterable[Tensor]:
+        """For each text the model's logits, (labels, parts of the text, C)."""
+        template = options.hypothesis_template
+        hypotheses = ids_of(self.tokenizer, [template.format(name) for name in names])
+        limit = options.limit(self.max_length)
+        fitted = made_of_each(
+            lambda ids: fit_beside(
+                self.tokenizer, ids, hypotheses, limit, options.truncation
+            ),
+            ids_of(self.tokenizer, texts),
+        )
+        sequences = (
+            framed(self.tokenizer, *pair)
+            for one in fitted
+            for pairs in one
+            for pair in pairs
+        )
+        logits = self.run_in_portions(sequences, options.batch_size)
+        for one in fitted:
+            yield torch.stack(
+                [torch.stack([next(logits) for _ in pairs]) for pairs in one]
+            )
+
+    def _among(self, logits: Tensor) -> Tensor:
+        """Scores (labels, parts) that add up to 1 over the labels."""
+        return logits[..., self.entailment_id].softmax(dim=0)
+
+    def _each(self, logits: Tensor) -> Tensor:
+        """Scores (labels, parts), each of entailment against contradiction."""
+        both = logits[..., [self.contradiction_id, self.entailment_id]]
+        return both.softmax(dim=-1)[..., 1]
+
+
+def _first(names: Mapping[int, str], beginning: str) -> int | None:
+    """The id of the first label that begins so, in any case."""
+    found = (id for id, name in names.items() if name.lower().startswith(beginning))
+    return next(found, None)
+
+
+def _sorted(text: str, names: list[str], scores: list[float]) -> dict[str, Any]:
+    order = sorted(range(len(names)), key=lambda i: scores[i], reverse=True)
+    return {
+        "sequence": text,
+        "labels": [names[i] for i in order],
+        "scores": [scores[i] for i in order],
+    }
