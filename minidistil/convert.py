@@ -1,16 +1,20 @@
-"""Fold a BERT encoder into DistilBERT's shape.
+"""Fold a BERT encoder into DistilBERT's shape, and start a student from a teacher.
 
 DistilBERT is BERT without token types and without the pooler. Text that is one
 segment only ever uses row 0 of BERT's token-type embeddings, a constant, so adding
 that row to every position embedding leaves the encoder's output what it was, up to
 the rounding of one addition. Nothing else changes but the names.
+
+A student starts from some of its teacher's layers: DistilBERT itself from every second
+one of BERT's (Sanh et al. 2019, arXiv:1910.01108, section 2).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
 _SIZES = {
@@ -64,7 +68,8 @@ def fold_bert(
         config: what BERT's ``config.json`` says.
         tensors: BERT's tensors by name, with or without the ``bert.`` prefix, with
             ``LayerNorm.weight``/``bias`` or the older ``gamma``/``beta``. They are
-            not copied, but for the position embeddings.
+            not copied, but for the position embeddings, which become float32 if they
+            are stored in less.
 
     Returns:
         The contents of a DistilBERT ``config.json``, and the encoder's tensors under
@@ -81,8 +86,56 @@ def fold_bert(
     _check_shapes(given, sources, folded_config)
 
     folded = {new: given[old] for old, (new, _) in sources.items()}
-    folded[_POSITIONS] = given[_POSITIONS] + given[_TOKEN_TYPES][0]
+    positions, token_types = given[_POSITIONS], given[_TOKEN_TYPES]
+    # In 16 bits the sum would be rounded for ever, whatever it becomes later.
+    exact = torch.promote_types(positions.dtype, torch.float32)
+    folded[_POSITIONS] = positions.to(exact) + token_types[0].to(exact)
     return folded_config, folded
+
+
+def every_second_layer(layers: int) -> list[int]:
+    """The layers 0, 2, 4, … of so many.
+
+    The program that made DistilBERT took 0, 2, 4, 7, 9 and 11 of BERT's twelve, so as
+    to have the first and the last.
+    """
+    return list(range(0, layers, 2))
+
+
+def keep_layers(
+    config: Mapping[str, Any], tensors: Mapping[str, Tensor], layers: Sequence[int]
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Take some of a DistilBERT's layers, to start a smaller one from.
+
+    Args:
+        config: The contents of a DistilBERT ``config.json``.
+        tensors: Its tensors under the hub's names without prefix; all but the layers
+            left out are in the result, not copied.
+        layers: Which to take, counted from 0, from the first to the last.
+
+    Returns:
+        The student's configuration and tensors.
+
+    Raises:
+        ValueError: if there is no such layer, or they are not in order.
+    """
+    there = config["n_layers"]
+    in_order = list(layers) == sorted(set(layers))
+    if not layers or not in_order or layers[0] < 0 or layers[-1] >= there:
+        raise ValueError(
+            f"layers are {list(layers)}, expected some of 0 to {there - 1}, each once "
+            "and in order"
+        )
+    new_number = {str(old): str(new) for new, old in enumerate(layers)}
+    kept = {}
+    for name, tensor in tensors.items():
+        before, prefix, rest = name.partition("transformer.layer.")
+        number, dot, leaf = rest.partition(".")
+        if not prefix:
+            kept[name] = tensor
+        elif number in new_number:
+            kept[f"{before}{prefix}{new_number[number]}{dot}{leaf}"] = tensor
+    return {**config, "n_layers": len(layers)}, kept
 
 
 def _fold_config(config: Mapping[str, Any]) -> dict[str, Any]:

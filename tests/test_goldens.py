@@ -1,17 +1,17 @@
 """Published outputs of real checkpoints, compared with ours.
 
-Each line of `goldens.jsonl` is a fact: what a checkpoint answered somewhere, with its
-source and the tolerance that the number of printed digits allows. A line is checked
-whenever its checkpoint is in the Hugging Face cache, and skipped by name otherwise.
-Left out are answers that are means or maxima over several windows of a long text.
+Each line of ``weights/goldens.jsonl`` is a fact: what a checkpoint answered somewhere,
+with its source and the tolerance that the number of printed digits allows. A line is
+checked whenever its checkpoint is in the Hugging Face cache, and skipped by name
+otherwise. Left out are answers that are means or maxima over several windows of a long
+text.
 
-The machinery is itself checked, on checkpoints with random weights laid out as the
-cache is.
+The machinery (`minidistil.weights.goldens`) is itself checked, on checkpoints with
+random weights laid out as the cache is.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -26,197 +26,54 @@ from huggingface_hub import try_to_load_from_cache
 
 import minidistil
 from minidistil.pipelines import DEFAULT_MODEL, DEFAULT_REVISION
+from minidistil.weights import goldens
+from minidistil.weights.goldens import KINDS
 
-GOLDENS = [
-    json.loads(line)
-    for line in (Path(__file__).parent / "goldens.jsonl")
-    .read_text("utf-8")
-    .splitlines()
-]
+GOLDENS = goldens.goldens()
 REVISIONS = {DEFAULT_MODEL: DEFAULT_REVISION}
 # Where SST-2's dev.tsv (872 sentences) is, for the accuracy on it.
 DATA = "MINIDISTIL_SST2_DEV"
 
-HEADS = {
-    "hidden": "DistilBertModel",
-    "seqcls": "DistilBertForSequenceClassification",
-    "fillmask": "DistilBertForMaskedLM",
-    "fillmask_ids": "DistilBertForMaskedLM",
-    "mlm": "DistilBertForMaskedLM",
-    "tokcls": "DistilBertForTokenClassification",
-    "qa": "DistilBertForQuestionAnswering",
-    "qa_logits": "DistilBertForQuestionAnswering",
-    "mc": "DistilBertForMultipleChoice",
-}
-LONGEST_ANSWER = 15  # tokens; transformers' default
-
-
-class Checkpoint:
-    """A checkpoint in a cache, and the texts or ids of a golden as its inputs."""
-
-    def __init__(self, golden, cache_dir):
-        self.golden = golden
-        self.where = {
-            "source": golden["checkpoint"],
-            "revision": REVISIONS.get(golden["checkpoint"]),
-            "cache_dir": cache_dir,
-            "local_files_only": True,
-        }
-
-    def tokenizer(self):
-        return minidistil.AutoTokenizer.from_pretrained(**self.where)
-
-    def model(self):
-        cls = getattr(minidistil, HEADS[self.golden["task"]])
-        return cls.from_pretrained(**self.where)
-
-    def inputs(self):
-        given = self.golden["input"]
-        if "texts" not in given:
-            names = ("input_ids", "attention_mask")
-            return {name: torch.tensor(given[name]) for name in names if name in given}
-        texts = [tuple(x) if isinstance(x, list) else x for x in given["texts"]]
-        inputs = self.tokenizer()(texts, padding=True, return_tensors="pt")
-        if "input_ids" in given:
-            assert inputs["input_ids"].tolist() == given["input_ids"]
-        if given.get("no_attention_mask"):
-            del inputs["attention_mask"]
-        return inputs
+HEADS = {task: kind.__name__ for task, kind in KINDS.items()}
 
 
 @torch.inference_mode()
 def check(golden, cache_dir=None):
     """Raise an AssertionError unless the checkpoint gives what was published."""
+    if golden["task"] == "dataset":
+        check_dataset(golden)
+        return
+    where = {
+        "source": golden["checkpoint"],
+        "revision": REVISIONS.get(golden["checkpoint"]),
+        "cache_dir": cache_dir,
+        "local_files_only": True,
+    }
+    model = None
+    if golden["task"] in KINDS:
+        model = KINDS[golden["task"]].from_pretrained(**where)
+
+    def answer(inputs):
+        out = model(**inputs)
+        if golden["task"].startswith("qa"):
+            return torch.stack([out.start_logits, out.end_logits], dim=-1)
+        if "last_hidden_shape" in golden["expected"]:
+            hidden = model.distilbert(**inputs).last_hidden_state
+            assert list(hidden.shape) == golden["expected"]["last_hidden_shape"]
+        return out[0]
+
+    who = goldens.Answering(
+        answer,
+        lambda: minidistil.AutoTokenizer.from_pretrained(**where),
+        model.config.id2label if model else {},
+    )
     with warnings.catch_warnings():
         # Some goldens show what padding does without a mask.
         warnings.filterwarnings("ignore", message="input_ids holds the padding id")
-        CHECKS[golden["task"]](golden, Checkpoint(golden, cache_dir))
+        goldens.check(golden, who)
 
 
-def assert_close(got, published, tolerance):
-    published = torch.tensor(published)
-    assert got.shape == published.shape
-    error = (got - published).abs().max().item()
-    assert error <= tolerance, f"off by {error:.2e}: {got.tolist()}"
-
-
-def cut(values, expression):
-    """Return ``values[:,1:4]`` for such an expression; a comment may follow it."""
-    subscript = expression[expression.index("[") :].split()[0]
-    return eval(f"values{subscript}", {"values": values})
-
-
-def check_hidden(golden, checkpoint):
-    check_slice(golden, checkpoint.model()(**checkpoint.inputs()).last_hidden_state)
-
-
-def check_logits_slice(golden, checkpoint):
-    check_slice(golden, checkpoint.model()(**checkpoint.inputs()).logits)
-
-
-def check_slice(golden, values):
-    expected = golden["expected"]
-    assert list(values.shape) == expected.get("shape", list(values.shape))
-    part = cut(values, expected["slice"])
-    assert_close(part, expected["values"], golden["tol"])
-
-
-def check_seqcls(golden, checkpoint):
-    expected, tolerance = golden["expected"], golden["tol"]
-    inputs, model = checkpoint.inputs(), checkpoint.model()
-    logits = model(**inputs).logits
-    scores = logits.softmax(dim=-1)
-    if "labels" in expected:
-        labels = [model.config.id2label[i] for i in logits.argmax(dim=-1).tolist()]
-        assert labels == expected["labels"]
-    if "logits" in expected:
-        assert_close(logits, expected["logits"], tolerance)
-    if "probs" in expected:
-        assert_close(scores, expected["probs"], tolerance)
-    if "scores" in expected:
-        assert_close(scores.max(dim=-1).values, expected["scores"], tolerance)
-    if "last_hidden_shape" in expected:
-        hidden = model.distilbert(**inputs).last_hidden_state
-        assert list(hidden.shape) == expected["last_hidden_shape"]
-
-
-def check_fillmask(golden, checkpoint):
-    tokenizer, inputs = checkpoint.tokenizer(), checkpoint.inputs()
-    (place,) = (inputs["input_ids"][0] == tokenizer.mask_token_id).nonzero()
-    scores = checkpoint.model()(**inputs).logits[0, place.item()].softmax(dim=-1)
-    top = golden["expected"]["top"]
-    best = scores.topk(len(top))
-    tokens = tokenizer.convert_ids_to_tokens(best.indices.tolist())
-    assert tokens == [token for token, _, _ in top]
-    if golden["tol"] is not None:
-        assert best.indices.tolist() == [id for _, id, _ in top]
-        assert_close(best.values, [score for _, _, score in top], golden["tol"])
-
-
-def check_fillmask_ids(golden, checkpoint):
-    tokenizer, inputs = checkpoint.tokenizer(), checkpoint.inputs()
-    places = golden["input"]["set_mask_at"]
-    for row, place in places:
-        inputs["input_ids"][row, place] = tokenizer.mask_token_id
-    best = checkpoint.model()(**inputs).logits.argmax(dim=-1)
-    tokens = [tokenizer.convert_ids_to_tokens(int(best[i, j])) for i, j in places]
-    assert tokens == golden["expected"]["argmax_tokens"]
-
-
-def check_qa_logits(golden, checkpoint):
-    out = checkpoint.model()(**checkpoint.inputs())
-    for name, published in golden["expected"].items():
-        logits = out.start_logits if name.startswith("start") else out.end_logits
-        assert_close(cut(logits, name), published, golden["tol"])
-
-
-def check_logits(golden, checkpoint):
-    logits = checkpoint.model()(**checkpoint.inputs()).logits
-    assert_close(logits, golden["expected"]["logits"], golden["tol"])
-
-
-def check_tokens(golden, checkpoint):
-    assert checkpoint.inputs()["input_ids"].tolist() == golden["expected"]["input_ids"]
-
-
-def check_qa(golden, checkpoint):
-    expected = golden["expected"]
-    question, context = golden["input"]["question"], golden["input"]["context"]
-    encoding = checkpoint.tokenizer()(
-        [question], [context], return_tensors="pt", return_offsets_mapping=True
-    )
-    spans = encoding.pop("offset_mapping")[0].tolist()
-    out = checkpoint.model()(encoding["input_ids"])
-    is_context = torch.tensor([i == 1 for i in encoding.sequence_ids()])
-    first, last, score = best_span(out.start_logits[0], out.end_logits[0], is_context)
-    # An answer is of whole words.
-    words = encoding.word_ids()
-    of_context = [i for i, mine in enumerate(is_context.tolist()) if mine]
-    start = min(spans[i][0] for i in of_context if words[i] == words[first])
-    end = max(spans[i][1] for i in of_context if words[i] == words[last])
-    got = (context[start:end], start, end)
-    assert got == (expected["answer"], expected["start"], expected["end"])
-    assert score == pytest.approx(expected["score"], abs=golden["tol"])
-
-
-def best_span(start_logits, end_logits, is_context):
-    """Return the first and the last token of the best answer, and its score.
-
-    As in version 4 of transformers: of the tokens, those of the context and [CLS] (no
-    answer) share the probability, and then [CLS] is not an answer.
-    """
-    allowed = is_context.clone()
-    allowed[0] = True
-    start, end = (
-        logits.masked_fill(~allowed, -1e4).softmax(dim=0) * is_context
-        for logits in (start_logits, end_logits)
-    )
-    scores = (start[:, None] * end).triu().tril(LONGEST_ANSWER - 1)  # (T, T)
-    first, last = divmod(int(scores.argmax()), len(scores))
-    return first, last, float(scores[first, last])
-
-
-def check_dataset(golden, checkpoint):
+def check_dataset(golden):
     """Compare accuracy, loss and confusion matrix on the file that `DATA` names."""
     if DATA not in os.environ:
         pytest.skip(f"needs SST-2's dev.tsv: set {DATA} to its path")
@@ -233,25 +90,8 @@ def check_dataset(golden, checkpoint):
     assert counts == expected["confusion"]
 
 
-CHECKS = {
-    "hidden": check_hidden,
-    "seqcls": check_seqcls,
-    "fillmask": check_fillmask,
-    "fillmask_ids": check_fillmask_ids,
-    "mlm": check_logits_slice,
-    "tokcls": check_logits_slice,
-    "qa": check_qa,
-    "qa_logits": check_qa_logits,
-    "mc": check_logits,
-    "tokens": check_tokens,
-    "dataset": check_dataset,
-}
-
-
 def name_of(golden):
-    given = golden["input"]
-    what = given.get("texts") or given.get("question") or given.get("input_ids") or ""
-    return f"{golden['checkpoint']}-{golden['task']}-{what!s:.40}"
+    return f"{golden['checkpoint']}-{goldens.title(golden)}"
 
 
 def is_cached(repo, revision):

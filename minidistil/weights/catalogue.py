@@ -1,0 +1,156 @@
+"""The official checkpoints: what they are for, how large, and whether they are here."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from minidistil.checkpoint import SINGLE_FILE
+from minidistil.weights.progress import steps
+
+AS_OF = "2026-11-22"  # when the list below was drawn up, from published pages
+_SECONDS = 10  # that the hub may take for an answer
+
+
+@dataclass(frozen=True)
+class Official:
+    """A checkpoint that the authors of DistilBERT published.
+
+    Attributes:
+        repo: Its name on the hub.
+        task: What it was trained for, in the hub's words.
+        language: Which texts it knows, in the hub's words.
+        bytes: The size of ``model.safetensors``. In the dated list, that of the numbers
+            alone: 4 bytes each, without the header of 13 kB.
+        licence: In the hub's words.
+        cached: Whether its weights are in the cache, at any revision.
+    """
+
+    repo: str
+    task: str
+    language: str
+    bytes: int
+    licence: str = "apache-2.0"
+    cached: bool = False
+
+
+OFFICIAL = (
+    Official("distilbert/distilbert-base-uncased", "fill-mask", "en", 267_942_120),
+    Official(
+        "distilbert/distilbert-base-uncased-finetuned-sst-2-english",
+        "text-classification",
+        "en",
+        267_820_040,
+    ),
+    Official("distilbert/distilbert-base-cased", "fill-mask", "en", 263_248_144),
+    Official(
+        "distilbert/distilbert-base-cased-distilled-squad",
+        "question-answering",
+        "en",
+        260_769_800,
+    ),
+    Official(
+        "distilbert/distilbert-base-uncased-distilled-squad",
+        "question-answering",
+        "en",
+        265_457_672,
+    ),
+    Official("distilbert/distilbert-base-german-cased", "fill-mask", "de", 269_726_200),
+    Official(
+        "distilbert/distilbert-base-multilingual-cased",
+        "fill-mask",
+        "multilingual",
+        541_783_020,
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The official checkpoints, and where the word comes from.
+
+    Attributes:
+        checkpoints: In the order of `OFFICIAL`.
+        offline: Why the hub was not asked, or "" if this is its own answer.
+    """
+
+    checkpoints: list[Official]
+    offline: str
+
+
+def official_checkpoints(
+    *,
+    cache_dir: str | os.PathLike[str] | None = None,
+    token: str | bool | None = None,
+    local_files_only: bool = False,
+) -> Listing:
+    """List the official checkpoints: as the hub has them, or else the dated list.
+
+    Args:
+        cache_dir: The hub cache to look into in place of the usual one.
+        token: The hub token to use in place of the one that is stored.
+        local_files_only: Do not ask the hub.
+    """
+    offline = "not asked" if local_files_only else ""
+    found = list(OFFICIAL)
+    if not offline:
+        try:
+            found = [
+                _as_the_hub_has_it(each, token)
+                for each in steps(OFFICIAL, "asking the hub")
+            ]
+        except Exception as error:
+            # The hub library lets its HTTP library's errors through, of any class.
+            text = str(error).strip() or type(error).__name__
+            offline = text.splitlines()[0]
+    return Listing(
+        [replace(each, cached=_is_cached(each.repo, cache_dir)) for each in found],
+        offline,
+    )
+
+
+def hub_files(
+    repo_id: str, *, revision: str | None = None, token: str | bool | None = None
+) -> dict[str, str]:
+    """The SHA-256 of each large file of a repository, by name, as the hub has it.
+
+    Raises:
+        Exception: as the hub library does, if the hub cannot be asked or refuses.
+    """
+    info = _info(repo_id, revision, token)
+    return {
+        file.rfilename: file.lfs.sha256
+        for file in info.siblings or ()
+        if file.lfs is not None
+    }
+
+
+def _info(repo: str, revision: str | None, token: str | bool | None) -> Any:
+    from huggingface_hub import HfApi
+
+    return HfApi().model_info(
+        repo, revision=revision, token=token, files_metadata=True, timeout=_SECONDS
+    )
+
+
+def _as_the_hub_has_it(known: Official, token: str | bool | None) -> Official:
+    info = _info(known.repo, None, token)
+    sizes = {file.rfilename: file.size for file in info.siblings or ()}
+    card = info.card_data
+    return replace(
+        known,
+        task=info.pipeline_tag or known.task,
+        bytes=sizes.get(SINGLE_FILE) or known.bytes,
+        licence=(card and card.license) or known.licence,
+    )
+
+
+def _is_cached(repo: str, cache_dir: str | os.PathLike[str] | None) -> bool:
+    """Whether the cache has the weights at any revision, by the layout it has."""
+    from huggingface_hub import constants
+
+    cache = Path(cache_dir or constants.HF_HUB_CACHE).expanduser()
+    snapshots = cache / f"models--{repo.replace('/', '--')}" / "snapshots"
+    return any(path.exists() for path in snapshots.glob(f"*/{SINGLE_FILE}"))

@@ -1,0 +1,201 @@
+"""What is in a checkpoint, and which model it fits: told from headers alone."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from minidistil.checkpoint import SINGLE_FILE, Contents, Entry, plain_name
+from minidistil.config import ConfigError, DistilBertConfig
+from minidistil.fitting import Fit, fit, heads_of, skeleton
+from minidistil.hub import CheckpointFiles, open_checkpoint
+from minidistil.kinds import KINDS, kind_of
+from minidistil.pretrained import PreTrainedModel
+from minidistil.weights.headers import Header, header_of, read_headers, size_of
+
+
+@dataclass(frozen=True)
+class Loading:
+    """Whether one class can load a checkpoint.
+
+    Attributes:
+        kind: The name of the class.
+        loads: "as it is", "with a new head" (to be trained), or "no".
+        fit: What goes where, and what does not; None if the configuration is not one
+            that the class can be built from.
+        reason: Why that is so, or "".
+    """
+
+    kind: str
+    loads: str
+    fit: Fit | None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What a checkpoint holds.
+
+    Attributes:
+        source: What was looked at.
+        headers: Of its files.
+        config: Its configuration, or None if there is none that is DistilBERT's.
+        config_problem: Why not, or "".
+        heads: The heads that it has whole, and their modules.
+        kind: The class that it is meant for; None without a configuration.
+        loadings: For each class, whether it loads; empty without a configuration.
+    """
+
+    source: str
+    headers: list[Header]
+    config: DistilBertConfig | None
+    config_problem: str
+    heads: dict[str, set[str]]
+    kind: str | None
+    loadings: list[Loading]
+
+    @property
+    def tensors(self) -> list[Entry]:
+        """All tensors, in the order of the files."""
+        return [entry for header in self.headers for entry in header.tensors]
+
+    @property
+    def modules(self) -> dict[str, int]:
+        """How many numbers each part of the model has: each block, each head layer."""
+        counts: dict[str, int] = {}
+        for entry in self.tensors:
+            module = _module(entry.name)
+            counts[module] = counts.get(module, 0) + math.prod(entry.shape)
+        return counts
+
+    @property
+    def loading(self) -> Loading | None:
+        """How the class that it is meant for loads it."""
+        return next((each for each in self.loadings if each.kind == self.kind), None)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all of it as what JSON can hold."""
+        fitting = self.loading.fit if self.loading else None
+        placed = fitting.placed if fitting else {}
+        return {
+            "source": self.source,
+            "files": [
+                {
+                    "name": header.file.name,
+                    "bytes": header.size,
+                    "data_starts_at": header.data_start,
+                    "metadata": header.metadata,
+                }
+                for header in self.headers
+            ],
+            "tensors": [
+                {
+                    "name": entry.name,
+                    "file": entry.file.name,
+                    "dtype": entry.dtype,
+                    "shape": list(entry.shape),
+                    "bytes": size_of(entry),
+                    "loads_into": placed.get(entry.name),
+                }
+                for entry in self.tensors
+            ],
+            "modules": self.modules,
+            "parameters": sum(self.modules.values()),
+            "heads": {task: sorted(modules) for task, modules in self.heads.items()},
+            "kind": self.kind,
+            "config_problem": self.config_problem or None,
+            "loads": {each.kind: _as_dict(each) for each in self.loadings},
+        }
+
+
+def _as_dict(loading: Loading) -> dict[str, Any]:
+    problems: dict[str, list[str]] = {"missing": [], "shape": [], "unexpected": []}
+    if loading.fit:
+        for problem in loading.fit.problems.values():
+            problems[problem.kind].append(problem.text)
+    return {
+        "loads": loading.loads,
+        "reason": loading.reason or None,
+        **problems,
+        "passed_over": loading.fit.passed_over if loading.fit else [],
+    }
+
+
+def inspect(source: str | os.PathLike[str], **where: Any) -> Inspection:
+    """Look into a checkpoint without loading its numbers.
+
+    Args:
+        source: ``"tiny"``, a folder, a hub repository (of which only the headers are
+            fetched, with its config.json), or one safetensors file.
+        where: ``revision``, ``token``, ``cache_dir``, ``local_files_only``, for a
+            repository.
+
+    Raises:
+        CheckpointNotFoundError: if there is no such checkpoint.
+        CheckpointError: if a header is not sound.
+    """
+    path = Path(source)
+    if path.is_file():
+        files = CheckpointFiles(path.parent, str(path))
+        headers = [header_of(path)]
+    else:
+        files = open_checkpoint(source, **where)
+        headers = read_headers(files)
+    contents = Contents(str(files), _entries(headers))
+    config, problem = _config(files)
+    loadings = []
+    if config is not None:
+        loadings = [_loading(kind, config, contents) for kind in KINDS.values()]
+    return Inspection(
+        source=str(files),
+        headers=headers,
+        config=config,
+        config_problem=problem,
+        heads=heads_of(contents),
+        kind=kind_of(config, contents).__name__ if config else None,
+        loadings=loadings,
+    )
+
+
+def _entries(headers: Iterable[Header]) -> list[Entry]:
+    return [entry for header in headers for entry in header.tensors]
+
+
+def _config(files: CheckpointFiles) -> tuple[DistilBertConfig | None, str]:
+    found = files.find("config.json")
+    if found is None:
+        return None, f"{files} has no config.json beside its {SINGLE_FILE}"
+    try:
+        return DistilBertConfig.from_json_file(found), ""
+    except ConfigError as error:
+        return None, str(error)
+
+
+def _loading(
+    kind: type[PreTrainedModel], config: DistilBertConfig, contents: Contents
+) -> Loading:
+    try:
+        model = skeleton(kind, config, "sdpa")
+    except ConfigError as error:
+        return Loading(kind.__name__, "no", None, str(error))
+    found = fit(model, contents, set())
+    if not found.problems:
+        return Loading(kind.__name__, "as it is", found)
+    modules = {name for name, _ in model.named_children()} - {"distilbert"}
+    if kind is not KINDS["DistilBertModel"]:
+        without = fit(model, contents, modules)
+        if not without.problems:
+            return Loading(kind.__name__, "with a new head", found)
+    return Loading(kind.__name__, "no", found)
+
+
+def _module(name: str) -> str:
+    """The part that a tensor belongs to: the embeddings, a block, a head's layer."""
+    plain = plain_name(name) or name
+    block = re.match(r"transformer\.layer\.\d+", plain)
+    return block[0] if block else plain.partition(".")[0]

@@ -1,0 +1,187 @@
+"""Loading, one step at a time: what `from_pretrained` does, told while it is done.
+
+Each step calls the very function that loading calls; the walk adds only words.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from minidistil.checkpoint import Weights
+from minidistil.config import DistilBertConfig
+from minidistil.fitting import check_fit, fill, fit, is_tied, parameters, skeleton_like
+from minidistil.hub import HubCheckpointFiles, open_checkpoint
+from minidistil.kinds import KINDS, kind_of
+from minidistil.pretrained import PreTrainedModel
+from minidistil.tokenizer import DistilBertTokenizer
+from minidistil.weights.headers import header_of, size_of
+
+SENTENCE = "I've been waiting for a HuggingFace course my whole life."
+_SHOWN = 5  # tensors: enough to see the pattern
+_BEST = 5  # words that a masked language model names
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step: what it is called, and what there is to say when it is done."""
+
+    title: str
+    lines: list[str]
+
+
+def walk(
+    source: str | os.PathLike[str], text: str = SENTENCE, **where: Any
+) -> Iterator[Step]:
+    """Load a checkpoint and ask it about a text, with a `Step` for each stage.
+
+    Args:
+        source: ``"tiny"``, a folder, or a hub repository.
+        text: What to ask it about.
+        where: ``revision``, ``token``, ``cache_dir``, ``local_files_only``.
+
+    Raises:
+        CheckpointNotFoundError, ConfigError, CheckpointError: as `from_pretrained`
+            does, from the step that finds out.
+    """
+    files = open_checkpoint(source, **where)
+    path = files.require("config.json")
+    config = DistilBertConfig.from_json_file(path)
+    weights = Weights(files)
+    names = sorted({entry.file for entry in weights.entries.values()})
+    yield Step("Find the files", _found(path, names, files))
+
+    yield Step("Read the header of the weights", _headers(names))
+
+    kind = kind_of(config, weights)
+    model = skeleton_like(weights, kind, config, "sdpa")
+    yield Step("Build an empty model", _empty(kind, config, model))
+
+    found = fit(model, weights, set())
+    yield Step("Match the names", _matched(found.placed, model))
+
+    check_fit(model, weights, set(), config.num_labels)
+    yield Step(
+        "Check that they fit",
+        [
+            "Nothing is missing, nothing is left over, every shape is the model's. "
+            "One difference, and loading would have stopped here and listed it.",
+            *(f"passed over, of another head: {name}" for name in found.passed_over),
+        ],
+    )
+
+    cpu = torch.device("cpu")
+    fill(model, weights, set(), torch.float32, cpu, model.init_weights)
+    model.eval()
+    yield Step("Copy the numbers, and check them", _copied(model))
+
+    tokenizer = DistilBertTokenizer.from_pretrained(source, **where)
+    yield Step("Ask it something", _asked(model, tokenizer, text))
+
+
+def _found(config: Path, weights: list[Path], files: object) -> list[str]:
+    lines = [f"{files} is"]
+    if isinstance(files, HubCheckpointFiles):
+        lines = [f"{files}, fetched once and then kept in the cache, is"]
+    return [
+        *lines,
+        f"  {config} ({config.stat().st_size:,} bytes): the model's sizes",
+        *(f"  {each} ({each.stat().st_size:,} bytes): its numbers" for each in weights),
+    ]
+
+
+def _headers(paths: list[Path]) -> list[str]:
+    lines = []
+    for path in paths:
+        header = header_of(path)
+        last = max(header.tensors, key=size_of)
+        lines += [
+            f"{path.name}: the first 8 bytes say that {header.data_start - 8:,} bytes "
+            f"of JSON follow, so the numbers start at byte {header.data_start:,}.",
+            f"The JSON names {len(header.tensors)} tensors, among them",
+            *(
+                f"  {each.name}: {each.dtype}, {each.shape}"
+                for each in header.tensors[:_SHOWN]
+            ),
+            f"and the largest, {last.name}: {last.shape}, {size_of(last):,} bytes.",
+        ]
+    return lines
+
+
+def _empty(
+    kind: type[PreTrainedModel], config: DistilBertConfig, model: PreTrainedModel
+) -> list[str]:
+    return [
+        f"The config.json asks for a {kind.__name__}: {config.n_layers} layers, "
+        f"{config.n_heads} heads, dimension {config.dim}, {config.vocab_size:,} words.",
+        f"It will hold {model.num_parameters():,} numbers, "
+        f"{4 * model.num_parameters():,} bytes as float32; yet it has only shapes.",
+    ]
+
+
+def _matched(placed: dict[str, str], model: PreTrainedModel) -> list[str]:
+    lines = [
+        f"{len(placed)} tensors have a place among the model's "
+        f"{len(parameters(model))} parameters, such as",
+        *(f"  {theirs} -> {ours}" for theirs, ours in list(placed.items())[:_SHOWN]),
+    ]
+    other = [pair for pair in placed.items() if pair[0] != pair[1]]
+    if other:
+        theirs, ours = other[0]
+        lines.append(f"{len(other)} are called otherwise: {theirs} is our {ours}.")
+    if is_tied(model):
+        lines.append(
+            "vocab_projector.weight needs none: it is the word embeddings, read twice."
+        )
+    return lines
+
+
+def _copied(model: PreTrainedModel) -> list[str]:
+    numbers = [each.detach() for each in model.parameters()]
+    least = min(float(each.min()) for each in numbers)
+    largest = max(float(each.max()) for each in numbers)
+    return [
+        "Each tensor now has memory of its own, as float32, and is finite: from "
+        f"{least:.3f} to {largest:.3f}.",
+        "eval() turns dropout off: the model is ready to answer, not to learn.",
+    ]
+
+
+@torch.inference_mode()
+def _asked(
+    model: PreTrainedModel, tokenizer: DistilBertTokenizer, text: str
+) -> list[str]:
+    kind = type(model)
+    inputs = dict(tokenizer([text], truncation=True, return_tensors="pt"))
+    ids = inputs["input_ids"][0].tolist()
+    lines = [f"{text}", f"  -> {tokenizer.convert_ids_to_tokens(ids)}", f"  -> {ids}"]
+    if kind is KINDS["DistilBertForMultipleChoice"]:
+        inputs = {name: tensor[None] for name, tensor in inputs.items()}
+    out = model(**inputs)
+    result = out[0]
+    lines.append(f"  -> {next(iter(out))} of shape {tuple(result.shape)}")
+    if kind is KINDS["DistilBertForSequenceClassification"]:
+        scores = result[0].softmax(dim=-1)
+        lines += [
+            f"  -> {model.config.id2label[i]}  {float(scores[i]):.4f}"
+            for i in scores.argsort(descending=True).tolist()
+        ]
+    elif kind is KINDS["DistilBertForTokenClassification"]:
+        labels = [model.config.id2label[i] for i in result[0].argmax(-1).tolist()]
+        lines.append(f"  -> {labels}")
+    elif kind is KINDS["DistilBertForMaskedLM"]:
+        places = [i for i, each in enumerate(ids) if each == tokenizer.mask_token_id]
+        for place in places:
+            best = result[0, place].topk(_BEST).indices.tolist()
+            words = tokenizer.convert_ids_to_tokens(best)
+            lines.append(f"  -> for token {place} it would guess {words}")
+        if not places:
+            lines.append(f"  -> no {tokenizer.mask_token} in it, so nothing to guess")
+    else:
+        lines.append(f"  -> the first numbers are {result.flatten()[:_SHOWN].tolist()}")
+    return lines
