@@ -162,7 +162,7 @@ class DistilBertForMultipleChoice(Head):
     ) -> MultipleChoiceOutput:
         """Choose among (B, C, T) ids; ``labels`` (B,) are the right choices."""
         shape = check_choices(input_ids, named.get("inputs_embeds"))
-        named |= {"input_ids": input_ids, "attention_mask": attention_mask}
+        named = {**named, "input_ids": input_ids, "attention_mask": attention_mask}
         # To the encoder, B texts with C choices each are B * C texts.
         for name, value in named.items():
             if isinstance(value, Tensor) and value.ndim > 2:

@@ -10,8 +10,10 @@ Shapes use the letters of `minidistil.model`.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
+
+from torch.utils import _pytree as pytree
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -105,3 +107,33 @@ class MultipleChoiceOutput(ModelOutput):
     logits: Tensor  # (B, C)
     hidden_states: tuple[Tensor, ...] | None = None  # L + 1 of (B * C, T, D)
     attentions: tuple[Tensor, ...] | None = None  # L of (B * C, H, T, T)
+
+
+def _take_apart(result: ModelOutput) -> tuple[list[Any], list[str]]:
+    return list(result.values()), list(result)
+
+
+def _take_apart_by_key(result: ModelOutput) -> tuple[list[Any], list[str]]:
+    values, names = _take_apart(result)
+    keys: list[Any] = [pytree.MappingKey(name) for name in names]
+    return list(zip(keys, values, strict=True)), names
+
+
+def _register(kind: type[ModelOutput]) -> None:
+    """Tell torch how to take a result apart, which torch.export and its like need."""
+
+    def put_together(values: Iterable[Any], names: list[str]) -> ModelOutput:
+        nothing = {field.name: None for field in dataclasses.fields(kind)}
+        return kind(**nothing | dict(zip(names, values, strict=True)))
+
+    pytree.register_pytree_node(
+        kind,
+        _take_apart,
+        put_together,
+        serialized_type_name=f"{__name__}.{kind.__name__}",
+        flatten_with_keys_fn=_take_apart_by_key,
+    )
+
+
+for _kind in ModelOutput.__subclasses__():
+    _register(_kind)
