@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import threading
 
@@ -11,7 +12,7 @@ import transformers
 from captum.attr import IntegratedGradients
 from checkpoints import write_checkpoint
 
-from minidistil.explainer import compare, explain
+from minidistil.explainer import attribution, compare, explain
 from minidistil.explainer.attribution import attribute
 from minidistil.heads import DistilBertForSequenceClassification
 from minidistil.hub import BUNDLED
@@ -69,12 +70,18 @@ class Reference:
             self.ids == tokenizer.sep_token_id
         )
         self.masks = (self.ids[0] == tokenizer.mask_token_id).nonzero()[:, 0]
-        vector_of = self.model.get_input_embeddings()
+        self.vector_of = self.model.get_input_embeddings()
+        self.changed = torch.where(kept, self.ids, tokenizer.pad_token_id)
         with torch.no_grad():
-            self.words = vector_of(self.ids)
-            self.baseline = vector_of(
-                torch.where(kept, self.ids, tokenizer.pad_token_id)
-            )
+            self.words = self.vector_of(self.ids)
+
+    @torch.no_grad()
+    def baseline(self, mask=0):
+        """The asked mask stays."""
+        ids, asked = self.changed.clone(), self.masks[mask : mask + 1]
+        if "MaskedLM" in type(self.model).__name__:
+            ids[0, asked] = self.ids[0, asked]
+        return self.vector_of(ids)
 
     def logits(self, vectors, mask=0):
         logits = self.model(inputs_embeds=vectors).logits
@@ -83,7 +90,7 @@ class Reference:
     def integrated_gradients(self, target, mask=0):
         shares = IntegratedGradients(lambda x: self.logits(x, mask)).attribute(
             self.words,
-            self.baseline,
+            self.baseline(mask),
             target=target,
             n_steps=600,
             method="riemann_trapezoid",
@@ -134,7 +141,7 @@ def test_the_logits_at_both_ends_are_transformers_own(checkpoint):
     ours = attribute(explain(TEXT, folder), max_steps=1)
     with torch.no_grad():
         logit = reference.logits(reference.words)[0, ours.target]
-        baseline = reference.logits(reference.baseline)[0, ours.target]
+        baseline = reference.logits(reference.baseline())[0, ours.target]
     assert ours.logit == pytest.approx(float(logit), rel=1e-4)
     assert ours.baseline == pytest.approx(float(baseline), rel=1e-4)
 
@@ -214,6 +221,70 @@ def test_without_words_there_is_nothing_to_share(classifier):
     assert ours.tokens.tolist() == [0.0, 0.0]
     assert ours.words == ((),)
     assert (ours.error, ours.reached, ours.steps) == (0.0, True, 8)
+
+
+def test_roundings_of_a_logit_are_no_difference(classifier, monkeypatch):
+    exact = attribution._Path._at
+
+    def rounded(path, points):
+        """What another processor makes of the same logit in another row of a batch."""
+        logits, slopes = exact(path, points)
+        signs = torch.arange(len(points)) % 3 - 1
+        return logits * (1 + signs * 2e-7), slopes
+
+    monkeypatch.setattr(attribution._Path, "_at", rounded)
+    ours = attribute(explain("", classifier))
+    assert ours.logit != ours.baseline
+    assert (ours.error, ours.reached, ours.steps) == (0.0, True, 8)
+
+
+def test_the_mask_that_is_asked_stays_in_the_baseline_alone(masked_lm):
+    trace = explain("the [MASK] is a [MASK] film", masked_lm)
+    (first, second), reference = trace.head.masks, Reference(masked_lm, MASKED_LM)
+    ids = torch.tensor([[token.id for token in trace.tokens]])
+    for mask, asked, other in ((0, first, second), (1, second, first)):
+        ours = attribute(trace, mask=mask, max_steps=1)
+        assert ours.tokens[asked] == 0.0
+        assert ours.tokens[other] != 0.0
+        kept = torch.zeros_like(ids, dtype=torch.bool)
+        kept[0, [0, asked, -1]] = True
+        with torch.no_grad():
+            vectors = reference.vector_of(ids.where(kept, torch.tensor(0)))
+            logits = reference.model(inputs_embeds=vectors).logits
+        expected = float(logits[0, asked, ours.target])
+        assert ours.baseline == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_written_cls_is_part_of_the_text(classifier):
+    ours = attribute(explain("a [CLS] film", classifier), max_steps=1)
+    assert [bool(share) for share in ours.tokens] == [False, True, True, True, False]
+
+
+@pytest.mark.parametrize("count", [4000, 2])
+def test_a_label_is_found_by_the_name_that_is_shown(tmp_path, count):
+    labels = [f"label {i}" for i in range(count)]
+    folder = write_checkpoint(tmp_path, id2label=dict(enumerate(labels)))
+    path = folder / "config.json"
+    config = json.loads(path.read_text())
+    config["label2id"] = {label: count - 1 - i for i, label in enumerate(labels)}
+    path.write_text(json.dumps(config))
+    with pytest.warns(UserWarning, match="named by id2label"):
+        trace = explain("a film", folder)
+    assert attribute(trace, "label 1", max_steps=1).target == 1
+
+
+def test_a_word_is_found_where_there_are_as_many_labels(tmp_path):
+    folder = write_checkpoint(tmp_path, MASKED_LM, num_labels=4000)
+    trace = explain("a [MASK]", folder)
+    word = trace.subject.name_of(1234)
+    assert attribute(trace, word, max_steps=1).target == 1234
+
+
+def test_a_name_that_several_labels_have_is_an_error(tmp_path):
+    trace = explain("a", write_checkpoint(tmp_path, id2label={0: "A", 1: "B", 2: "B"}))
+    assert attribute(trace, "A", max_steps=1).target == 0
+    with pytest.raises(ValueError, match="answers 1, 2 are all named 'B': give the"):
+        attribute(trace, "B")
 
 
 def test_a_word_has_the_sum_of_its_tokens():

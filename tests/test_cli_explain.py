@@ -182,6 +182,40 @@ def test_where_nothing_can_be_written_is_told(explain):
     assert_refused(result, "file")
 
 
+def test_a_dash_is_standard_output(explain, folder):
+    result = explain("one", "-o", "-")
+    assert result.exit_code == 0
+    assert result.stdout == compare(["one"], folder).to_html() + "\n"
+    assert names(explain.here) == []
+    refused = explain("one", "-o", "-", "--open")
+    assert_refused(refused, "--open needs a file", code=2)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with names")
+def test_a_pipe_is_refused(explain):
+    os.mkfifo(explain.here / "pipe")
+    assert_refused(explain("one", "-o", "pipe"), "pipe is not a file that a page")
+    assert (explain.here / "pipe").is_fifo()
+
+
+def test_the_patient_get_the_whole_page(explain, folder, monkeypatch):
+    monkeypatch.setattr("minidistil.explainer.patience.MOST_TOKENS", 1)
+    explain("one", "-o", "one.html")
+    explain("one", "--patient", "-o", "two.html")
+    traces = compare(["one"], folder)
+    hasty, patient = traces.to_html(), traces.to_html(patient=True)
+    assert (explain.here / "one.html").read_text("utf-8") == hasty != patient
+    assert (explain.here / "two.html").read_text("utf-8") == patient
+    assert explain("one", "--text").stdout.count("takes long: --patient") == 2
+    assert "takes long" not in explain("one", "--text", "--patient").stdout
+
+
+def test_a_text_that_is_cut_is_told(explain):
+    result = explain("film " * 50)
+    assert result.exit_code == 0
+    assert "4 tokens of the text 'film film" in result.stderr
+
+
 # The browser
 
 
@@ -278,7 +312,7 @@ def test_help_needs_no_torch():
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=60
     )
     assert result.returncode == 0, result.stderr
-    for option in ("--model", "--pair", "--output", "--open", "--text", "--padded"):
+    for option in ("--pair", "--output", "--open", "--text", "--patient", "--padded"):
         assert option in result.stdout
 
 

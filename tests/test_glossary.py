@@ -1,4 +1,4 @@
-"""The glossary has a term for every field of a trace, and for nothing else."""
+"""The glossary has a term for every field of a trace and of its reasons, no other."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from minidistil import explain
-from minidistil.explainer import reading, trace
+from minidistil.explainer import ablation, attribution, lens, reading, trace
 from minidistil.explainer.glossary import GLOSSARY, Term
 
 CLASSES = {
@@ -25,6 +25,10 @@ CLASSES = {
         trace.BlockTrace,
         trace.ClassifierTrace,
         trace.MaskedLMTrace,
+        trace.Trace,
+        attribution.Attribution,
+        lens.Lens,
+        ablation.Ablations,
     )
 }
 terms = pytest.mark.parametrize(
@@ -43,11 +47,7 @@ def test_no_term_is_of_anything_else():
 
 
 def test_what_a_trace_is_made_of_is_in_the_glossary():
-    made_of = {
-        name
-        for name in vars(trace)
-        if name.endswith("Trace") and name not in ("Trace", "Traces")
-    }
+    made_of = {name for name in vars(trace) if name.endswith("Trace")}
     assert made_of <= CLASSES.keys()
 
 
@@ -89,6 +89,9 @@ def layers_of(module: type) -> set[str]:
 def test_a_layers_term_has_the_layers_name(term):
     """``model.SelfAttention.q_lin`` computes q; all others are called as they are."""
     last = term.where.split(".")[-1]
+    if term.part in ("Attribution", "Lens", "Ablations"):
+        assert last in ("attribute", "lens", "ablations")
+        return
     if last.endswith("_lin") and term.name in "qkv":
         assert last == f"{term.name}_lin"
     elif term.shape and last not in ("forward", "eager_attention", "FUNCTIONS"):
@@ -100,8 +103,17 @@ def made():
     return explain("Not bad", "tiny")
 
 
+@pytest.fixture(scope="module")
+def reasons(made):
+    return {
+        "Attribution": made.attribute(max_steps=8),
+        "Lens": made.lens(),
+        "Ablations": made.ablations(),
+    }
+
+
 @terms
-def test_the_shape_is_the_tensors(term, made):
+def test_the_shape_is_the_tensors(term, made, reasons):
     config = made.subject.model.config
     sizes = {
         "T": len(made.tokens),
@@ -110,11 +122,15 @@ def test_the_shape_is_the_tensors(term, made):
         "K": config.dim // config.n_heads,
         "F": config.hidden_dim,
         "C": 2,
+        "L": config.n_layers,
+        "L + 1": config.n_layers + 1,
     }
     owner = {
         "EmbeddingsTrace": made.embeddings,
         "BlockTrace": made.layer[0],
         "ClassifierTrace": made.head,
+        "Trace": made,
+        **reasons,
     }.get(term.part)
     if owner is None:
         assert term.part in ("Reading", "Word", "Token", "MaskedLMTrace")
@@ -123,7 +139,7 @@ def test_the_shape_is_the_tensors(term, made):
     if not isinstance(value, torch.Tensor):
         assert not term.shape
         return
-    letters = re.findall("[A-Z]", term.shape)
+    letters = re.findall(r"[A-Z](?: \+ 1)?", term.shape)
     assert tuple(value.shape) == tuple(sizes[letter] for letter in letters)
 
 

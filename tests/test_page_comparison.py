@@ -12,7 +12,8 @@ def test_each_text_has_a_card_with_its_answer(chromium: Browser, pages: Pages) -
         for i, (trace, sentence) in enumerate(
             zip(shown.traces, SENTENCES, strict=True)
         ):
-            name = f"Text {i + 1}: {sentence}, {trace.label}"
+            first, label = (f"\u2068{text}\u2069" for text in (sentence, trace.label))
+            name = f"Text {i + 1}: {first}, {label}"
             expect(page.get_by_role("radio", name=name, exact=True)).to_be_visible()
         for trace, said in zip(
             shown.traces, texts(page, "#compare .said"), strict=True

@@ -6,6 +6,7 @@ import ast
 import base64
 import itertools
 import json
+import os
 import re
 from collections.abc import Iterator
 from functools import cache
@@ -236,6 +237,7 @@ def test_a_masked_models_most_probable_words_are_the_traces(masked):
     found, head = packed(masked), masked.head
     places = [i for i, token in enumerate(masked.tokens) if token.text == "[MASK]"]
     assert found["head"]["masks"] == places
+    assert found["head"]["names"][0] == "output_layer_norm"
     order = head.logits.argsort(dim=-1, descending=True)[:, :10]
     name_of = masked.subject.tokenizer.convert_ids_to_tokens
     assert found["head"]["words"] == [name_of(row) for row in order.tolist()]
@@ -282,10 +284,73 @@ def test_a_masked_models_lens_has_the_words_of_every_layer(masked):
 def test_what_takes_too_long_is_left_out_and_said(long):
     found = packed(long)
     assert found["attribution"] is found["ablations"] is None
-    assert [said.split()[0] for said in found["omitted"]] == [
-        "Attributions",
-        "Ablations",
+    way_out = "--patient, or patient=True in Python, has them computed"
+    assert found["omitted"] == [
+        f"{what} of {len(long.tokens)} tokens take too long for a page that is waited "
+        f"for; {way_out}"
+        for what in ("Attributions", "Ablations")
     ]
+
+
+def test_what_many_texts_leave_no_time_for_is_said_to_be_for_them(tiny, monkeypatch):
+    monkeypatch.setattr("minidistil.explainer.patience.ABLATION_WORK", 6e9)
+    monkeypatch.setattr("minidistil.explainer.patience.ATTRIBUTION_WORK", 6e9)
+    (alone,) = data_of(html(tiny))["traces"]
+    assert alone["omitted"] == []
+    for found in data_of(html([tiny] * 3))["traces"]:
+        causes = [said.split(" take too long")[0] for said in found["omitted"]]
+        assert causes == ["Attributions of 3 texts", "Ablations of 3 texts"]
+
+
+@pytest.mark.usefixtures("_no_reasons")
+def test_the_patient_are_told_why_however_long_it_takes(tiny, tmp_path):
+    (found,) = data_of(tiny.to_html())["traces"]
+    assert len(found["omitted"]) == 2
+    page = tiny.to_html(patient=True)
+    (found,) = data_of(page)["traces"]
+    assert found["omitted"] == []
+    assert found["attribution"]
+    assert found["ablations"]
+    saved = tiny.save(tmp_path / "page.html", patient=True)
+    assert saved.read_text("utf-8") == page
+
+
+def test_fewer_tokens_than_the_strongest_keys_are_all_there(monkeypatch):
+    trace = explain("Not bad", "tiny")
+    monkeypatch.setattr("minidistil.explainer.packing.WHOLE", 0)
+    monkeypatch.setattr("minidistil.explainer.patience.MOST_TOKENS", 0)
+    (found,) = data_of(html(trace))["traces"]
+    strongest = found["layers"][0]["strongest"]
+    keys = numbers(strongest["keys"], "<u2").reshape(8, 4, 4)
+    assert (np.sort(keys) == np.arange(4)).all()
+    products = np.take_along_axis(trace.layer[0].products.numpy(), keys, axis=-1)
+    assert (floats(strongest["products"], 8, 4, 4).numpy() == products).all()
+
+
+def test_the_page_does_not_tell_where_the_model_was(tmp_path):
+    folder = tmp_path / "secret" / "model"
+    trace = explain("a film", write_checkpoint(folder))
+    page = trace.to_html()
+    assert data_of(page)["traces"][0]["model"]["name"] == "model"
+    assert "secret" not in page
+
+
+def test_the_link_stays_and_its_file_is_replaced(tiny, tmp_path):
+    file, link = tmp_path / "file.html", tmp_path / "link.html"
+    file.write_text("earlier")
+    link.symlink_to(file)
+    tiny.save(link)
+    assert link.is_symlink()
+    assert "minidistil" in file.read_text("utf-8")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with names")
+def test_a_pipe_is_not_replaced_by_a_page(tiny, tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(FileExistsError, match="is not a file that a page could"):
+        tiny.save(pipe)
+    assert pipe.is_fifo()
 
 
 def test_without_an_answer_there_are_no_reasons(tmp_path):

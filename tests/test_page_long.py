@@ -51,9 +51,8 @@ def check_left_out(page: Page, left_out: int) -> None:
         "strongest keys",
         "numbers of q, k, v and their mix are left out",
         "Attributions",
-        "trace.attribute()",
         "Ablations",
-        "trace.ablations()",
+        "--patient, or patient=True in Python",
     ):
         assert words in said, words
     room = page.inner_text("#text .left-out")

@@ -52,7 +52,11 @@ def check_words(page: Page, trace: Trace) -> None:
     )
     words = [word for reading in trace.readings for word in reading.words]
     assert texts(page, ".words .word") == [word.text for word in words]
-    looked_up = [word.attempts for word in words if len(word.attempts) > 1]
+    looked_up = [
+        word.attempts
+        for word in words
+        if len(word.attempts) > 1 or (word.attempts and not word.attempts[0].found)
+    ]
     expect(page.locator(".attempts ol")).to_have_count(len(looked_up))
     found = page.evaluate(
         "() => Array.from(document.querySelectorAll('.attempts ol'), list => "
@@ -212,8 +216,10 @@ def check_classifier(page: Page, trace: Trace) -> None:
     check_vectors(page, "#head", steps, 0)
     kept, size = int((head.relu > 0).sum()), len(head.relu)
     assert f"ReLU keeps {kept} of {size} numbers" in page.inner_text("#head")
-    assert page.inner_text("#label") == trace.label
-    assert_reads(page.inner_text("#probability"), trace.answer[trace.target])
+    label = "value" if head.function == "none" else trace.label
+    assert page.inner_text("#label") == label
+    (probability,) = numbers_in(page.inner_text("#probability"))[:1]
+    assert_reads(probability, trace.answer[trace.target])
     logits = texts(page, "#labels [data-logit]")
     probabilities = texts(page, "#labels [data-probability]")
     assert len(logits) == len(head.logits)
@@ -230,7 +236,7 @@ def check_masks(page: Page, trace: Trace) -> None:
     """From each mask to its most probable words."""
     head, names = trace.head, trace.subject.name_of
     hidden = trace.layer[-1].output_layer_norm[[*head.masks]]
-    steps = {"hidden": hidden} | {
+    steps = {"output_layer_norm": hidden} | {
         name: getattr(head, name)
         for name in ("vocab_transform", "activation", "vocab_layer_norm")
     }
@@ -247,9 +253,10 @@ def check_masks(page: Page, trace: Trace) -> None:
             assert_reads(power, powers[i], within=SOFTMAX)
             assert_reads(probability, head.probabilities[mask, words[i]])
         all_powers = (head.logits[mask] - logits[0]).double().exp()
-        ((_, most, total, _),) = rows(page, "#labels tfoot tr")
+        ((_, most, total, share),) = rows(page, "#labels tfoot tr")
         assert_reads(most.removeprefix("max "), logits[0])
         assert_reads(total, all_powers.sum(), within=1e-4)
+        assert share == ""
         check_guesses(page, trace, mask)
 
 

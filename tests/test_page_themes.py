@@ -94,7 +94,15 @@ GROUNDS = """() => {
 }"""
 
 
+def wait_for_colours(page: Page) -> None:
+    """Colours may take a moment to change."""
+    page.evaluate(
+        "() => Promise.allSettled(document.getAnimations().map(x => x.finished))"
+    )
+
+
 def check_contrast(page: Page) -> None:
+    wait_for_colours(page)
     page.evaluate(
         "() => { for (const each of document.querySelectorAll('details')) "
         "each.open = true }"
@@ -147,10 +155,10 @@ def test_the_button_changes_the_theme(
     with drawn(chromium, path, color_scheme=first) as page:
         before = page.evaluate(COLOURS)
         assert before != expected
-        page.locator("#theme").click()
-        assert page.evaluate(COLOURS) == expected
-        page.locator("#theme").click()
-        assert page.evaluate(COLOURS) == before
+        for colours in (expected, before):
+            page.locator("#theme").click()
+            wait_for_colours(page)
+            assert page.evaluate(COLOURS) == colours
 
 
 # What is painted, pictures included.
@@ -168,6 +176,7 @@ def test_the_page_follows_the_system_while_it_is_open(
         light = page.evaluate(COLOURS)
         page.emulate_media(color_scheme="dark")
         expect(page.locator("#theme")).to_have_text("Light")
+        wait_for_colours(page)
         assert page.evaluate(COLOURS) != light
         check_dark(page)
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 from pages import Pages, choose, drawn, rows, texts
 from playwright.sync_api import Browser, Page, expect
 
+from minidistil import explain
 from minidistil.explainer.source import snippets
 
 ALL = [
@@ -187,12 +189,20 @@ def test_the_regression_shows_a_number_and_no_probability(
         heads = texts(page, "#labels thead th")
         assert heads == ["label", "logit"]
         assert "regression" in page.inner_text("#head").lower()
+        # No label has won.
+        assert texts(page, "#label") == ["value"]
+        assert page.locator("#labels .winner").count() == 0
 
 
 def test_several_labels_are_not_said_to_add_up(chromium: Browser, pages: Pages) -> None:
     with drawn(chromium, pages["several labels"].path) as page:
         assert "sigmoid" in page.inner_text("#head").lower()
         assert page.locator("#labels tfoot").count() == 0
+        likely = (pages["several labels"].trace.head.probabilities >= 0.5).nonzero()
+        marked = page.eval_on_selector_all(
+            "#labels .winner", "all => all.map(x => Number(x.dataset.label))"
+        )
+        assert marked == likely.flatten().tolist()
 
 
 def check_not_shown(page: Page, words: str) -> None:
@@ -219,3 +229,60 @@ def test_both_texts_of_a_pair_are_shown(chromium: Browser, pages: Pages) -> None
     with drawn(chromium, pages["question"].path) as page:
         assert texts(page, "#text .raw") == ["Who smiled?", "The waiter smiled at me."]
         assert texts(page, "#sentence bdi") == texts(page, "#text .raw")
+
+
+def test_the_reasons_name_the_mask_that_they_are_of(
+    chromium: Browser, pages: Pages
+) -> None:
+    first, second = pages["two masks"].trace.head.masks
+    with drawn(chromium, pages["two masks"].path) as page:
+        for part, method in (("attribution", "attribute"), ("ablations", "ablations")):
+            assert f"[MASK] at {first}" in texts(page, f"#{part} h3")[0]
+            assert page.locator(f"#{part} .notice code").count() == 0
+            choose(page, mask=1)
+            assert f"[MASK] at {first}" in texts(page, f"#{part} h3")[0]
+            said = page.inner_text(f"#{part} .notice:has(code)")
+            assert f"[MASK] at {second}" in said
+            assert f"trace.{method}(mask=1)" in said
+            choose(page, mask=0)
+
+
+def test_the_reasons_of_one_mask_name_none(
+    chromium: Browser, pages: Pages, tmp_path: Path
+) -> None:
+    subject = pages["two masks"].trace.subject
+    trace = explain("It is [MASK].", subject.model, tokenizer=subject.tokenizer)
+    with drawn(chromium, trace.save(tmp_path / "page.html")) as page:
+        assert "[MASK] at" not in texts(page, "#attribution h3")[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("\N{GRINNING FACE}", "No piece fits here, so the whole word becomes [UNK]."),
+        ("a" * 101, "too long to be looked up: 101 characters"),
+    ],
+    ids=["dead end", "long"],
+)
+def test_why_a_word_is_unknown_is_said(
+    chromium: Browser, tmp_path: Path, text: str, said: str
+) -> None:
+    trace = explain(text, "tiny")
+    assert [token.text for token in trace.tokens] == ["[CLS]", "[UNK]", "[SEP]"]
+    with drawn(chromium, trace.save(tmp_path / "page.html")) as page:
+        assert said in (page.text_content(".words") or "")
+
+
+def test_how_much_is_cut_of_each_text_of_a_pair_is_said(
+    chromium: Browser, pages: Pages, tmp_path: Path
+) -> None:
+    subject = pages["question"].trace.subject
+    pair = {"text_pair": "good " * 600, "tokenizer": subject.tokenizer}
+    trace = explain("bad " * 600, subject.model, **pair)
+    first, second = (reading.left_out for reading in trace.readings)
+    assert first
+    assert second
+    with drawn(chromium, trace.save(tmp_path / "page.html")) as page:
+        said = page.inner_text("#notices")
+        assert f"the last {first} tokens of text 1" in said
+        assert f"the last {second} tokens of text 2" in said

@@ -93,6 +93,22 @@ def test_the_trained_checkpoint_reads_so_too():
 
 
 @pytest.mark.parametrize("padding", [False, True])
+def test_how_much_of_which_text_is_cut_is_told(folder, padding):
+    texts, pairs = ["short", "film " * 60], ["a", "b " * 10]
+    with pytest.warns(UserWarning, match="are left out") as told:
+        traces = compare(texts, folder, text_pairs=pairs, padding=padding)
+    left_out = [reading.left_out for trace in traces for reading in trace.readings]
+    assert left_out[:2] == [0, 0]
+    shown = [str(each.message) for each in told]
+    assert shown == [
+        f"{left_out[i]} tokens of the text {text[:60]!r} are left out: the model has "
+        f"room for 48"
+        for i, text in ((2, texts[1]), (3, pairs[1]))
+        if left_out[i]
+    ]
+
+
+@pytest.mark.parametrize("padding", [False, True])
 def test_both_texts_of_a_pair_are_read(folder, padding):
     texts = [text for text in TEXTS.values() if text]
     pairs = texts[::-1]

@@ -5,9 +5,12 @@ What is compared with what is written in `traces`.
 
 from __future__ import annotations
 
+import copy
 import json
+import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 import torch
@@ -16,6 +19,7 @@ from checkpoints import write_checkpoint
 from reference import CHOICE, ENCODER, MASKED_LM, NAMES, QUESTION, SEQUENCE, TOKEN
 from safetensors.torch import load_file, save_file
 from torch import nn
+from torch.nn.utils import parametrizations, prune
 from traces import (
     Steps,
     check_classifier,
@@ -38,9 +42,13 @@ from minidistil import (
     compare,
     explain,
     heads,
+    kinds,
     pipeline,
 )
 from minidistil.engine import Engine
+from minidistil.explainer.answer import Answer
+from minidistil.explainer.recorder import Recording, kept
+from minidistil.explainer.trace import EmbeddingsTrace
 from minidistil.hub import BUNDLED
 
 TEXT = "I like [MASK] films, but this one is awful!"
@@ -318,7 +326,7 @@ def test_a_loaded_model_and_its_file_have_the_same_trace(checkpoint, loaded):
     one = explain(TEXT, model, tokenizer=tokenizer)
     check(checkpoint(), [one], [TEXT])
     assert one.subject.name == "DistilBertForSequenceClassification"
-    assert explain(TEXT, checkpoint()).subject.name == str(checkpoint())
+    assert explain(TEXT, checkpoint()).subject.name == checkpoint().name
 
 
 def test_the_model_of_a_pipeline_is_explained(checkpoint, loaded):
@@ -453,6 +461,136 @@ def test_a_model_answers_others_while_it_is_explained(loaded):
             assert not hooks_of(model)
             assert torch.equal(model(**inputs).logits, expected)
         assert len(running.result()) == 20
+
+
+def test_a_hook_whose_change_no_step_would_show_is_refused(checkpoint):
+    folder = checkpoint()
+    tokenizer = DistilBertTokenizer.from_pretrained(folder)
+    model = DistilBertForSequenceClassification.from_pretrained(folder)
+    for name in (
+        "distilbert.transformer.layer.0",
+        "distilbert.transformer.layer.1.ffn.dropout",
+    ):
+        layer = model.get_submodule(name)
+        for register in (layer.register_forward_hook, layer.register_forward_pre_hook):
+            hook = register(lambda *_: None)
+            told = error(TypeError, TEXT, model, tokenizer=tokenizer)
+            assert told.startswith(f"{name} ({type(layer).__name__}) has a hook")
+            hook.remove()
+    check(folder, [explain(TEXT, model, tokenizer=tokenizer)], [TEXT])
+
+
+def test_layers_that_are_not_torchs_own_are_refused(checkpoint):
+    folder = checkpoint()
+    tokenizer = DistilBertTokenizer.from_pretrained(folder)
+    model = DistilBertForSequenceClassification.from_pretrained(folder)
+    parametrizations.weight_norm(model.pre_classifier)
+    told = error(TypeError, TEXT, model, tokenizer=tokenizer)
+    assert told.startswith("pre_classifier is a ParametrizedLinear, expected a layer")
+
+
+def test_a_pruned_model_is_explained_once_that_is_permanent(checkpoint):
+    folder = checkpoint()
+    tokenizer = DistilBertTokenizer.from_pretrained(folder)
+    model = DistilBertForSequenceClassification.from_pretrained(folder)
+    prune.l1_unstructured(model.classifier, "weight", amount=0.5)
+    told = error(TypeError, TEXT, model, tokenizer=tokenizer)
+    assert "torch.nn.utils.prune.remove" in told
+    prune.remove(model.classifier, "weight")
+    trace = explain(TEXT, model, tokenizer=tokenizer)
+    with torch.no_grad():
+        expected = model(**tokenizer(TEXT, return_tensors="pt")).logits[0]
+    assert torch.allclose(trace.head.logits, expected, atol=1e-5)
+
+
+# Memory
+
+
+@pytest.mark.parametrize("name", [SEQUENCE, MASKED_LM])
+def test_a_trace_does_not_keep_the_batch_it_was_run_in(checkpoint, name):
+    for trace in compare(TEXTS, checkpoint(name), padding=True):
+        for part in (trace.embeddings, *trace.layer, trace.head):
+            for x in vars(part).values():
+                if isinstance(x, torch.Tensor):
+                    assert x.untyped_storage().nbytes() == x.numel() * x.itemsize
+
+
+def test_products_are_made_once_for_the_whole_batch(checkpoint, monkeypatch):
+    calls = []
+    block = Recording._block
+    monkeypatch.setattr(
+        Recording, "_block", lambda self, i: calls.append(i) or block(self, i)
+    )
+    compare(TEXTS, checkpoint(), padding=True)
+    assert calls == [0, 1]
+
+
+def test_what_was_computed_elsewhere_comes_to_the_cpu(checkpoint):
+    """By the one device that every machine has: of meta there is nothing to copy."""
+    x = torch.empty(2, 3, device="meta")
+    with pytest.raises(NotImplementedError, match="copy out of meta tensor"):
+        kept(EmbeddingsTrace(x, x, x, x))
+    trace = explain(TEXT, checkpoint())
+    answer = Answer(replace(trace, subject=copy.deepcopy(trace.subject)), 0)
+    answer._head.to("meta")
+    with pytest.raises(NotImplementedError, match="copy out of meta tensor"):
+        answer.from_vectors(torch.empty(2, 20, device="meta"))
+
+
+# What it looks like
+
+
+def test_a_trace_and_its_parts_are_shown_on_one_short_line(checkpoint):
+    traces = compare(["a film\n" * 20, "b"], checkpoint(), padding=True)
+    trace = traces[0]
+    head = f"Trace({trace.text[:60]!r}, tokens=42, layers=2, label='{trace.label}')"
+    assert repr(trace) == head
+    labels = [each.label for each in traces]
+    assert repr(traces) == f"Traces(2 texts, {labels})"
+    assert "x=[42, 20], q=[2, 42, 10]," in repr(trace.layer[0])
+    assert "logits=[2], function='softmax'," in repr(trace.head)
+    for part in (trace, traces, trace.embeddings, *trace.layer, trace.head):
+        assert len(repr(part)) < 500
+        assert "\n" not in repr(part)
+
+
+def test_a_notebook_gives_the_page_no_more_than_scripts(checkpoint):
+    frame = explain("a", checkpoint())._repr_html_()
+    assert frame.startswith('<iframe sandbox="allow-scripts" srcdoc="')
+
+
+# A checkpoint with more words than its tokenizer, one that changes on the hub
+
+
+def test_a_row_that_is_no_word_is_named_by_its_number(tmp_path):
+    folder = write_checkpoint(tmp_path, MASKED_LM)
+    words = (folder / "vocab.txt").read_text("utf-8").splitlines()
+    (folder / "vocab.txt").write_text("\n".join(words[:3000]), "utf-8")
+    trace = explain("a [MASK]", folder)
+    assert trace.subject.name_of(2999) == words[2999]
+    assert trace.subject.name_of(3000) == "[id 3000]"
+    beyond = trace.head.logits[:, 3000:]
+    beyond += 1000
+    assert "[id 3" in trace.to_html()
+
+
+def test_a_branch_that_moves_on_does_not_mix_two_commits(
+    checkpoint, tmp_path, monkeypatch
+):
+    repo = tmp_path / "models--someone--a-model"
+    shutil.copytree(checkpoint(), repo / "snapshots" / ("a" * 40))
+    (repo / "snapshots" / ("b" * 40)).mkdir()
+    (repo / "refs").mkdir()
+    (repo / "refs" / "main").write_text("a" * 40)
+
+    def kind_of(*arguments):
+        (repo / "refs" / "main").write_text("b" * 40)
+        return kinds.kind_of(*arguments)
+
+    monkeypatch.setattr("minidistil.explainer.subject.kind_of", kind_of)
+    trace = explain(TEXT, "someone/a-model", cache_dir=tmp_path)
+    check(checkpoint(), [trace], [TEXT])
+    assert trace.subject.name == "someone/a-model"
 
 
 # Errors

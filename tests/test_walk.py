@@ -299,8 +299,29 @@ def test_why_the_steps_are_missing_is_said(folder_of):
 def test_what_would_take_long_is_left_to_the_caller(monkeypatch, tiny):
     monkeypatch.setattr("minidistil.explainer.patience.MOST_TOKENS", 7)
     lines = [*walk(tiny)]
-    assert "  For 8 tokens that takes long: use trace.attribute()" in lines
-    assert "  For 8 tokens that takes long: use trace.ablations()" in lines
+    assert lines.count("  For 8 tokens that takes long: --patient") == 2
+    patient = [*walk(tiny, patient=True)]
+    assert not any("that takes long" in line for line in patient)
+    assert any("by integrated gradients in" in line for line in patient)
+
+
+def test_many_texts_share_the_time_that_is_waited_for(monkeypatch, tiny):
+    monkeypatch.setattr("minidistil.explainer.patience.ABLATION_WORK", 3e9)
+    monkeypatch.setattr("minidistil.explainer.patience.ATTRIBUTION_WORK", 3e9)
+    assert not any("that takes long" in line for line in walk(tiny))
+    lines = [*walk([tiny] * 2)]
+    assert lines.count("  For 2 texts that takes long: --patient") == 4
+
+
+def test_a_word_of_one_letter_that_is_missing_is_not_in_the_vocabulary():
+    assert "  in the vocabulary   1 of 2" in [*walk(explain("film \ua66e", "tiny"))]
+
+
+def test_of_many_words_all_are_counted():
+    text = "film " * 30 + "tokenizers"
+    lines = [*walk(explain(text, "tiny"))]
+    assert "  ... and 7 more words" in lines
+    assert "  in the vocabulary   30 of 31" in lines
 
 
 def test_no_progress_is_shown_unless_it_is_asked_for(tiny, capfd):

@@ -15,12 +15,13 @@ if TYPE_CHECKING:
     from minidistil.explainer import Traces
 
 PAGE = Path("explain.html")
+STDOUT = Path("-")
 OURS = b"<title>minidistil</title>"  # near the beginning of every page
 
 
 @click.command(short_help="Show all that happens to a text, as a page.")
 @click.argument("texts", nargs=-1, required=True, metavar="TEXT...")
-@model_options
+@model_options("the Hugging Face course's SST-2 checkpoint, 268 MB")
 @click.option(
     "--pair",
     "pairs",
@@ -30,12 +31,17 @@ OURS = b"<title>minidistil</title>"  # near the beginning of every page
 @click.option(
     "-o",
     "--output",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help=f"Where to write the page, in place of what is there.  [default: {PAGE}, in "
-    "place of an earlier page only]",
+    type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
+    help="Where to write the page, in place of what is there; - is standard output.  "
+    f"[default: {PAGE}, in place of an earlier page only]",
 )
 @click.option("--open", "opened", is_flag=True, help="Open the page in the browser.")
 @click.option("--text", "as_text", is_flag=True, help="Print the way; write no page.")
+@click.option(
+    "--patient",
+    is_flag=True,
+    help="Tell why also where that takes minutes: for long texts, or many.",
+)
 @click.option("--padded", is_flag=True, help="Run the texts as one batch, padded.")
 def explain(
     texts: tuple[str, ...],
@@ -45,6 +51,7 @@ def explain(
     output: Path | None,
     opened: bool,
     as_text: bool,
+    patient: bool,
     padded: bool,
 ) -> None:
     """Show every step of the model on its way from TEXT to a label, and why that one.
@@ -54,6 +61,8 @@ def explain(
     """
     if as_text and (output or opened):
         raise click.UsageError("--text writes no page: leave out --output and --open")
+    if output == STDOUT and opened:
+        raise click.UsageError("--open needs a file: name another --output than -")
     with told(model):
         if not (as_text or output):
             _check_ours(PAGE)
@@ -67,9 +76,11 @@ def explain(
             revision=revision,
         )
         if as_text:
-            _print(traces)
+            _print(traces, patient)
+        elif output == STDOUT:
+            click.echo(traces.to_html(patient=patient, progress=_terminal()))
         else:
-            _write(traces, output or PAGE, opened)
+            _write(traces, output or PAGE, patient, opened)
 
 
 def _check_ours(path: Path) -> None:
@@ -85,17 +96,21 @@ def _check_ours(path: Path) -> None:
     )
 
 
-def _print(traces: Traces) -> None:
+def _terminal() -> bool:
+    return sys.stderr.isatty()
+
+
+def _print(traces: Traces, patient: bool) -> None:
     from minidistil.explainer.walk import walk
 
-    for line in walk(traces, progress=sys.stderr.isatty()):
+    for line in walk(traces, patient=patient, progress=_terminal()):
         click.echo(line)
 
 
-def _write(traces: Traces, path: Path, opened: bool) -> None:
+def _write(traces: Traces, path: Path, patient: bool, opened: bool) -> None:
     from minidistil.explainer.walk import answer, plain
 
-    traces.save(path, progress=sys.stderr.isatty())
+    traces.save(path, patient=patient, progress=_terminal())
     click.echo(printable(str(path)))
     for trace in traces:
         texts = " / ".join(reading.raw for reading in trace.readings)

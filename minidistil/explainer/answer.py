@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import operator
-from collections.abc import Mapping
 from typing import SupportsIndex
 
 import torch
@@ -42,7 +41,7 @@ class Answer:
         """
         if trace.head is None:
             raise ValueError(f"there is no answer to explain: {trace.not_shown}")
-        self._subject = trace.subject
+        self._trace = trace
         if isinstance(trace.head, MaskedLMTrace):
             what = "the number of a [MASK] in the text"
             mask = in_range("mask", mask, len(trace.head.masks), what)
@@ -69,15 +68,18 @@ class Answer:
         )
 
     def from_vectors(self, x: Tensor) -> Tensor:
-        """The head's logits (R, N) for R vectors (R, D) of the token it reads."""
+        """The head's logits (R, N) for R vectors (R, D) of the token it reads.
+
+        They are on the CPU, as the trace's own.
+        """
         logits: Tensor = self._head(x[:, None]).logits  # (R, N) or (R, 1, N)
-        return logits.flatten(1)
+        return logits.flatten(1).cpu()
 
     def number(self, target: SupportsIndex | str | None) -> int:
         """The number of a label or word; of the most probable one for None.
 
         Raises:
-            ValueError: for a name that there is not.
+            ValueError: for a name that there is not, or that several answers have.
             IndexError: for a number that there is not.
         """
         if target is None:
@@ -87,16 +89,23 @@ class Answer:
         return in_range("target", target, len(self.logits), "the number of an answer")
 
     def _named(self, name: str) -> int:
-        config = self._subject.model.config
-        if len(self.logits) == config.num_labels:
-            numbers: Mapping[str, int] = config.label2id
-            known = f"expected one of {', '.join(numbers)}"
+        subject = self._trace.subject
+        if isinstance(self._trace.head, MaskedLMTrace):
+            names = {i: token for token, i in subject.tokenizer.get_vocab().items()}
+            known = "one token of the vocabulary"
         else:
-            numbers = self._subject.tokenizer.get_vocab()
-            known = "expected one token of the vocabulary"
-        if name not in numbers:
-            raise ValueError(f"there is no answer {name!r}, {known}")
-        return numbers[name]
+            # Not label2id: it may differ, and what is shown are these.
+            names = subject.model.config.id2label
+            known = f"one of {', '.join(names.values())}"
+        numbers = [number for number, each in names.items() if each == name]
+        if not numbers:
+            raise ValueError(f"there is no answer {name!r}, expected {known}")
+        if len(numbers) > 1:
+            raise ValueError(
+                f"the answers {', '.join(map(str, numbers))} are all named {name!r}: "
+                f"give the number of the one that is meant"
+            )
+        return numbers[0]
 
 
 class _Handed(nn.Module):

@@ -15,6 +15,7 @@ from minidistil.explainer.trace import Trace
 
 # To begin with; the steps that are off are then halved.
 FIRST_STEPS = 8
+FEW = 8  # roundings make no difference between two logits
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,13 +65,16 @@ def attribute(
     share_t = Σ_d (w_td - b_td) ∫₀¹ ∂logit / ∂w_td at b + α (w - b) dα
 
     w are the word vectors of the text, b those of the baseline: ``[PAD]`` in the place
-    of every token but [CLS] and [SEP]. The position vectors are the same in both.
+    of every token of the text, also of one that is written ``[CLS]`` there. The [CLS]
+    and [SEP] that the tokenizer adds stay, and so does the ``[MASK]`` whose word is
+    asked for: without it there would be no question. The position vectors are the same
+    in both.
 
     The trapezoidal rule stands for the integral. What the shares must add up to is
     known for each step: how much the logit changes from its one end to the other. The
     steps that are off are halved until all errors together are within the tolerance:
-    they could cancel out while the shares are still wrong. Models in 16 bits are
-    computed in 32.
+    they could cancel out while the shares are still wrong. A difference of no more than
+    a few roundings counts as 0. Models in 16 bits are computed in 32.
 
     Args:
         trace: A trace with an answer.
@@ -138,11 +142,14 @@ class _Path:
         self._answer, self._target, self._bar = answer, target, bar
         vector_of = answer.encoder.embeddings.word_embeddings
         is_text = torch.tensor([token.word is not None for token in trace.tokens])
+        is_text[answer.place] = False  # the [MASK] that is asked, or [CLS]
         baseline = answer.ids.masked_fill(
             is_text.to(answer.ids.device), trace.subject.tokenizer.pad_token_id
         )
         self._start = vector_of(baseline)  # (1, T, D)
         self._way = vector_of(answer.ids) - self._start  # (1, T, D)
+        largest = float(answer.logits.abs().max())
+        self._rounding = FEW * torch.finfo(answer.encoder.dtype).eps * largest
         # In float64, for sums of many.
         self.points = torch.empty(0, dtype=torch.float64)
         self.logits = torch.empty(0, dtype=torch.float64)
@@ -150,8 +157,9 @@ class _Path:
 
     @property
     def difference(self) -> float:
-        """The logit of the text minus that of the baseline."""
-        return float(self.logits[-1] - self.logits[0])
+        """The logit of the text minus that of the baseline; 0 for mere rounding."""
+        difference = float(self.logits[-1] - self.logits[0])
+        return 0.0 if abs(difference) <= self._rounding else difference
 
     def shares(self) -> Tensor:
         """The integral of each token's slope over each step, by trapezoids, (S, T)."""
@@ -161,7 +169,9 @@ class _Path:
 
     def errors(self) -> Tensor:
         """How far the shares of each step are from the change of the logit, (S,)."""
-        return (self.shares().sum(dim=1) - torch.diff(self.logits)).abs()
+        off = (self.shares().sum(dim=1) - torch.diff(self.logits)).abs()
+        # Relative to a difference of 0, what is rounded would be too much.
+        return off if self.difference else off.where(off > self._rounding, 0.0)
 
     def halve(self, steps: Tensor) -> None:
         """Put a point in the middle of some steps."""
@@ -192,7 +202,7 @@ class _Path:
         (gradient,) = torch.autograd.grad(logits.sum(), x)
         self._bar.update(len(x))
         slopes = (gradient * way).sum(dim=-1)  # (R, T)
-        return logits.detach().cpu().double(), slopes.cpu().double()
+        return logits.detach().double(), slopes.cpu().double()
 
 
 def _relative_error(total: float, difference: float) -> float:

@@ -3,35 +3,42 @@
 from __future__ import annotations
 
 from minidistil.explainer.packing import Packed, finite, floats
-from minidistil.explainer.patience import attribution_steps, can_ablate
+from minidistil.explainer.patience import (
+    MOST_STEPS,
+    attribution_steps,
+    can_ablate,
+    what_is_long,
+)
 from minidistil.explainer.trace import MaskedLMTrace, Trace
 
 LENS_WORDS = 5
 
 
-def evidence(traces: list[Trace], progress: bool) -> list[Packed]:
+def evidence(traces: list[Trace], patient: bool, progress: bool) -> list[Packed]:
     """The lens, the attribution and the ablations of traces, or why there are none."""
-    return [_evidence(trace, len(traces), progress) for trace in traces]
+    return [_evidence(trace, len(traces), patient, progress) for trace in traces]
 
 
-def _evidence(trace: Trace, texts: int, progress: bool) -> Packed:
+def _evidence(trace: Trace, texts: int, patient: bool, progress: bool) -> Packed:
     if trace.head is None:
         return {"lens": None, "attribution": None, "ablations": None, "omitted": []}
-    steps = attribution_steps(trace, texts)
-    ablated = can_ablate(trace, texts)
-    missing = {
-        "Attributions": ("attribute", not steps),
-        "Ablations": ("ablations", not ablated),
-    }
+    steps = MOST_STEPS if patient else attribution_steps(trace, texts)
+    ablated = patient or can_ablate(trace, texts)
+    omitted = []
+    if not steps:
+        alone = attribution_steps(trace) > 0
+        omitted.append(("Attributions", what_is_long(trace, texts, alone=alone)))
+    if not ablated:
+        alone = can_ablate(trace)
+        omitted.append(("Ablations", what_is_long(trace, texts, alone=alone)))
     return {
         "lens": _lens(trace),
         "attribution": _attribution(trace, steps, progress) if steps else None,
         "ablations": _ablations(trace, progress) if ablated else None,
         "omitted": [
-            f"{what} of {len(trace.tokens)} tokens take too long for a page that is "
-            f"waited for; trace.{method}() computes them"
-            for what, (method, omitted) in missing.items()
-            if omitted
+            f"{what} of {long} take too long for a page that is waited for; "
+            f"--patient, or patient=True in Python, has them computed"
+            for what, long in omitted
         ],
     }
 

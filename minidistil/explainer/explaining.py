@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -12,11 +13,11 @@ from minidistil.explainer.subject import NOT_SHOWN, Subject, load, loaded
 from minidistil.explainer.trace import ClassifierTrace, MaskedLMTrace, Trace, Traces
 from minidistil.heads import DistilBertForMaskedLM, DistilBertForSequenceClassification
 from minidistil.keywords import unknown_keyword
-from minidistil.pipelines import TextClassificationPipeline
+from minidistil.pipelines import Pipeline
 from minidistil.pretrained import PreTrainedModel
 from minidistil.tokenizer import DistilBertTokenizer
 
-Model = str | os.PathLike[str] | PreTrainedModel | TextClassificationPipeline
+Model = str | os.PathLike[str] | PreTrainedModel | Pipeline[Any]
 
 
 def explain(
@@ -36,18 +37,20 @@ def explain(
     torch.Size([8, 8, 8])
 
     Args:
-        text: Of a text that is too long the beginning is read; `Reading.left_out` says
-            how many tokens are not.
+        text: Of a text that is too long the beginning is read; a warning, and
+            `Reading.left_out`, say how many tokens are not.
         model: ``"tiny"``, a folder or a hub repository, with any head; or a model that
-            is loaded, with its ``tokenizer``. By default the course's.
+            is loaded, with its ``tokenizer``; or a pipeline that was made of such a
+            model, not of an engine. By default the course's.
         text_pair: The second text, where a model reads pairs (a question's context).
-        tokenizer: Of a model that is loaded.
+        tokenizer: Of a model that is loaded; a pipeline has its own.
         where: ``revision``, ``token``, ``cache_dir``, ``local_files_only``: for hub
             repositories, see `from_pretrained`.
 
     Raises:
         CheckpointNotFoundError, ConfigError, CheckpointError: as `from_pretrained`.
-        TypeError: for a text that is no string, or a model that cannot be watched.
+        TypeError: for a text that is no string, or a model that cannot be watched: an
+            engine, or one with layers or hooks that the steps would not show.
         ValueError: for a loaded model without its tokenizer or in training mode, or
             for what goes with the other kind of model: ``tokenizer`` with a name,
             ``where`` with a loaded one.
@@ -82,7 +85,7 @@ def compare(
         where: For hub repositories.
 
     Raises:
-        As `explain`, and ValueError for no text, or more texts than pairs.
+        As `explain`, and ValueError for no text, or not as many second texts as texts.
     """
     firsts = _as_list(texts)
     seconds = None if text_pairs is None else _as_list(text_pairs)
@@ -153,7 +156,7 @@ def _run(subject: Subject, texts: list[str], pairs: list[str] | None) -> list[Tr
         return_offsets_mapping=True,
     ).to(model.device)
     recording = Recording(model, encoded["input_ids"], encoded["attention_mask"])
-    return [
+    traces = [
         _trace(
             subject,
             recording,
@@ -164,6 +167,14 @@ def _run(subject: Subject, texts: list[str], pairs: list[str] | None) -> list[Tr
         )
         for row, text in enumerate(texts)
     ]
+    for reading in (reading for trace in traces for reading in trace.readings):
+        if reading.left_out:
+            warnings.warn(
+                f"{reading.left_out} tokens of the text {reading.raw[:60]!r} are left "
+                f"out: the model has room for {subject.limit}",
+                stacklevel=1,
+            )
+    return traces
 
 
 def _trace(

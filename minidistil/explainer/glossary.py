@@ -1,4 +1,4 @@
-"""Every name on the page and in the walk: where it is computed, and what it is."""
+"""Every field of a trace and of its reasons: where it is computed, and what it is."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from typing import NamedTuple
 
 
 class Term(NamedTuple):
-    """One field of a trace.
+    """One field of a trace, or of a part of it, or of the reasons for its answer.
 
     Attributes:
         part: The dataclass whose field it is.
         name: The field.
         where: What computes it, below ``minidistil``.
-        shape: Its shape, in the letters of `minidistil.model`; empty if not a tensor.
+        shape: Its shape, in the letters of `minidistil.model`, where V stands in the
+            place of C if words are guessed; empty if not a tensor.
         what: One sentence.
     """
 
@@ -306,6 +307,152 @@ GLOSSARY: list[Term] = [
             "heads.DistilBertForMaskedLM.forward",
             "(M, V)",
             "The softmax of the logits: shares that add up to 1.",
+        ),
+    ),
+    *_terms(
+        "Trace",
+        (
+            "readings",
+            "explainer.reading.read",
+            "",
+            "How the text became tokens; two readings for a pair of texts.",
+        ),
+        (
+            "tokens",
+            "explainer.reading.tokens_of",
+            "",
+            "What the model read, padding included: T of them.",
+        ),
+        (
+            "embeddings",
+            "model.Embeddings",
+            "",
+            "What the embeddings computed.",
+        ),
+        (
+            "layer",
+            "model.TransformerBlock",
+            "",
+            "What each layer computed: L of them.",
+        ),
+        (
+            "head",
+            "heads",
+            "",
+            "What the head computed, if the explanation goes that far.",
+        ),
+        (
+            "not_shown",
+            "explainer.explain",
+            "",
+            "What the explanation leaves out; empty if nothing.",
+        ),
+        (
+            "subject",
+            "explainer.explain",
+            "",
+            "The model and its tokenizer, which the reasons are computed with.",
+        ),
+    ),
+    *_terms(
+        "Attribution",
+        (
+            "target",
+            "explainer.attribution.attribute",
+            "",
+            "The number of the label or word that is explained.",
+        ),
+        ("name", "explainer.attribution.attribute", "", "Its name."),
+        (
+            "tokens",
+            "explainer.attribution.attribute",
+            "(T,)",
+            "How much each token adds to the logit, by integrated gradients.",
+        ),
+        (
+            "words",
+            "explainer.attribution.attribute",
+            "",
+            "The same for each word of each text: the sum over its tokens.",
+        ),
+        (
+            "specials",
+            "explainer.attribution.attribute",
+            "",
+            "The sum over the tokens that are of no word, such as [CLS].",
+        ),
+        (
+            "logit",
+            "explainer.attribution.attribute",
+            "",
+            "The logit of the text.",
+        ),
+        (
+            "baseline",
+            "explainer.attribution.attribute",
+            "",
+            "The logit of the baseline, where [PAD] stands for the words.",
+        ),
+        (
+            "steps",
+            "explainer.attribution.attribute",
+            "",
+            "Into how many the way from the baseline to the text was cut.",
+        ),
+        (
+            "error",
+            "explainer.attribution.attribute",
+            "",
+            "How far the sum is from logit minus baseline, as a share of that.",
+        ),
+        (
+            "reached",
+            "explainer.attribution.attribute",
+            "",
+            "Whether the errors of all steps together are as small as was asked for.",
+        ),
+    ),
+    *_terms(
+        "Lens",
+        (
+            "logits",
+            "explainer.lens.lens",
+            "(L + 1, C)",
+            "What the head makes of its token's vector before the first layer and "
+            "after each.",
+        ),
+        (
+            "probabilities",
+            "explainer.lens.lens",
+            "(L + 1, C)",
+            "The model's function of them.",
+        ),
+    ),
+    *_terms(
+        "Ablations",
+        (
+            "target",
+            "explainer.ablation.ablations",
+            "",
+            "The number of the label or word whose logit is watched.",
+        ),
+        (
+            "heads",
+            "explainer.ablation.ablations",
+            "(L, H)",
+            "How that logit changes without each head.",
+        ),
+        (
+            "layers",
+            "explainer.ablation.ablations",
+            "(L,)",
+            "How it changes without each layer.",
+        ),
+        (
+            "tokens",
+            "explainer.ablation.ablations",
+            "(T,)",
+            "How it changes without each token; 0 for padding, which is hidden anyway.",
         ),
     ),
 ]

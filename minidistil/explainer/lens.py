@@ -45,6 +45,7 @@ def lens(trace: Trace, mask: int = 0) -> Lens:
     answer = Answer(trace, mask)
     before = torch.stack([x[answer.place] for x in trace.hidden_states[:-1]])  # (L, D)
     # The head computes in 32 bits or more, whatever the model does.
-    early = answer.from_vectors(before.to(answer.encoder.dtype))
+    encoder = answer.encoder
+    early = answer.from_vectors(before.to(encoder.device, encoder.dtype))
     logits = torch.vstack([early.to(answer.logits.dtype), answer.logits])
     return Lens(logits, FUNCTIONS[answer.function](logits))

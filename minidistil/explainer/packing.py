@@ -198,7 +198,8 @@ def _block(block: BlockTrace, whole: bool) -> Packed:
 
 
 def _strongest(products: Tensor, scores: Tensor) -> Packed:
-    best, keys = scores.topk(STRONGEST, dim=-1)  # (H, T, N)
+    n = min(STRONGEST, scores.shape[-1])
+    best, keys = scores.topk(n, dim=-1)  # (H, T, N)
     total = (scores.double() - best[..., :1]).exp().sum(dim=-1)
     return {
         "keys": places(keys),
@@ -228,7 +229,7 @@ def _classifier(trace: Trace, head: ClassifierTrace) -> Packed:
 
 def _masked_lm(trace: Trace, head: MaskedLMTrace) -> Packed:
     steps = {
-        "hidden": trace.layer[-1].output_layer_norm[list(head.masks)],
+        "output_layer_norm": trace.layer[-1].output_layer_norm[list(head.masks)],
         "vocab_transform": head.vocab_transform,
         "activation": head.activation,
         "vocab_layer_norm": head.vocab_layer_norm,

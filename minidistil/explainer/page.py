@@ -18,7 +18,9 @@ from minidistil.explainer.trace import Trace
 from minidistil.files import write_file
 
 
-def html(traces: Trace | Sequence[Trace], *, progress: bool = False) -> str:
+def html(
+    traces: Trace | Sequence[Trace], *, patient: bool = False, progress: bool = False
+) -> str:
     """Make the page of one trace, or of several beside each other.
 
     The same traces give the same page. Everything is inside: it makes no request, and
@@ -26,6 +28,8 @@ def html(traces: Trace | Sequence[Trace], *, progress: bool = False) -> str:
 
     Args:
         traces: One or more.
+        patient: Compute the attributions and ablations however long that takes; by
+            default they are left out of a page that would take minutes, and it says so.
         progress: Show on the terminal how far the attributions and ablations are.
 
     Raises:
@@ -39,24 +43,30 @@ def html(traces: Trace | Sequence[Trace], *, progress: bool = False) -> str:
     page = page.replace("{{policy}}", _policy(style, script))
     page = page.replace("{{style}}", style).replace("{{script}}", script)
     # Last, so that a marker in a text stays text.
-    return page.replace("{{data}}", _json(_data(shown, progress)))
+    return page.replace("{{data}}", _json(_data(shown, patient, progress)))
 
 
 def save(
     traces: Trace | Sequence[Trace],
     path: str | os.PathLike[str],
     *,
+    patient: bool = False,
     progress: bool = False,
 ) -> Path:
     """Write the page to a file, whole or not at all, and return its path.
 
+    See `html`. What a symbolic link leads to is replaced, not the link.
+
     Raises:
         ValueError: for no trace.
-        OSError: where the file cannot be written.
+        OSError: where the file cannot be written, or is a folder, a pipe or a device.
     """
-    target = Path(path)
-    write_file(target, html(traces, progress=progress).encode("utf-8"))
-    return target
+    target = Path(os.path.realpath(path))
+    if target.exists() and not target.is_file():
+        raise FileExistsError(f"{path} is not a file that a page could replace")
+    page = html(traces, patient=patient, progress=progress)
+    write_file(target, page.encode("utf-8"))
+    return Path(path)
 
 
 def _asset(name: str) -> str:
@@ -75,8 +85,8 @@ def _hash(content: str) -> str:
     return f"'sha256-{b64encode(digest).decode('ascii')}'"
 
 
-def _data(traces: list[Trace], progress: bool) -> Packed:
-    reasons = evidence(traces, progress)
+def _data(traces: list[Trace], patient: bool, progress: bool) -> Packed:
+    reasons = evidence(traces, patient, progress)
     return {
         "source": {step: shown._asdict() for step, shown in snippets().items()},
         "glossary": [term._asdict() for term in GLOSSARY],

@@ -27,6 +27,11 @@ def can_ablate(trace: Trace, texts: int = 1) -> bool:
     return not _is_long(trace) and _work(trace, cost(trace)) <= ABLATION_WORK / texts
 
 
+def what_is_long(trace: Trace, texts: int, *, alone: bool) -> str:
+    """What there is no time for: the text, or so many texts if it would do alone."""
+    return f"{texts} texts" if alone else f"{len(trace.tokens)} tokens"
+
+
 def _is_long(trace: Trace) -> bool:
     return len(trace.tokens) > MOST_TOKENS
 

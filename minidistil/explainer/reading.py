@@ -122,9 +122,9 @@ def _pieces(tokenizer: DistilBertTokenizer, text: str) -> Iterator[Piece]:
     )
     for row, spans in enumerate(encoded["offset_mapping"]):
         columns = zip(encoded.tokens(row), spans, encoded.word_ids(row), strict=True)
-        for text, (start, end), word in columns:
+        for token, (start, end), word in columns:
             if word is not None:  # no special token was put there
-                yield Piece(text, start, end, word)
+                yield Piece(token, start, end, word)
 
 
 def _attempts(word: str, raw: str, wordpiece: WordPiece) -> tuple[Attempt, ...]:

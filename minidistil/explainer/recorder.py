@@ -6,7 +6,8 @@ import copy
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import replace
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +24,10 @@ from minidistil.pretrained import PreTrainedModel
 
 # The name of a layer -> what it read, what it returned.
 Seen = dict[str, tuple[Tensor, Tensor]]
+
+Part = TypeVar(
+    "Part", EmbeddingsTrace, BlockTrace, ClassifierTrace, MaskedLMTrace
+)  # of a trace
 
 
 def twin(model: PreTrainedModel) -> PreTrainedModel:
@@ -63,6 +68,16 @@ def watching(model: nn.Module) -> Iterator[Seen]:
             hook.remove()
 
 
+def kept(part: Part) -> Part:
+    """The same numbers on the CPU, in memory of their own, not that of the batch."""
+    own: dict[str, Any] = {
+        name: x.to("cpu", copy=True)
+        for name, x in vars(part).items()
+        if isinstance(x, Tensor)
+    }
+    return replace(part, **own)
+
+
 class Recording:
     """One run of a model over a batch."""
 
@@ -82,6 +97,7 @@ class Recording:
         }
         self._seen, self._out = seen, out
         self._weights: tuple[Tensor, ...] = out.attentions  # L of (B, H, T, T)
+        self._blocks = [self._block(i) for i in range(self._config.n_layers)]
 
     def embeddings(self, row: int) -> EmbeddingsTrace:
         """What `Embeddings` computed for one sequence."""
@@ -89,10 +105,17 @@ class Recording:
         words = at["embeddings.word_embeddings"][1]
         positions = at["embeddings.position_embeddings"][1].expand_as(words)
         summed, normalised = at["embeddings.LayerNorm"]
-        return EmbeddingsTrace(words[row], positions[row], summed[row], normalised[row])
+        return kept(
+            EmbeddingsTrace(words[row], positions[row], summed[row], normalised[row])
+        )
 
     def block(self, number: int, row: int) -> BlockTrace:
         """What one block computed for one sequence."""
+        steps = self._blocks[number]
+        return kept(BlockTrace(**{name: step[row] for name, step in steps.items()}))
+
+    def _block(self, number: int) -> dict[str, Tensor]:
+        """What one block computed for all sequences."""
         prefix = f"transformer.layer.{number}."
         at = {
             name.removeprefix(prefix): pair
@@ -106,7 +129,7 @@ class Recording:
         scores = products * q.shape[-1] ** -0.5
         if self._attend is not None:
             scores = scores.masked_fill(~self._attend, -math.inf)
-        steps = {
+        return {
             "x": at["attention.q_lin"][0],
             "q": q,
             "k": k,
@@ -124,7 +147,6 @@ class Recording:
             "fed_forward": at["output_layer_norm"][0],
             "output_layer_norm": at["output_layer_norm"][1],
         }
-        return BlockTrace(**{name: step[row] for name, step in steps.items()})
 
     def classifier(self, row: int) -> ClassifierTrace:
         """What the head of a sequence classifier computed for one sequence."""
@@ -132,7 +154,7 @@ class Recording:
         relu, logits = self._seen["classifier"]
         function = function_for(self._config)
         probabilities = FUNCTIONS[function](logits)
-        return ClassifierTrace(
+        head = ClassifierTrace(
             cls[row],
             pre_classifier[row],
             relu[row],
@@ -140,13 +162,14 @@ class Recording:
             function,
             probabilities[row],
         )
+        return kept(head)
 
     def masked_lm(self, row: int, masks: tuple[int, ...]) -> MaskedLMTrace:
         """What the head of a masked language model computed at some tokens."""
         places = list(masks)
         activation, normalised = self._seen["vocab_layer_norm"]
         logits = self._out.logits[row, places]
-        return MaskedLMTrace(
+        head = MaskedLMTrace(
             masks,
             self._seen["vocab_transform"][1][row, places],
             activation[row, places],
@@ -154,3 +177,4 @@ class Recording:
             logits,
             logits.softmax(dim=-1),
         )
+        return kept(head)

@@ -4,37 +4,27 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+
+from torch import nn
 
 from minidistil.checkpoint import Weights
 from minidistil.config import DistilBertConfig
 from minidistil.engine import Engine
 from minidistil.explainer.recorder import twin
-from minidistil.fitting import heads_in
 from minidistil.heads import (
     DistilBertForMaskedLM,
     DistilBertForMultipleChoice,
     DistilBertForQuestionAnswering,
-    DistilBertForSequenceClassification,
     DistilBertForTokenClassification,
 )
-from minidistil.hub import open_checkpoint
+from minidistil.hub import HubCheckpointFiles, open_checkpoint
+from minidistil.kinds import KINDS, kind_of
 from minidistil.model import DistilBertModel
-from minidistil.pipelines import (
-    DEFAULT_MODEL,
-    DEFAULT_REVISION,
-    TextClassificationPipeline,
-)
+from minidistil.pipelines import DEFAULT_MODEL, DEFAULT_REVISION, Pipeline
 from minidistil.pretrained import PreTrainedModel
 from minidistil.tokenizer import DistilBertTokenizer
-
-# By the name that `minidistil.fitting` gives to a head.
-KINDS: dict[str, type[PreTrainedModel]] = {
-    "sequence classification or multiple choice": DistilBertForSequenceClassification,
-    "masked language modelling": DistilBertForMaskedLM,
-    "question answering": DistilBertForQuestionAnswering,
-    "token classification": DistilBertForTokenClassification,
-}
 
 # What an explanation of these does not show.
 NOT_SHOWN: dict[type[PreTrainedModel], str] = {
@@ -55,7 +45,8 @@ class Subject:
     Attributes:
         model: A `twin` of the model: modules of our own, the model's parameters.
         tokenizer: Its tokenizer.
-        name: What to call it: the checkpoint's name, or the class of a loaded model.
+        name: What to call it: the name of the checkpoint, of its folder, or of the
+            class of a loaded model.
     """
 
     model: PreTrainedModel
@@ -65,7 +56,10 @@ class Subject:
     def name_of(self, target: int) -> str:
         """The name of a label, or of a word where words are guessed."""
         if isinstance(self.model, DistilBertForMaskedLM):
-            return str(self.tokenizer.convert_ids_to_tokens(target))
+            try:
+                return str(self.tokenizer.convert_ids_to_tokens(target))
+            except ValueError:  # a model may have more rows than there are words
+                return f"[id {target}]"
         return str(self.model.config.id2label[target])
 
     @property
@@ -96,26 +90,21 @@ def load(source: str | os.PathLike[str] | None, **where: Any) -> Subject:
         where["revision"] = where.get("revision") or DEFAULT_REVISION
     files = open_checkpoint(source, **where)
     config = DistilBertConfig.from_json_file(files.require("config.json"))
-    kind = _kind(config, Weights(files))
+    if isinstance(files, HubCheckpointFiles):
+        # The commit of that file: a branch could move on before the next is fetched.
+        where["revision"] = files.address["revision"]
+    kind = kind_of(config, Weights(files))
     model = kind.from_pretrained(source, attn_implementation="eager", **where)
     tokenizer = DistilBertTokenizer.from_pretrained(source, **where)
     _check_vocabulary(tokenizer, config)
-    return Subject(model, tokenizer, str(source))
-
-
-def _kind(config: DistilBertConfig, weights: Weights) -> type[PreTrainedModel]:
-    """The class whose head is in the file; the configuration settles a tie."""
-    choice = DistilBertForMultipleChoice
-    if choice.__name__ in (config.architectures or ()):
-        return choice
-    kinds = [KINDS[head] for head in heads_in(weights)]
-    named = [kind for kind in kinds if kind.__name__ in (config.architectures or ())]
-    return next(iter(named or kinds), DistilBertModel)
+    # A page that is passed on need not tell where the folder was.
+    folder = Path(source).expanduser()
+    name = folder.resolve().name if folder.is_dir() else str(source)
+    return Subject(model, tokenizer, name)
 
 
 def loaded(
-    model: PreTrainedModel | TextClassificationPipeline,
-    tokenizer: DistilBertTokenizer | None,
+    model: PreTrainedModel | Pipeline[Any], tokenizer: DistilBertTokenizer | None
 ) -> Subject:
     """Take a model that is loaded already, or the one in a pipeline.
 
@@ -123,7 +112,7 @@ def loaded(
         TypeError: for an engine, or a model or tokenizer of another kind.
         ValueError: for a model without its tokenizer, or in training mode.
     """
-    if isinstance(model, TextClassificationPipeline):
+    if isinstance(model, Pipeline):
         return _watchable(model.model, tokenizer or model.tokenizer)
     return _watchable(model, tokenizer)
 
@@ -136,7 +125,7 @@ def _watchable(
             "an Engine has no steps to watch: explain the model it was made from, or "
             "give the checkpoint's name"
         )
-    if type(model) not in (*KINDS.values(), *NOT_SHOWN):
+    if type(model) not in KINDS.values():
         raise TypeError(
             f"the model is a {type(model).__name__}, expected a checkpoint's name, a "
             f"DistilBertModel, or one with a head"
@@ -156,7 +145,34 @@ def _watchable(
             "model.eval() first"
         )
     _check_vocabulary(tokenizer, model.config)
-    return Subject(twin(model), tokenizer, type(model).__name__)
+    _check_layers(model)
+    try:
+        own = twin(model)
+    except (RuntimeError, TypeError) as error:
+        raise TypeError(
+            f"the model cannot be copied to be watched: {error}; make what was done to "
+            f"its weights permanent, as by torch.nn.utils.prune.remove"
+        ) from error
+    return Subject(own, tokenizer, type(model).__name__)
+
+
+def _check_layers(model: PreTrainedModel) -> None:
+    """Refuse what would make the steps that are shown untrue, or fail on the way."""
+    for name, module in model.named_modules():
+        kind, called = type(module), name or "the model"
+        ours = kind.__module__.startswith("minidistil.")
+        if not ours and not kind.__module__.startswith("torch.nn.modules."):
+            raise TypeError(
+                f"{called} is a {kind.__name__}, expected a layer of torch.nn: merge "
+                f"adapters and parametrizations into the weights, and explain the "
+                f"model before it is quantised"
+            )
+        hooked = module._forward_hooks or module._forward_pre_hooks
+        if hooked and (ours or isinstance(module, nn.Dropout)):
+            raise TypeError(
+                f"{called} ({kind.__name__}) has a hook, and what that changes no step "
+                f"would show: remove it, or put it on a Linear, LayerNorm or Embedding"
+            )
 
 
 def _check_vocabulary(tokenizer: DistilBertTokenizer, config: DistilBertConfig) -> None:

@@ -24,8 +24,20 @@ if TYPE_CHECKING:
     from minidistil.explainer.subject import Subject
 
 
-@dataclass(frozen=True, eq=False)
-class EmbeddingsTrace:
+class Brief:
+    """What is shown on one line: of a tensor its shape."""
+
+    def __repr__(self) -> str:
+        fields = (f"{name}={_brief(value)}" for name, value in vars(self).items())
+        return f"{type(self).__name__}({', '.join(fields)})"
+
+
+def _brief(value: object) -> str:
+    return str([*value.shape]) if isinstance(value, Tensor) else repr(value)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class EmbeddingsTrace(Brief):
     """What `Embeddings` computed.
 
     Attributes:
@@ -41,8 +53,8 @@ class EmbeddingsTrace:
     LayerNorm: Tensor
 
 
-@dataclass(frozen=True, eq=False)
-class BlockTrace:
+@dataclass(frozen=True, eq=False, repr=False)
+class BlockTrace(Brief):
     """What one `TransformerBlock` computed.
 
     Attributes:
@@ -83,8 +95,8 @@ class BlockTrace:
     output_layer_norm: Tensor
 
 
-@dataclass(frozen=True, eq=False)
-class ClassifierTrace:
+@dataclass(frozen=True, eq=False, repr=False)
+class ClassifierTrace(Brief):
     """What the head of `DistilBertForSequenceClassification` computed.
 
     Attributes:
@@ -104,8 +116,8 @@ class ClassifierTrace:
     probabilities: Tensor
 
 
-@dataclass(frozen=True, eq=False)
-class MaskedLMTrace:
+@dataclass(frozen=True, eq=False, repr=False)
+class MaskedLMTrace(Brief):
     """What the head of `DistilBertForMaskedLM` computed at each ``[MASK]``, M of them.
 
     Attributes:
@@ -132,17 +144,28 @@ class Shown:
     def shown(self) -> tuple[Trace, ...]:
         """The traces that the page is of."""
 
-    def to_html(self, *, progress: bool = False) -> str:
-        """The page: one HTML document that needs no network."""
+    def to_html(self, *, patient: bool = False, progress: bool = False) -> str:
+        """The page: one HTML document that needs no network.
+
+        Args:
+            patient: Compute why also where that takes long: for long or many texts.
+            progress: Show on the terminal how far that is.
+        """
         from minidistil.explainer.page import html
 
-        return html(self.shown(), progress=progress)
+        return html(self.shown(), patient=patient, progress=progress)
 
-    def save(self, path: str | os.PathLike[str], *, progress: bool = False) -> Path:
-        """Write the page to a file, and return its path."""
+    def save(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        patient: bool = False,
+        progress: bool = False,
+    ) -> Path:
+        """Write the page to a file, and return its path; see `to_html`."""
         from minidistil.explainer.page import save
 
-        return save(self.shown(), path, progress=progress)
+        return save(self.shown(), path, patient=patient, progress=progress)
 
     def _repr_html_(self) -> str:
         """The page in a frame, where its styles and its keys do not meet a notebook's.
@@ -151,12 +174,12 @@ class Shown:
         """
         page = escape(self.to_html(), quote=True)
         return (
-            f'<iframe srcdoc="{page}" title="minidistil" '
+            f'<iframe sandbox="allow-scripts" srcdoc="{page}" title="minidistil" '
             f'style="width: 100%; height: 50rem; border: 0"></iframe>'
         )
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Trace(Shown):
     """Everything that one text was on its way through the model.
 
@@ -179,6 +202,12 @@ class Trace(Shown):
     head: ClassifierTrace | MaskedLMTrace | None
     not_shown: str
     subject: Subject
+
+    def __repr__(self) -> str:
+        return (
+            f"Trace({self.text[:60]!r}, tokens={len(self.tokens)}, "
+            f"layers={len(self.layer)}, label={self.label!r})"
+        )
 
     @property
     def text(self) -> str:
@@ -261,6 +290,9 @@ class Trace(Shown):
 
 class Traces(tuple[Trace, ...], Shown):
     """Several traces, to be compared side by side; shown as one page."""
+
+    def __repr__(self) -> str:
+        return f"Traces({len(self)} texts, {[trace.label for trace in self[:10]]})"
 
     def shown(self) -> tuple[Trace, ...]:
         """All of them."""

@@ -17,7 +17,12 @@ from torch import Tensor
 
 from minidistil.explainer.attribution import Attribution
 from minidistil.explainer.lens import Lens
-from minidistil.explainer.patience import attribution_steps, can_ablate
+from minidistil.explainer.patience import (
+    MOST_STEPS,
+    attribution_steps,
+    can_ablate,
+    what_is_long,
+)
 from minidistil.explainer.reading import Reading, Word
 from minidistil.explainer.trace import ClassifierTrace, MaskedLMTrace, Trace
 from minidistil.wordpiece import LONGEST_WORD
@@ -33,21 +38,27 @@ FIRST = 4  # numbers of a vector
 TURNS = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
 
 
-def walk(traces: Trace | Sequence[Trace], *, progress: bool = False) -> Iterator[str]:
+def walk(
+    traces: Trace | Sequence[Trace], *, patient: bool = False, progress: bool = False
+) -> Iterator[str]:
     """Tell the way of one text, or of several in turn, line by line.
 
     Args:
         traces: One or more.
+        patient: Compute attributions and ablations however long that takes.
         progress: Show on standard error how far attributions and ablations are.
     """
-    for trace in [traces] if isinstance(traces, Trace) else traces:
+    shown = [traces] if isinstance(traces, Trace) else traces
+    for trace in shown:
         line = _cut(plain(" / ".join(reading.raw for reading in trace.readings)), WIDTH)
         yield from (line, "=" * WIDTH)
         yield from ("1. Text to tokens (wordpiece.py)", "", *_reading(trace), "")
         yield from ("2. Tokens to vectors (model.py)", "", *_layers(trace), "")
         yield from ("3. Vectors to answer (heads.py)", "", *_head(trace), "")
         if trace.head is not None:
-            yield from ("Why this answer", "", *_why(trace, progress), "")
+            yield from ("Why this answer", "")
+            yield from _why(trace, len(shown), patient, progress)
+            yield ""
 
 
 def answer(trace: Trace) -> str:
@@ -149,8 +160,9 @@ def _steps(reading: Reading) -> Iterator[str]:
     yield from _listed("words", [word.text for word in words] or ["none"])
     yield from _more(len(reading.words), "words")
     if words and not reading.note:
-        whole = sum(word.attempts[:1] == word.attempts != () for word in words)
-        yield f"  {'in the vocabulary':{NAME - 2}}{whole} of {len(words)}"
+        looked_up = [[one.found for one in word.attempts] for word in reading.words]
+        whole = f"{looked_up.count([True])} of {len(looked_up)}"
+        yield f"  {'in the vocabulary':{NAME - 2}}{whole}"
         for word in words:
             yield from _attempts(word)
 
@@ -275,7 +287,8 @@ def _arithmetic(head: ClassifierTrace, logits: list[float], number: int) -> str:
     """How one label's logit becomes its probability."""
     logit, probability = logits[number], float(head.probabilities[number])
     if head.function == "softmax":
-        sizes = [math.exp(each - max(logits)) for each in logits]
+        largest = max(logits)
+        sizes = [math.exp(each - largest) for each in logits]
         return (
             f"{logit:10.4f}{sizes[number]:22.4f}  / {sum(sizes):.4f} = "
             f"{probability:.4f}     "
@@ -301,23 +314,26 @@ def _words(trace: Trace, head: MaskedLMTrace) -> Iterator[str]:
 # Why
 
 
-def _why(trace: Trace, progress: bool) -> Iterator[str]:
-    too_long = f"  For {len(trace.tokens)} tokens that takes long: use trace."
+def _why(trace: Trace, texts: int, patient: bool, progress: bool) -> Iterator[str]:
     name = trace.label or ""
     if isinstance(trace.head, MaskedLMTrace):
         name += f" at {trace.head.masks[0]}"
     yield _line("  What each word adds to the logit of ", name)
-    if steps := attribution_steps(trace):
+    if steps := MOST_STEPS if patient else attribution_steps(trace, texts):
         yield from _shares(trace, trace.attribute(max_steps=steps, progress=progress))
     else:
-        yield f"{too_long}attribute()"
+        yield _too_long(trace, texts, alone=attribution_steps(trace) > 0)
     yield from ("", _line("  The head on the vector behind each layer, for ", name))
     yield from _lens(trace, trace.lens())
     yield from ("", _line("  Without it, this is added to the logit of ", name))
-    if can_ablate(trace):
+    if patient or can_ablate(trace, texts):
         yield from _ablations(trace, progress)
     else:
-        yield f"{too_long}ablations()"
+        yield _too_long(trace, texts, alone=can_ablate(trace))
+
+
+def _too_long(trace: Trace, texts: int, *, alone: bool) -> str:
+    return f"  For {what_is_long(trace, texts, alone=alone)} that takes long: --patient"
 
 
 def _shares(trace: Trace, found: Attribution) -> Iterator[str]:

@@ -62,8 +62,7 @@ const count = (n, one, many) => `${n} ${n === 1 ? one : many || one + "s"}`;
 const subscript = (n) => String(n).replace(/\d/g, (d) => "₀₁₂₃₄₅₆₇₈₉"[d]);
 const sum = (numbers) => numbers.reduce((a, b) => a + b, 0);
 
-/* A text as it is to be seen: control characters have pictures, and what writes
-   from right to left does not turn its surroundings round. */
+/* A text as it is to be seen: control characters have pictures. */
 function visible(text) {
   return Array.from(text, (char) => {
     const code = char.codePointAt(0);
@@ -91,6 +90,11 @@ function shown(text) {
   if (plain) parts.push(plain);
   return parts;
 }
+const cutTo = (text, length) => Array.from(text).slice(0, length).join("");
+/* Where there are no elements, as in names and the title: what writes from right to
+   left does not turn its surroundings round. */
+const apart = (text) =>
+  "\u2068" + visible(text).replace(/[\u202a-\u202e\u2066-\u2069]/g, "") + "\u2069";
 const bdi = (text) => el("bdi", {}, shown(text));
 const token = (text) => el("bdi", { class: "token" }, visible(text));
 
@@ -169,7 +173,7 @@ function choose(changes, speak = true) {
   if (!changed.length) return;
   writeHash();
   draw(changed);
-  if (speak) at("live").textContent = summary();
+  if (speak) at("live").replaceChildren(...summary(bdi));
 }
 
 /* What is chosen is marked wherever it stands. */
@@ -242,13 +246,16 @@ const PARTS = {
   Reading: "The text", Word: "A word", Token: "A token", EmbeddingsTrace: "Embeddings",
   BlockTrace: "A layer", ClassifierTrace: "The head of a classifier",
   MaskedLMTrace: "The head of a masked language model", Trace: "The whole",
+  Attribution: "Attribution", Lens: "The logit lens", Ablations: "Ablations",
 };
 
 function term(name, partName = "BlockTrace") {
-  const entry = DATA.glossary.find((x) => x.name === name && x.part === partName);
+  const find = (of) => DATA.glossary.find((x) => x.name === name && x.part === of);
+  // The head reads what the last layer returned.
+  const entry = find(partName) || find("BlockTrace");
   if (!entry) return el("code", {}, name);
   return el("button", {
-    type: "button", class: "term", "data-term": `${partName}.${name}`,
+    type: "button", class: "term", "data-term": `${entry.part}.${name}`,
     "aria-haspopup": "dialog", onclick: () => explainTerm(entry),
   }, name);
 }
@@ -375,33 +382,46 @@ function chosenKey() {
   return state.key !== null && row.keys.includes(state.key) ? state.key : row.keys[strongest(row)];
 }
 
-function summary() {
+/* What is looked at most, in pieces; `name` makes a piece of a token's text. */
+function summary(name) {
   const t = trace();
   const row = chosenHead().row(state.query);
   const best = row.keys.map((key, i) => [row.weights[i], key])
     .sort((a, b) => b[0] - a[0]).slice(0, 3)
-    .map(([weight, key]) => `${visible(t.tokens.text[key])} ${number(weight)}`);
-  return `Layer ${state.layer}, head ${state.head}: ${visible(t.tokens.text[state.query])} ` +
-    `looks most at ${best.join(", ")}.`;
+    .flatMap(([weight, key], i) => [i ? ", " : "", name(t.tokens.text[key]), ` ${number(weight)}`]);
+  return [`Layer ${state.layer}, head ${state.head}: `, name(t.tokens.text[state.query]),
+    " looks most at ", ...best, "."];
 }
 
 /* ---------- the top ---------- */
 
+/* What is said at the top: of a regression no label, as none has won. */
 function answer(t) {
   if (t.label === null) return null;
-  return { label: t.label, probability: t.head.masks
-    ? floats(t.head.probabilities)[0] : floats(t.head.probabilities)[t.target] };
+  const answers = floats(t.head.probabilities);
+  if (t.head.masks) return { label: t.label, number: answers[0], more: "" };
+  const kind = t.head.function;
+  if (kind === "none") {
+    return answers.length === 1 ? { label: "value", number: answers[0], more: "" }
+      : { label: count(answers.length, "value"), number: null, more: "" };
+  }
+  const likely = answers.filter((x) => x >= 0.5).length;
+  const more = kind !== "sigmoid" || likely === 1 ? ""
+    : likely ? ` and ${likely - 1} more of .5 or above` : " is below .5";
+  return { label: t.label, number: answers[t.target], more };
 }
+const spoken = (said) => [
+  " ", said.number === null ? null : number(said.number),
+  said.more ? el("span", { class: "quiet" }, said.more) : null];
 
 part("model-name", ["trace"], () => bdi(trace().model.name));
 part("sentence", ["trace"], () => {
   const t = trace();
   document.documentElement.classList.toggle("long", sizes().T > CELLS);
-  document.title = `${visible(t.readings[0].raw).slice(0, 60)} · minidistil`;
-  const texts = t.readings.map((reading) => {
-    const chars = Array.from(reading.raw);
-    const cut = chars.length > 140;
-    return el("bdi", {}, shown(cut ? chars.slice(0, 140).join("") + "…" : reading.raw));
+  document.title = `${apart(cutTo(t.readings[0].raw, 60))} · minidistil`;
+  const texts = t.readings.map(({ raw }) => {
+    const beginning = cutTo(raw, 140);
+    return bdi(beginning === raw ? raw : beginning + "…");
   });
   return texts.length < 2 ? texts : [texts[0], el("span", { class: "quiet" }, " · "), texts[1]];
 });
@@ -418,8 +438,7 @@ part("path", ["trace"], () => {
     link("step-model", "2 Model", `${count(L, "layer")} of ${count(H, "head")}, ${T} × ${D} numbers`),
     el("span", { class: "arrow", "aria-hidden": "true" }, "→"),
     link("step-head", "3 Head", said
-      ? [el("b", { id: "label" }, bdi(said.label)), " ",
-        el("span", { id: "probability" }, number(said.probability))]
+      ? [el("b", { id: "label" }, bdi(said.label)), el("span", { id: "probability" }, spoken(said))]
       : "not shown"),
   ];
 });
@@ -428,8 +447,13 @@ part("notices", ["trace"], () => {
   const { T } = sizes();
   const said = [];
   if (t.not_shown) said.push(`What this page does not show: ${t.not_shown}.`);
-  const left = sum(t.readings.map((reading) => reading.left_out));
-  if (left) said.push(`The text is too long for the model, which does not read its last ${count(left, "token")}.`);
+  const left = t.readings.map((reading, i) => [reading.left_out, i + 1]).filter(([n]) => n);
+  if (left.length) {
+    said.push(t.readings.length < 2
+      ? `The text is too long for the model, which does not read its last ${count(left[0][0], "token")}.`
+      : "The two texts are too long for the model, which does not read " +
+        left.map(([n, place]) => `the last ${count(n, "token")} of text ${place}`).join(" and ") + ".");
+  }
   if (!t.layers[0].products) {
     const N = floats(t.layers[0].strongest.products).length / (sizes().H * T);
     said.push(`This text has ${T} tokens. To keep the page small, only the ${N} strongest keys of each ` +
@@ -458,16 +482,16 @@ part("compare", ["trace", "layer", "head", "query", "theme"], () => {
     const said = answer(t);
     const { T, L, H } = t.model.sizes;
     const padding = t.tokens.attended.filter((x) => !x).length;
-    return { label: `Text ${i + 1}: ${visible(t.readings[0].raw)}` + (said ? `, ${said.label}` : ""),
+    return { label: `Text ${i + 1}: ${apart(t.readings[0].raw)}` + (said ? `, ${apart(said.label)}` : ""),
       content: [
         state.layer < L && state.head < H
           ? picture(i, state.layer, state.head, Math.min(state.query, T - 1)) : null,
         el("span", { class: "card-text" },
           el("span", { class: "said" }, said
-            ? [el("b", {}, bdi(said.label)), " ", number(said.probability)] : "no answer shown",
+            ? [el("b", {}, bdi(said.label)), spoken(said)] : "no answer shown",
           el("span", { class: "quiet" }, ` · ${count(T, "token")}` + (padding ? `, ${padding} of them padding` : ""))),
           t.attribution ? attributedTexts(t, most)
-            : el("span", { class: "sentence", dir: "auto" }, shown(t.readings[0].raw.slice(0, 200)))),
+            : el("span", { class: "sentence", dir: "auto" }, shown(cutTo(t.readings[0].raw, 200)))),
       ] };
   });
   return [
@@ -496,7 +520,6 @@ function textOf(t, reading, number) {
   t.tokens.text.forEach((text, i) => {
     if (t.tokens.reading[i] === number) pieces[t.tokens.word[i]].push(text);
   });
-  const steps = reading.words.some((word) => word[3].length);
   const head = [
     el("h3", {}, name("Raw text")),
     el("p", { class: "data raw", dir: "auto" }, shown(reading.raw)),
@@ -511,7 +534,7 @@ function textOf(t, reading, number) {
     step(name("Words and pieces"), ["The text is cut at spaces and around punctuation: ",
       count(reading.words.length, "word"), ". Of each word the longest beginning that the vocabulary " +
       "knows is taken, then the longest piece behind it, which is written with ##."],
-      steps ? wordList(reading.words, pieces) : null,
+      reading.words.length ? wordList(reading.words, pieces) : null,
       reading.left_out ? el("p", { class: "notice left-out" },
         `The model has no room for the last ${count(reading.left_out, "token")} of the text.`) : null,
       code("split"), code("attempts")),
@@ -526,15 +549,22 @@ function wordList(words, pieces) {
       el("span", { class: "word", dir: "auto" }, shown(text)), el("span", { class: "quiet" }, " → "),
       pieces[place].map((piece) => [token(piece), " "]),
     ];
-    if (attempts.length < 2) return el("li", { class: "plain" }, head);
+    // A literal, such as [MASK], is its own piece.
+    const tooLong = !attempts.length && pieces[place].length && pieces[place][0] !== text;
+    if (tooLong) head.push(el("span", { class: "quiet" },
+      `too long to be looked up: ${letters.length} characters`));
+    const last = attempts[attempts.length - 1];
+    const deadEnd = last && !last[2];
+    if (attempts.length < 2 && !deadEnd) return el("li", { class: "plain" }, head);
     const details = el("details", { class: "attempts" },
-      el("summary", {}, head, el("span", { class: "quiet" }, `${attempts.length} look-ups`)));
+      el("summary", {}, head, el("span", { class: "quiet" }, count(attempts.length, "look-up"))));
     const fill = () => {
       if (details.querySelector("ol")) return;
       details.append(el("ol", {}, attempts.map((attempt) => el("li", { class: attempt[2] ? "hit" : "miss" },
         el("span", { class: "sign", "aria-label": attempt[2] ? "found" : "not found" },
-          attempt[2] ? "✓" : "·"), token(written(attempt))))),
-      );
+          attempt[2] ? "✓" : "·"), token(written(attempt))))));
+      if (deadEnd) details.append(el("p", { class: "quiet dead-end" },
+        "No piece fits here, so the whole word becomes ", token(pieces[place][0] || "[UNK]"), "."));
     };
     details.addEventListener("toggle", fill);
     details.fill = fill;
@@ -581,7 +611,7 @@ part("picker", ["trace"], () => {
         { class: "segments", id: "layers" })),
     el("div", { class: "pick" }, el("span", { class: "pick-name", "aria-hidden": "true" }, "token"),
       radios("query", "Token that looks", t.tokens.text.map((text, i) => ({
-        content: token(text), label: `${visible(text)}, token ${i}` + (t.tokens.attended[i] ? "" : ", padding"),
+        content: token(text), label: `${apart(text)}, token ${i}` + (t.tokens.attended[i] ? "" : ", padding"),
       })), { class: "tokens", id: "tokens" })),
   ];
 });
@@ -617,7 +647,7 @@ part("embeddings", ["trace", "query"], () => {
   return step("Embeddings", ["Each token’s vector from the vocabulary’s table and the vector of its place " +
     "are added and normalised: what it is plus where it stands. ", shape(["T", "D"])],
     el("p", { class: "of" }, token(text), ` id ${t.tokens.id[state.query]}, place ${state.query}`),
-    vectorTable(t.embeddings, state.query, "EmbeddingsTrace", `The embeddings of ${visible(text)}`),
+    vectorTable(t.embeddings, state.query, "EmbeddingsTrace", `The embeddings of ${apart(text)}`),
     code("embeddings"));
 });
 
@@ -690,7 +720,7 @@ function lines() {
   const y = (i) => 4 + unit * (i + 0.5);
   const found = chosenHead();
   const svg = el("svg", { viewBox: `0 0 ${width} ${height}`, class: "lines", role: "img",
-    "aria-label": `Attention as lines. ${summary()}` });
+    "aria-label": `Attention as lines. ${summary(apart).join("")}` });
   const strokes = el("g", { class: "strokes" });
   const bold = el("g", { class: "strokes bold" });
   for (let query = 0; query < T; query++) {
@@ -710,14 +740,13 @@ function lines() {
   }
   svg.append(strokes, bold);
   const label = (text, i, side) => {
-    const chars = Array.from(visible(text));
-    const cut = chars.length > 13 ? chars.slice(0, 12).join("") + "…" : chars.join("");
+    const cut = Array.from(text).length > 13 ? cutTo(text, 12) + "…" : text;
     const node = el("g", { class: "label " + side + (t.tokens.attended[i] ? "" : " hidden-token"),
       ["data-" + (side === "left" ? "query" : "to")]: i,
       onclick: () => choose(side === "left" ? { query: i } : { key: i }) },
       el("rect", { x: side === "left" ? 0 : right, y: y(i) - high / 2, width: 98, height: high, rx: 3 }),
       el("text", { x: side === "left" ? left - 6 : right + 6, y: y(i) + 4,
-        "text-anchor": side === "left" ? "end" : "start" }, "\u2068" + cut + "\u2069"));
+        "text-anchor": side === "left" ? "end" : "start" }, apart(cut)));
     return node;
   };
   t.tokens.text.forEach((text, i) => svg.append(label(text, i, "left"), label(text, i, "right")));
@@ -804,14 +833,14 @@ part("query", ["trace", "layer", "head", "query", "key", "theme"], () => {
   const per = (state.head * T + state.query) * K;
   const whole = Boolean(packed.q);
   const values = (key) => strip(shades(packed.v.shades), (state.head * T + key) * K, K,
-    `The value of ${visible(t.tokens.text[key])}`);
+    `The value of ${apart(t.tokens.text[key])}`);
   const rows = row.keys.map((each, i) => el("tr", {
     "data-key": each, class: (each === key ? "picked " : "") + (t.tokens.attended[each] ? "" : "hidden-token"),
     onclick: () => choose({ key: each }),
   },
     el("th", { scope: "row" }, whole
       ? el("button", { type: "button", class: "row-pick", "data-focus": `key-${each}`,
-        tabindex: each === key ? 0 : -1, "aria-pressed": each === key ? "true" : "false", "aria-label": `${visible(t.tokens.text[each])}: show its product` },
+        tabindex: each === key ? 0 : -1, "aria-pressed": each === key ? "true" : "false", "aria-label": `${apart(t.tokens.text[each])}: show its product` },
         token(t.tokens.text[each]))
       : [token(t.tokens.text[each]), el("span", { class: "quiet" }, ` ${each}`)]),
     el("td", { class: "n", "data-product": "" }, number(row.products[i])),
@@ -844,14 +873,14 @@ part("query", ["trace", "layer", "head", "query", "key", "theme"], () => {
         term("products"), ", divided by √K, are the ", term("scores"), ", softmax makes ", term("weights"),
         " of them, and the values ", term("v"), ", mixed by these weights, are what it takes along: ",
         term("mixed"), ". ", shape(["H", "T", "K"])],
-      el("p", { class: "summary", id: "summary" }, summary())),
+      el("p", { class: "summary", id: "summary" }, summary(bdi))),
     whole ? el("div", { class: "query-vector" }, el("span", {}, "q of ", token(text)),
-      strip(shades(packed.q.shades), per, K, `The query of ${visible(text)}`),
+      strip(shades(packed.q.shades), per, K, `The query of ${apart(text)}`),
       el("span", { class: "quiet" }, firstOf(packed.q, state.query).map((x) => number(x)).join("  ") +
         (K > 4 ? " …" : ""))) : null,
     el("div", { class: "scroll tall", tabindex: 0, role: "region", "aria-label": "Scores and weights" },
       el("table", { id: "scores" },
-        el("caption", { class: "unseen" }, `What ${visible(text)} looks at`), head,
+        el("caption", { class: "unseen" }, `What ${apart(text)} looks at`), head,
         el("tbody", { onkeydown: moveKey }, rows, others), foot)),
     whole ? product(t, packed, row, key) : null,
     whole ? mix(t, packed, row) : null,
@@ -909,7 +938,7 @@ function mix(t, packed, row) {
       el("tbody", {}, body),
       el("tfoot", {}, el("tr", {}, el("th", { scope: "row" }, "mixed"), el("td", { class: "n quiet" }, "sum"),
         firstOf(packed.mixed, state.query).map((x) => el("td", { class: "n" }, number(x))))))),
-    el("p", { class: "quiet note" }, "The four numbers are exact. The coloured strips show all " +
+    el("p", { class: "quiet note" }, `${few < 2 ? "The number is" : "The numbers are"} rounded to four decimals. The coloured strips show all ` +
       `${K} in 15 shades, from the largest absolute value below 0 (blue) to the one above (orange).`));
 }
 
@@ -922,7 +951,7 @@ part("rest", ["trace", "layer", "query"], () => {
       "on one scale. ", shape(["T", "D"]), ", inside the wider layer ", shape(["T", "F"])],
     el("p", { class: "of" }, token(text)),
     vectorTable(t.layers[state.layer], state.query, "BlockTrace",
-      `${visible(text)} through layer ${state.layer}`),
+      `${apart(text)} through layer ${state.layer}`),
     code("block"), code("ffn"));
 });
 
@@ -966,12 +995,12 @@ function classifierHead(t) {
       vectorTable(t.head, 0, "ClassifierTrace", "The head’s vectors"),
       el("p", { class: "quiet note" }, `ReLU keeps ${t.head.above} of ${D} numbers; the others become 0.`),
       code("classifier")),
-    step("From logits to the label", {
+    step(t.head.function === "none" ? `From the vector to the ${C > 1 ? "values" : "value"}` : "From logits to the label", {
       softmax: "Softmax makes shares of the logits that add up to 1; the largest is the label.",
-      sigmoid: "Each label has a sigmoid of its own: several may be right.",
-      none: "A regression: the logit is the answer, nothing is applied to it.",
+      sigmoid: "Each label has a sigmoid of its own: several may be right, or none. Those of .5 or above are marked.",
+      none: "A regression: each logit is an answer, nothing is applied to it.",
     }[t.head.function],
-    labelTable(t), C > FEW ? el("p", { class: "quiet note" }, `The ${FEW} most probable of ${C} labels.`) : null),
+    labelTable(t), C > FEW ? el("p", { class: "quiet note" }, `The ${FEW} with the largest logits, of ${C}.`) : null),
   ];
 }
 
@@ -982,17 +1011,19 @@ function labelTable(t) {
   const order = logits.map((_, i) => i);
   if (order.length > FEW) order.sort((a, b) => logits[b] - logits[a]).splice(FEW);
   const soft = t.head.function === "softmax", sigmoid = t.head.function === "sigmoid";
+  const wins = (i) => (soft ? i === t.target : sigmoid && answers[i] >= 0.5);
   return el("div", { class: "scroll" }, el("table", { id: "labels" },
     el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "label"), el("th", { scope: "col", class: "n" }, "logit"),
       soft ? el("th", { scope: "col", class: "n" }, "exp(· − max)") : null,
       soft || sigmoid ? el("th", { scope: "col", class: "n" }, soft ? "÷ sum" : "1 / (1 + exp(−·))") : null)),
-    el("tbody", {}, order.map((i) => el("tr", { class: i === t.target ? "winner" : null, "data-label": i },
+    el("tbody", {}, order.map((i) => el("tr", { class: wins(i) ? "winner" : null, "data-label": i },
       el("th", { scope: "row" }, bdi(t.head.labels[i])),
       el("td", { class: "n", "data-logit": "" }, number(logits[i])),
       soft ? el("td", { class: "n" }, number(powers[i])) : null,
       soft || sigmoid ? el("td", { class: "n bar", "data-probability": "", vars: { "--w": answers[i].toFixed(5) } },
         number(answers[i])) : null))),
-    soft ? el("tfoot", {}, el("tr", {}, el("th", { scope: "row" }, "sum"), el("td", { class: "n quiet" }, `max ${number(most)}`),
+    soft ? el("tfoot", {}, el("tr", {}, el("th", { scope: "row" }, order.length < logits.length
+      ? `sum of all ${logits.length}` : "sum"), el("td", { class: "n quiet" }, `max ${number(most)}`),
       el("td", { class: "n" }, number(sum(powers))), el("td", { class: "n" }, number(sum(Array.from(answers)))))) : null));
 }
 
@@ -1019,7 +1050,7 @@ function maskedHead(t) {
           el("td", { class: "n" }, number(Math.exp(logits[i] - logits[0]))),
           el("td", { class: "n bar", "data-probability": "", vars: { "--w": answers[i].toFixed(5) } }, number(answers[i]))))),
         el("tfoot", {}, el("tr", {}, el("th", { scope: "row" }, `all ${V}`), el("td", { class: "n quiet" }, `max ${number(logits[0])}`),
-          el("td", { class: "n" }, number(total)), el("td", { class: "n" }, number(1))))))),
+          el("td", { class: "n" }, number(total)), el("td", {})))))),
   ];
 }
 
@@ -1031,6 +1062,7 @@ part("lens", ["trace", "mask", "layer"], () => {
   const N = floats(lens.logits).length / (L + 1);
   const logits = floats(lens.logits), answers = floats(lens.probabilities);
   const name = (l) => (l ? `layer ${l - 1}` : "embedded");
+  const said = N > 1 && { softmax: "would say", sigmoid: "most probable" }[t.head.function];
   const rows = Array.from({ length: L + 1 }, (_, l) => {
     const attributes = { "data-layer": l - 1 };
     if (lens.words) {
@@ -1043,14 +1075,14 @@ part("lens", ["trace", "mask", "layer"], () => {
     return el("tr", attributes, el("th", { scope: "row" }, name(l)),
       el("td", { class: "n" }, number(logits[l * N + t.target])),
       el("td", { class: "n bar", vars: { "--w": Math.max(0, Math.min(1, row[t.target])).toFixed(5) } }, number(row[t.target])),
-      N > 1 ? el("td", {}, bdi(t.head.labels[best])) : null);
+      said ? el("td", {}, bdi(t.head.labels[best])) : null);
   });
   return step("The answer, layer by layer",
     "The logit lens: what the head would say if it read its token after each layer. The head was trained on the " +
     "last one alone, so early answers are a hint, not a belief.",
     el("div", { class: "scroll" }, el("table", { id: "lens-table" },
       lens.words ? null : el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "after"), el("th", { scope: "col", class: "n" }, "logit"),
-        el("th", { scope: "col", class: "n" }, bdi(t.label)), N > 1 ? el("th", { scope: "col" }, "would say") : null)),
+        el("th", { scope: "col", class: "n" }, bdi(t.label)), said ? el("th", { scope: "col" }, said) : null)),
       el("tbody", {}, rows))));
 });
 
@@ -1082,7 +1114,18 @@ function attributedTexts(t, most) {
   });
 }
 
-part("attribution", ["trace"], () => {
+/* Of several masks the reasons are those of the first. */
+function maskOf(t) {
+  const masks = t.head.masks || [];
+  return masks.length > 1 ? el("span", { class: "where" }, `[MASK] at ${masks[0]}`) : null;
+}
+function otherMask(t, method) {
+  if (!state.mask || !maskOf(t)) return null;
+  return el("p", { class: "notice" }, `Chosen is [MASK] at ${t.head.masks[state.mask]}; this is still of the first one, at ` +
+    `${t.head.masks[0]}. For the chosen one: `, el("code", {}, `trace.${method}(mask=${state.mask})`), ".");
+}
+
+part("attribution", ["trace", "mask"], () => {
   const t = trace();
   const found = t.attribution;
   if (!found) return null;
@@ -1091,8 +1134,9 @@ part("attribution", ["trace"], () => {
   const all = sum(found.words.flat()) + found.specials;
   const tokens = floats(found.tokens);
   return [
-    step(["Why ", bdi(found.name)], ["Integrated gradients: how much each word adds to the logit of ", bdi(found.name),
-      ", on the way from [PAD] in every word’s place to the text itself."],
+    step(["Why ", bdi(found.name), " ", maskOf(t)], ["Integrated gradients: how much each word adds to the logit of ", bdi(found.name),
+      `, on the way from [PAD] in every ${t.head.masks ? "other " : ""}word’s place to the text itself.`],
+      otherMask(t, "attribute"),
       el("p", { class: "legend" }, el("span", { class: "key minus" }, MINUS + " against"), el("span", { class: "key plus" }, "+ for")),
       texts,
       el("dl", { class: "facts", id: "completeness" }, [
@@ -1118,7 +1162,7 @@ part("attribution", ["trace"], () => {
   ];
 });
 
-part("ablations", ["trace"], () => {
+part("ablations", ["trace", "mask"], () => {
   const t = trace();
   const found = t.ablations;
   if (!found) return null;
@@ -1132,9 +1176,10 @@ part("ablations", ["trace"], () => {
   };
   const mostHeads = largest(inHeads), mostLayers = largest(inLayers), mostTokens = largest(inTokens);
   const indices = (n) => Array.from({ length: n }, (_, i) => i);
-  return step(["Without it ", el("span", { class: "where" }, "ablations")],
+  return step(["Without it ", el("span", { class: "where" }, "ablations"), " ", maskOf(t)],
     ["How the logit of ", bdi(t.label), " changes if one head, one layer or one token is taken out and all the rest " +
-      "stays. Orange: it rises; blue: it falls, so the part spoke for the label. ", shape(["L", "H"])],
+      "stays. Orange: it rises; blue: it falls, so the part spoke for it. ", shape(["L", "H"])],
+    otherMask(t, "ablations"),
     el("h4", {}, "Heads ", el("span", { class: "quiet" }, "in columns; last, the whole layer")),
     el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Ablation of heads and layers" },
       el("table", { class: "grid", id: "ablated-heads", vars: { "--heads": H } },
@@ -1162,9 +1207,13 @@ part("terms", ["trace"], () => Object.entries(PARTS).map(([name, title]) => {
 }));
 part("about", ["trace"], () => {
   const t = trace();
-  return [el("p", {}, "Every number is the model’s own, from one run of ", el("code", {}, t.model.class), ": products, " +
-    "vectors and logits are stored as float32; scores follow from them exactly, softmax is computed here, and four " +
-    "decimals are shown. The page makes no request.")];
+  const reasons = [t.lens && "the lens", t.attribution && "the attribution", t.ablations && "the ablations"].filter(Boolean);
+  const list = reasons.join(", ").replace(/, ([^,]*)$/, " and $1");
+  return [el("p", {}, "What happens on the way from text to answer is the model’s own, from one run of ",
+    t.head ? null : "the encoder of ", el("code", {}, t.model.class), ": products, vectors and logits are stored as " +
+    "float32; scores and softmax are computed here from them. " +
+    (list ? `${list[0].toUpperCase()}${list.slice(1)} are of further runs. ` : "") +
+    "Numbers are rounded to the decimals shown. The page makes no request.")];
 });
 part("theme", ["theme"], () => {
   const root = document.documentElement;
