@@ -32,7 +32,14 @@ if TYPE_CHECKING:
     from minidistil.hub import CheckpointNotFoundError as CheckpointNotFoundError
     from minidistil.model import DistilBertModel as DistilBertModel
     from minidistil.pipelines import (
+        FeatureExtractionPipeline as FeatureExtractionPipeline,
+        FillMaskPipeline as FillMaskPipeline,
+        MultipleChoicePipeline as MultipleChoicePipeline,
+        QuestionAnsweringPipeline as QuestionAnsweringPipeline,
+        SentenceEmbeddingsPipeline as SentenceEmbeddingsPipeline,
         TextClassificationPipeline as TextClassificationPipeline,
+        TokenClassificationPipeline as TokenClassificationPipeline,
+        ZeroShotClassificationPipeline as ZeroShotClassificationPipeline,
         pipeline as pipeline,
     )
     from minidistil.tokenizer import (
@@ -69,8 +76,15 @@ _ROOMS = {
     "DistilBertModel": "model",
     "DistilBertTokenizer": "tokenizer",
     "Engine": "engine",
+    "FeatureExtractionPipeline": "pipelines",
+    "FillMaskPipeline": "pipelines",
+    "MultipleChoicePipeline": "pipelines",
+    "QuestionAnsweringPipeline": "pipelines",
+    "SentenceEmbeddingsPipeline": "pipelines",
     "TextClassificationPipeline": "pipelines",
+    "TokenClassificationPipeline": "pipelines",
     "WordPiece": "wordpiece",
+    "ZeroShotClassificationPipeline": "pipelines",
     "compare": "explainer",
     "explain": "explainer",
     "pipeline": "pipelines",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
+import transformers4
 
 if TYPE_CHECKING:
     from pages import Pages
@@ -33,3 +34,11 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Pages:
     from pages import Pages
 
     return Pages(tmp_path_factory.mktemp("pages"))
+
+
+@pytest.fixture(scope="session")
+def old() -> Iterator[transformers4.Transformers4]:
+    """Transformers 4.57, for what version 5 no longer has."""
+    process = transformers4.start()
+    yield process
+    process.close()

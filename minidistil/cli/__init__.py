@@ -13,8 +13,17 @@ import warnings
 import click
 
 from minidistil import __version__
+from minidistil.cli.answer import answer
+from minidistil.cli.choose import choose
 from minidistil.cli.classify import classify
+from minidistil.cli.embed import embed
 from minidistil.cli.explain import explain
+from minidistil.cli.export import export
+from minidistil.cli.fill_mask import fill_mask
+from minidistil.cli.publish import publish
+from minidistil.cli.tag import tag
+from minidistil.cli.weights import weights
+from minidistil.cli.zero_shot import zero_shot
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -31,5 +40,14 @@ def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
     click.echo(f"Warning: {message}", err=True)
 
 
+main.add_command(answer)
 main.add_command(classify)
+main.add_command(choose)
+main.add_command(embed)
 main.add_command(explain)
+main.add_command(fill_mask)
+main.add_command(tag)
+weights.add_command(export)
+weights.add_command(publish)
+main.add_command(weights)
+main.add_command(zero_shot)
