@@ -29,7 +29,7 @@ from minidistil.heads import (
 )
 from minidistil.model import DistilBertModel
 from minidistil.pretrained import PreTrainedModel
-from minidistil.weights.progress import steps
+from minidistil.progress import steps
 
 # The oldest in which torch writes every operator that the model has.
 OPSET = 17

@@ -31,10 +31,10 @@ from minidistil.config import DistilBertConfig
 from minidistil.hub import CheckpointFiles, HubCheckpointFiles, open_checkpoint
 from minidistil.kinds import kind_of
 from minidistil.pretrained import PreTrainedModel
+from minidistil.progress import steps
 from minidistil.quote import cut, quote
 from minidistil.tokenizer import DistilBertTokenizer
 from minidistil.weights.inspection import inspect
-from minidistil.weights.progress import steps
 from minidistil.weights.verification import Verification, sha256, verify
 
 if TYPE_CHECKING:

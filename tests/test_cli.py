@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import unicodedata
 import warnings
 
@@ -15,7 +16,7 @@ import pytest
 from checkpoints import write_checkpoint
 from click.testing import CliRunner
 
-from minidistil import __version__, pipeline
+from minidistil import __version__, pipeline, progress
 from minidistil.cli import main
 from minidistil.engine import PRECISIONS
 from minidistil.pipelines import DEFAULT_MODEL, DEFAULT_REVISION
@@ -250,6 +251,89 @@ def test_a_reader_that_has_gone_ends_the_command_quietly(classify, monkeypatch):
     result = classify("text")
     assert result.exit_code == 1
     assert result.stderr == ""
+
+
+# Progress
+
+CLASSIFIER = "DistilBertForSequenceClassification"
+ANSWERER = "DistilBertForQuestionAnswering"
+# What each command is given beside --model, its model, and what its bar is called.
+WATCHED = {
+    "classify": (["Bad", "Good"], CLASSIFIER, "classifying"),
+    "answer": (["-c", "a film", "Who?", "What?"], ANSWERER, "reading"),
+    "tag": (["Bad", "Good"], "DistilBertForTokenClassification", "tagging"),
+    "fill-mask": (["a [MASK]", "[MASK]"], "DistilBertForMaskedLM", "filling"),
+    "zero-shot": (["-l", "film,food", "Bad", "Good"], CLASSIFIER, "classifying"),
+    "embed": (["--json", "Bad", "Good"], "DistilBertModel", "embedding"),
+    "features": (["--json", "Bad", "Good"], "DistilBertModel", "reading"),
+}
+
+
+@pytest.fixture
+def terminal(monkeypatch):
+    """All streams are a terminal, and what takes a moment has a bar."""
+    monkeypatch.setattr(progress, "_DELAY", 0.0)
+    monkeypatch.setattr(
+        "click.testing._NamedTextIOWrapper.isatty", lambda self: True, raising=False
+    )
+
+
+@pytest.fixture(params=WATCHED)
+def watched(request, tmp_path):
+    """A command that works for a while: its words, and its bar's name."""
+    arguments, kind, name = WATCHED[request.param]
+    labels = {"id2label": {0: "contradiction", 1: "entailment"}}
+    labels = labels if kind == CLASSIFIER else {}
+    folder = write_checkpoint(tmp_path, kind, **labels)
+    return [request.param, "--model", str(folder), *arguments], name
+
+
+def test_a_bar_is_shown_on_a_terminal(watched, terminal):
+    command, name = watched
+    result = CliRunner().invoke(main, command)
+    assert result.exit_code == 0, result.output
+    assert f"{name}: 0 sequences" in result.stderr
+
+
+def test_no_bar_is_shown_where_nobody_looks(watched, monkeypatch):
+    monkeypatch.setattr(progress, "_DELAY", 0.0)
+    result = CliRunner().invoke(main, watched[0])
+    assert result.exit_code == 0, result.output
+    assert result.stderr == ""
+
+
+def test_no_bar_is_shown_for_what_is_done_at_once(watched, terminal, monkeypatch):
+    monkeypatch.setattr(progress, "_DELAY", 60.0)
+    assert CliRunner().invoke(main, watched[0]).stderr.strip() == ""
+
+
+def test_on_a_terminal_the_answers_stand_where_the_bar_stood(watched, terminal):
+    command, _ = watched
+    with pytest.MonkeyPatch.context() as elsewhere:
+        elsewhere.setattr("click.testing._NamedTextIOWrapper.isatty", lambda _: False)
+        expected = CliRunner().invoke(main, command).stdout
+    result = CliRunner().invoke(main, command)
+    assert result.stdout == expected
+    # What is left of a line is what was written after going back to its beginning.
+    lines = [each.rsplit("\r", 1)[-1] for each in result.output.split("\n")]
+    assert "\n".join(lines) == expected
+
+
+def test_on_a_terminal_a_warning_stands_where_the_bar_stood(classify, terminal):
+    first, *_ = classify("good film " * 50).output.split("\n")
+    assert "classifying" in first
+    assert first.rsplit("\r", 1)[-1].startswith("Warning: a text is longer")
+
+
+def test_the_engine_says_how_far_it_is(folder, terminal, monkeypatch, capsys):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    engine = pipeline(model=folder).model
+    with progress.counting_sequences("reading"):
+        time.sleep(0.2)  # a bar is not drawn anew for every batch
+        engine([[2, 5, 3], [2, 3], [2, 6, 7, 3]])
+    assert "reading: 3 sequences" in capsys.readouterr().err
+    engine([[2, 3]])  # and without a bar it is silent
+    assert capsys.readouterr().err == ""
 
 
 # As a program

@@ -553,12 +553,16 @@ def test_minilm_folded_embeds_as_minilm_does(tmp_path):
     assert near > 0.5 > 0.2 > far
 
 
-# The command
+# The commands
 
 
-def run(folder, *arguments, stdin=None):
-    command = ["embed", "--model", str(folder), *arguments]
-    return CliRunner().invoke(main, command, input=stdin)
+def run(folder, *arguments, stdin=None, command="embed"):
+    words = [command, "--model", str(folder), *arguments]
+    return CliRunner().invoke(main, words, input=stdin)
+
+
+def run_features(folder, *arguments, stdin=None):
+    return run(folder, *arguments, stdin=stdin, command="features")
 
 
 def test_the_command_writes_a_row_for_each_text(folder, embed, tmp_path):
@@ -600,9 +604,10 @@ def test_no_text_writes_no_row(folder, tmp_path):
     assert np.load(path).shape == (0, DIM)
 
 
+@pytest.mark.parametrize("command", ["embed", "features"])
 @pytest.mark.parametrize("arguments", [[], ["--json", "-o", "x.npy"]])
-def test_the_command_needs_one_place_for_vectors(folder, arguments):
-    result = run(folder, *arguments, "a")
+def test_the_command_needs_one_place_for_vectors(folder, command, arguments):
+    result = run(folder, *arguments, "a", command=command)
     assert result.exit_code == 2
     assert "give --output or --json" in result.stderr
 
@@ -618,6 +623,60 @@ def test_a_mistake_leaves_the_old_file(folder, tmp_path):
     path = tmp_path / "vectors.npy"
     path.write_bytes(b"old")
     result = run(folder, "-o", str(path), stdin=b"fine\ncaf\xe9\n")
+    assert result.exit_code == 1
+    assert path.read_bytes() == b"old"
+
+
+def test_features_are_written_as_a_tensor_for_each_text(folder, reference, tmp_path):
+    path = tmp_path / "features.safetensors"
+    result = run_features(folder, "-o", str(path), stdin="the film\n\ngood\n")
+    assert result.exit_code == 0, result.output
+    assert result.stdout == f"{path}: the vectors of {4 + 2 + 3} tokens\n"
+    written = load_file(path)
+    expected = reference(["the film", "", "good"], return_tensors=True)
+    assert written.keys() == {"0", "1", "2"}
+    for place, (vectors,) in enumerate(expected):
+        assert_same(written[str(place)], vectors)
+    assert [*tmp_path.iterdir()] == [path]  # nothing beside
+
+
+def test_features_as_json_are_a_line_for_each_text(folder, extract, reference):
+    texts = ["the film", "", "good"]
+    result = run_features(folder, "--json", *texts)
+    records = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [record["text"] for record in records] == texts
+    found = [[record["vectors"]] for record in records]
+    assert_same(found, extract(texts))
+    assert_same(found, reference(texts))
+
+
+def test_a_long_texts_features_are_those_of_what_is_kept(folder, extract):
+    kept = extract(LONG, truncation="head+tail")
+    result = run_features(folder, "--json", "--truncation", "head+tail", LONG)
+    assert_same([json.loads(result.stdout)["vectors"]], kept)
+    refused = run_features(folder, "--json", "--truncation", "window", LONG)
+    assert refused.exit_code == 2
+    assert "'window' is not one of 'head', 'head+tail', 'error'" in refused.stderr
+
+
+def test_no_text_has_no_features(folder, tmp_path):
+    path = tmp_path / "features.safetensors"
+    assert run_features(folder, "-o", str(path), stdin="").exit_code == 0
+    assert load_file(path) == {}
+
+
+def test_one_tensor_for_all_features_is_refused_at_once(tmp_path):
+    # Before the model is looked for.
+    path = tmp_path / "features.npy"
+    result = run_features("no/such", "-o", str(path), "a")
+    assert result.exit_code == 1
+    assert "features.npy' does not end in .safetensors" in result.stderr
+
+
+def test_a_mistake_leaves_the_old_features(folder, tmp_path):
+    path = tmp_path / "features.safetensors"
+    path.write_bytes(b"old")
+    result = run_features(folder, "-o", str(path), stdin=b"fine\ncaf\xe9\n")
     assert result.exit_code == 1
     assert path.read_bytes() == b"old"
 

@@ -19,11 +19,13 @@ from minidistil.cli.classify import classify
 from minidistil.cli.embed import embed
 from minidistil.cli.explain import explain
 from minidistil.cli.export import export
+from minidistil.cli.features import features
 from minidistil.cli.fill_mask import fill_mask
 from minidistil.cli.publish import publish
 from minidistil.cli.tag import tag
 from minidistil.cli.weights import weights
 from minidistil.cli.zero_shot import zero_shot
+from minidistil.progress import make_room
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -37,6 +39,7 @@ def main() -> None:
 
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
+    make_room()
     click.echo(f"Warning: {message}", err=True)
 
 
@@ -45,6 +48,7 @@ main.add_command(classify)
 main.add_command(choose)
 main.add_command(embed)
 main.add_command(explain)
+main.add_command(features)
 main.add_command(fill_mask)
 main.add_command(tag)
 weights.add_command(export)

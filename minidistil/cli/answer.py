@@ -14,8 +14,10 @@ from minidistil.cli.common import (
     json_option,
     model_options,
     printable,
+    say,
     told,
 )
+from minidistil.progress import counting_sequences
 
 
 @click.command(short_help="Find answers to questions in a text.")
@@ -91,7 +93,7 @@ def answer(
         text = _read(source) if source else context
         from minidistil.pipelines import pipeline
 
-        found = pipeline(
+        ask = pipeline(
             "question-answering",
             model,
             revision=revision,
@@ -102,14 +104,16 @@ def answer(
             doc_stride=doc_stride,
             handle_impossible_answer=impossible,
             precision=precision,
-        )(question=questions, context=text)
-        for question, some in zip(questions, found, strict=True):
-            answers = some if isinstance(some, list) else [some]
-            if as_json:
-                click.echo(json.dumps({"question": question, "answers": answers}))
-            else:
-                for each in answers:
-                    click.echo(_as_line(each))
+        )
+        with counting_sequences("reading"):
+            found = ask(question=questions, context=text)
+            for question, some in zip(questions, found, strict=True):
+                answers = some if isinstance(some, list) else [some]
+                if as_json:
+                    say(json.dumps({"question": question, "answers": answers}))
+                else:
+                    for each in answers:
+                        say(_as_line(each))
 
 
 def _read(source: BinaryIO) -> str:

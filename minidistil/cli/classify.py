@@ -14,10 +14,12 @@ from minidistil.cli.common import (
     json_option,
     model_options,
     printable,
+    say,
     text_arguments,
     told,
     truncation_option,
 )
+from minidistil.progress import counting_sequences
 
 
 @click.command(short_help="Label texts, with scores.")
@@ -62,9 +64,10 @@ def classify(
             truncation=truncation,
             precision=precision,
         )
-        to_show, to_classify = tee(given)
-        for text, answers in zip(to_show, classifier(to_classify), strict=True):
-            click.echo(_as_json(text, answers) if as_json else _as_line(text, answers))
+        with counting_sequences("classifying"):
+            to_show, to_classify = tee(given)
+            for text, answers in zip(to_show, classifier(to_classify), strict=True):
+                say(_as_json(text, answers) if as_json else _as_line(text, answers))
 
 
 def _as_json(text: str, answers: list[dict[str, Any]]) -> str:

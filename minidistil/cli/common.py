@@ -11,6 +11,7 @@ from unicodedata import category
 import click
 
 from minidistil.hub import CheckpointNotFoundError
+from minidistil.progress import make_room
 
 # The library's errors explain themselves: bad input, a missing or damaged checkpoint.
 EXPECTED = (ValueError, TypeError, OSError)
@@ -129,6 +130,12 @@ def told(model: str | None) -> Iterator[None]:
         raise click.ClickException(f"{error}{hint}") from error
     except EXPECTED as error:
         raise click.ClickException(str(error)) from error
+
+
+def say(line: str) -> None:
+    """Print a line of the answer, where a bar may stand."""
+    make_room()
+    click.echo(line)
 
 
 def printable(text: str) -> str:

@@ -14,10 +14,12 @@ from minidistil.cli.common import (
     engine_options,
     json_option,
     model_options,
+    say,
     text_arguments,
     told,
     truncation_option,
 )
+from minidistil.progress import counting_sequences
 
 
 @click.command(short_help="Turn texts into vectors.")
@@ -77,16 +79,15 @@ def embed(
             precision=precision,
             **{name: value for name, value in options.items() if value is not None},
         )
-        if output is None:
-            to_show, to_encode = tee(given)
-            for text, vector in zip(to_show, encode(to_encode), strict=True):
-                click.echo(json.dumps({"text": text, "vector": vector.tolist()}))
-            return
+        with counting_sequences("embedding"):
+            if output is None:
+                to_show, to_encode = tee(given)
+                for text, vector in zip(to_show, encode(to_encode), strict=True):
+                    say(json.dumps({"text": text, "vector": vector.tolist()}))
+                return
+            rows = [*encode(given)]
         import torch
 
-        from minidistil.weights.progress import steps
-
-        rows = [*steps(encode(given), "embedding")]
         vectors = torch.stack(rows) if rows else encode([])
         save_vectors(vectors, output)
         count, width = vectors.shape

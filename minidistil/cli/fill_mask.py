@@ -15,10 +15,12 @@ from minidistil.cli.common import (
     json_option,
     model_options,
     printable,
+    say,
     text_arguments,
     told,
     truncation_option,
 )
+from minidistil.progress import counting_sequences
 
 
 @click.command(short_help="Guess the words behind [MASK].")
@@ -72,15 +74,16 @@ def fill_mask(
             truncation=truncation,
             precision=precision,
         )
-        to_show, to_fill = tee(given)
-        for text, answer in zip(to_show, fill(to_fill), strict=True):
-            # Of one mask there is its list alone.
-            masks = answer if isinstance(answer[0], list) else [answer]
-            if as_json:
-                click.echo(json.dumps({"text": text, "masks": masks}))
-            else:
-                for guess in (guess for mask in masks for guess in mask):
-                    click.echo(_as_line(guess))
+        with counting_sequences("filling"):
+            to_show, to_fill = tee(given)
+            for text, answer in zip(to_show, fill(to_fill), strict=True):
+                # Of one mask there is its list alone.
+                masks = answer if isinstance(answer[0], list) else [answer]
+                if as_json:
+                    say(json.dumps({"text": text, "masks": masks}))
+                else:
+                    for guess in (guess for mask in masks for guess in mask):
+                        say(_as_line(guess))
 
 
 def _as_line(guess: dict[str, Any]) -> str:

@@ -15,9 +15,11 @@ from minidistil.cli.common import (
     json_option,
     model_options,
     printable,
+    say,
     text_arguments,
     told,
 )
+from minidistil.progress import counting_sequences
 
 
 @click.command(short_help="Find names, or other entities, in texts.")
@@ -78,13 +80,14 @@ def tag(
             stride=stride,
             precision=precision,
         )
-        to_show, to_tag = tee(given)
-        for text, found in zip(to_show, tagger(to_tag), strict=True):
-            if as_json:
-                click.echo(json.dumps({"text": text, "entities": found}))
-            else:
-                for one in found:
-                    click.echo(_as_line(text, one))
+        with counting_sequences("tagging"):
+            to_show, to_tag = tee(given)
+            for text, found in zip(to_show, tagger(to_tag), strict=True):
+                if as_json:
+                    say(json.dumps({"text": text, "entities": found}))
+                else:
+                    for one in found:
+                        say(_as_line(text, one))
 
 
 def _as_line(text: str, found: dict[str, Any]) -> str:

@@ -14,10 +14,12 @@ from minidistil.cli.common import (
     json_option,
     model_options,
     printable,
+    say,
     text_arguments,
     told,
     truncation_option,
 )
+from minidistil.progress import counting_sequences
 
 
 @click.command(short_help="Label texts with labels of your own.")
@@ -70,13 +72,14 @@ def zero_shot(
             truncation=truncation,
             precision=precision,
         )
-        for answer in classifier(given):
-            text = answer.pop("sequence")
-            click.echo(
-                json.dumps({"text": text} | answer)
-                if as_json
-                else _as_line(text, answer)
-            )
+        with counting_sequences("classifying"):
+            for answer in classifier(given):
+                text = answer.pop("sequence")
+                say(
+                    json.dumps({"text": text} | answer)
+                    if as_json
+                    else _as_line(text, answer)
+                )
 
 
 def _as_line(text: str, answer: dict[str, Any]) -> str:

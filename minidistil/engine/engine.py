@@ -18,6 +18,7 @@ from minidistil.engine.heads import HEADS
 from minidistil.engine.operators import undisturbed
 from minidistil.engine.precision import check_precision, plan
 from minidistil.pretrained import PreTrainedModel, usable_device
+from minidistil.progress import sequences_read
 
 # Enough rows for a product to run at full speed, few enough to stay in the cache.
 TOKENS = 1024
@@ -177,6 +178,7 @@ class Engine:
             for place, part in zip(batch.places, parts, strict=True):
                 # A copy, outside of inference mode: the caller may write into it.
                 results[place] = part.clone()
+            sequences_read(len(batch.places))
         return results
 
     def _unmixed(self) -> AbstractContextManager[object]:

@@ -46,7 +46,9 @@ from minidistil.pipelines.token_classification import (
     TokenClassificationPipeline as TokenClassificationPipeline,
 )
 from minidistil.pipelines.vector_files import (
+    check_features_file as check_features_file,
     check_vector_file as check_vector_file,
+    save_features as save_features,
     save_vectors as save_vectors,
 )
 from minidistil.pipelines.zero_shot import (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from safetensors.torch import save_file
@@ -45,3 +45,24 @@ def save_vectors(vectors: Tensor, path: Path) -> None:
     check_vector_file(path)
     with replacing(path) as temporary:
         WRITERS[path.suffix](vectors.contiguous(), temporary)
+
+
+def check_features_file(path: Path) -> None:
+    """Raise ValueError unless the name ends in ``.safetensors``."""
+    if path.suffix != ".safetensors":
+        raise ValueError(
+            f"'{path}' does not end in .safetensors, which can hold a tensor for each "
+            f"text"
+        )
+
+
+def save_features(features: Sequence[Tensor], path: Path) -> None:
+    """Write a tensor (T, D) for each text, named 0, 1, …, as `save_vectors` does.
+
+    Raises:
+        ValueError: for a name that does not end in ``.safetensors``.
+    """
+    check_features_file(path)
+    named = {str(place): each.contiguous() for place, each in enumerate(features)}
+    with replacing(path) as temporary:
+        save_file(named, temporary)

@@ -43,9 +43,9 @@ from minidistil.fitting import (
 from minidistil.hub import CheckpointFiles, open_checkpoint
 from minidistil.kinds import KINDS, kind_of
 from minidistil.pretrained import PreTrainedModel, with_dtype
+from minidistil.progress import steps
 from minidistil.quote import quote
 from minidistil.weights.pickles import read_pickles
-from minidistil.weights.progress import steps
 
 _ENCODER = ("embeddings.", "transformer.")
 # 0, 1, 2, … and 0, 0, 0, …, once saved along with the weights.

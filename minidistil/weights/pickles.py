@@ -27,8 +27,8 @@ from minidistil.checkpoint import (
     read_index,
 )
 from minidistil.hub import CheckpointFiles
+from minidistil.progress import steps
 from minidistil.quote import quote
-from minidistil.weights.progress import steps
 
 SINGLE_PICKLE = "pytorch_model.bin"
 PICKLE_INDEX = "pytorch_model.bin.index.json"

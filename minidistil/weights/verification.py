@@ -41,11 +41,11 @@ from minidistil.hub import (
 )
 from minidistil.kinds import kind_of
 from minidistil.pretrained import PreTrainedModel, usable_device
+from minidistil.progress import counting_bytes, steps
 from minidistil.tokenizer import DistilBertTokenizer
 from minidistil.weights import goldens
 from minidistil.weights.catalogue import hub_files
 from minidistil.weights.headers import read_headers
-from minidistil.weights.progress import counting_bytes, steps
 
 # How far the numbers of a trained checkpoint (its logits have a deviation of 2.6) may
 # be off where they are computed in less than float32: what the engine's own tests

@@ -1,0 +1,76 @@
+"""A progress bar for what takes more than a second, if standard error is a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Item = TypeVar("Item")
+_DELAY = 1.0  # seconds: what is done by then needs no bar
+
+# The bar of `counting_sequences`. A context's own, so that threads do not meet in it.
+_sequences: ContextVar[Any] = ContextVar("sequences", default=None)
+
+
+def steps(items: Iterable[Item], what: str) -> Iterator[Item]:
+    """Go through some items, with a bar that counts them."""
+    from tqdm.auto import tqdm
+
+    # disable=None: nothing where standard error is no terminal
+    bar: Any = tqdm(items, desc=what, delay=_DELAY, leave=False, disable=None)
+    yield from bar
+
+
+@contextmanager
+def counting_bytes(total: int, what: str) -> Iterator[Callable[[int], object]]:
+    """A bar for bytes: the block calls what it is given with how many more are done."""
+    from tqdm.auto import tqdm
+
+    with tqdm(
+        total=total,
+        desc=what,
+        unit="B",
+        unit_scale=True,
+        delay=_DELAY,
+        leave=False,
+        disable=None,
+    ) as bar:
+        yield bar.update
+
+
+@contextmanager
+def counting_sequences(what: str) -> Iterator[None]:
+    """Count what an engine reads within the block: texts, pairs or windows.
+
+    Answers come by the thousand, and a text may have many windows: the engine alone
+    knows how far it is. How many there will be, nobody knows before the last is read.
+    """
+    from tqdm.auto import tqdm
+
+    with tqdm(
+        desc=what, unit=" sequences", delay=_DELAY, leave=False, disable=None
+    ) as bar:
+        before = _sequences.set(bar)
+        try:
+            yield
+        finally:
+            _sequences.reset(before)
+
+
+def sequences_read(count: int) -> None:
+    """Move the bar of `counting_sequences`, if there is one."""
+    bar = _sequences.get()
+    if bar is not None:
+        bar.update(count)
+
+
+def make_room() -> None:
+    """Take that bar off the screen, before a line is printed; it comes back."""
+    bar = _sequences.get()
+    if bar is not None:
+        bar.clear()
