@@ -31,6 +31,32 @@ def test_the_list_has_the_seven_that_there_are():
     assert [f"distilbert/{name}" for name in LAYOUTS] == REPOS
 
 
+# The licence of each repository, from its page on huggingface.co. What is named is a
+# commit of README.md, or a page: of the model card, or with the hub's own licence tag.
+LICENCES = {
+    "distilbert-base-uncased": "apache-2.0",  # the tag at commits/main/README.md
+    "distilbert-base-uncased-finetuned-sst-2-english": "apache-2.0",  # the card
+    "distilbert-base-cased": "apache-2.0",  # 935ac13
+    "distilbert-base-cased-distilled-squad": "apache-2.0",  # 626af31
+    "distilbert-base-uncased-distilled-squad": "apache-2.0",  # the card
+    "distilbert-base-german-cased": "apache-2.0",  # e965bc0
+    "distilbert-base-multilingual-cased": "apache-2.0",  # 1a01b38
+}
+
+
+def test_the_licences_are_those_of_the_repositories():
+    found = {each.repo: each.licence for each in OFFICIAL}
+    assert found == {f"distilbert/{name}": said for name, said in LICENCES.items()}
+
+
+def test_the_sizes_that_were_published_are_the_files():
+    known = {each.repo: each.bytes for each in OFFICIAL if each.bytes_of == "file"}
+    assert known == {
+        "distilbert/distilbert-base-uncased": 267_954_768,
+        "distilbert/distilbert-base-uncased-finetuned-sst-2-english": 267_832_558,
+    }
+
+
 def test_the_hub_is_asked(hub):
     listing = official_checkpoints()
     assert listing.offline == ""
@@ -39,6 +65,7 @@ def test_the_hub_is_asked(hub):
         f"task-{i}" for i in range(7)
     ]
     assert [each.bytes for each in listing.checkpoints] == [*range(100, 107)]
+    assert {each.bytes_of for each in listing.checkpoints} == {"file"}
     assert [each.licence for each in listing.checkpoints] == [
         f"licence-{i}" for i in range(7)
     ]
@@ -46,9 +73,9 @@ def test_the_hub_is_asked(hub):
 
 def test_what_the_hub_does_not_say_is_as_in_the_list(hub):
     hub.cards.clear()
-    found = official_checkpoints().checkpoints
-    assert [each.task for each in found] == [each.task for each in OFFICIAL]
-    assert [each.licence for each in found] == ["apache-2.0"] * 7
+    for folder in hub.repos.values():
+        (folder / "model.safetensors").unlink()
+    assert official_checkpoints().checkpoints == [*OFFICIAL]
 
 
 def test_a_hub_that_fails_leaves_the_dated_list(hub):

@@ -17,8 +17,8 @@ from click.testing import CliRunner
 from layouts import SMALL, SST_2, config_of, random_tensors
 
 import minidistil
+from minidistil import progress
 from minidistil.cli import main
-from minidistil.weights import progress
 from minidistil.weights.catalogue import AS_OF, OFFICIAL
 from minidistil.weights.inspection import inspect
 
@@ -63,6 +63,9 @@ def test_the_list_as_json_is_an_object_a_line():
     lines = run("list", "--offline", "--json").stdout.splitlines()
     records = [json.loads(line) for line in lines]
     assert [each["bytes"] for each in records] == [each.bytes for each in OFFICIAL]
+    assert [each["bytes_of"] for each in records] == [
+        each.bytes_of for each in OFFICIAL
+    ]
     assert {each["as_of"] for each in records} == {AS_OF}
 
 

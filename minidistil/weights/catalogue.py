@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from minidistil.checkpoint import SINGLE_FILE
-from minidistil.weights.progress import steps
+from minidistil.progress import steps
 
 AS_OF = "2026-11-22"  # when the list below was drawn up, from published pages
 _SECONDS = 10  # that the hub may take for an answer
@@ -22,9 +22,13 @@ class Official:
         repo: Its name on the hub.
         task: What it was trained for, in the hub's words.
         language: Which texts it knows, in the hub's words.
-        bytes: The size of ``model.safetensors``. In the dated list, that of the numbers
-            alone: 4 bytes each, without the header of 13 kB.
-        licence: In the hub's words.
+        bytes: The size of ``model.safetensors``, or of a part of it: see `bytes_of`.
+        bytes_of: What `bytes` counts: ``"file"``, the whole, as published; or
+            ``"numbers"``, the parameters alone at 4 bytes each, where the file's size
+            is not known. The file has a header of 13 kB besides.
+        licence: In the hub's words. In the dated list, as the repository's page on the
+            hub had it: by the model card's text for sst-2 and uncased-distilled-squad,
+            by its ``license:`` or the tag made of it for the others.
         cached: Whether its weights are in the cache, at any revision.
     """
 
@@ -32,37 +36,67 @@ class Official:
     task: str
     language: str
     bytes: int
-    licence: str = "apache-2.0"
+    bytes_of: Literal["file", "numbers"]
+    licence: str
     cached: bool = False
 
 
 OFFICIAL = (
-    Official("distilbert/distilbert-base-uncased", "fill-mask", "en", 267_942_120),
+    Official(
+        "distilbert/distilbert-base-uncased",
+        "fill-mask",
+        "en",
+        267_954_768,
+        "file",
+        "apache-2.0",
+    ),
     Official(
         "distilbert/distilbert-base-uncased-finetuned-sst-2-english",
         "text-classification",
         "en",
-        267_820_040,
+        267_832_558,
+        "file",
+        "apache-2.0",
     ),
-    Official("distilbert/distilbert-base-cased", "fill-mask", "en", 263_248_144),
+    Official(
+        "distilbert/distilbert-base-cased",
+        "fill-mask",
+        "en",
+        263_248_144,
+        "numbers",
+        "apache-2.0",
+    ),
     Official(
         "distilbert/distilbert-base-cased-distilled-squad",
         "question-answering",
         "en",
         260_769_800,
+        "numbers",
+        "apache-2.0",
     ),
     Official(
         "distilbert/distilbert-base-uncased-distilled-squad",
         "question-answering",
         "en",
         265_457_672,
+        "numbers",
+        "apache-2.0",
     ),
-    Official("distilbert/distilbert-base-german-cased", "fill-mask", "de", 269_726_200),
+    Official(
+        "distilbert/distilbert-base-german-cased",
+        "fill-mask",
+        "de",
+        269_726_200,
+        "numbers",
+        "apache-2.0",
+    ),
     Official(
         "distilbert/distilbert-base-multilingual-cased",
         "fill-mask",
         "multilingual",
         541_783_020,
+        "numbers",
+        "apache-2.0",
     ),
 )
 
@@ -138,11 +172,13 @@ def _info(repo: str, revision: str | None, token: str | bool | None) -> Any:
 def _as_the_hub_has_it(known: Official, token: str | bool | None) -> Official:
     info = _info(known.repo, None, token)
     sizes = {file.rfilename: file.size for file in info.siblings or ()}
+    size = sizes.get(SINGLE_FILE)
     card = info.card_data
     return replace(
         known,
         task=info.pipeline_tag or known.task,
-        bytes=sizes.get(SINGLE_FILE) or known.bytes,
+        bytes=size or known.bytes,
+        bytes_of="file" if size else known.bytes_of,
         licence=(card and card.license) or known.licence,
     )
 
