@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
+PIECE = 4096  # bytes that are sent at once
 
 
 class Hub:
@@ -23,6 +25,10 @@ class Hub:
         ranges: Whether it sends parts of files, or always the whole.
         fail: A status to answer everything with, or None.
         cards: What is said of a repository beside its files.
+        commit: What every revision stands for.
+        pause: Seconds between one piece of an answer and the next.
+        cut: How many bytes of an answer are sent before the connection is closed, or
+            None for all of them.
         requests: The method, the path and the range of each request.
         sent: How many bytes of files it has sent.
     """
@@ -31,6 +37,9 @@ class Hub:
         self.endpoint = ""
         self.repos: dict[str, Path] = {}
         self.cards: dict[str, dict[str, Any]] = {}
+        self.commit = COMMIT
+        self.pause = 0.0
+        self.cut: int | None = None
         self.ranges = True
         self.fail: int | None = None
         self.requests: list[tuple[str, str, str | None]] = []
@@ -74,7 +83,7 @@ def serving() -> Iterator[Hub]:
                 }
                 for path in sorted(hub.repos[name].iterdir())
             ]
-            info = {"id": name, "sha": COMMIT, "siblings": siblings}
+            info = {"id": name, "sha": hub.commit, "siblings": siblings}
             body = json.dumps(info | hub.cards.get(name, {})).encode()
             self._answer(200, body, {"Content-Type": "application/json"})
 
@@ -91,7 +100,7 @@ def serving() -> Iterator[Hub]:
                 return
             content = path.read_bytes()
             digest = hashlib.sha256(content).hexdigest()
-            headers = {"X-Repo-Commit": COMMIT, "ETag": f'"{digest}"'}
+            headers = {"X-Repo-Commit": hub.commit, "ETag": f'"{digest}"'}
             wanted = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range") or "")
             if not wanted or not hub.ranges:
                 self._answer(200, content, headers)
@@ -109,11 +118,17 @@ def serving() -> Iterator[Hub]:
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             if self.command == "GET":
+                self._send(body[: hub.cut])
+
+        def _send(self, body: bytes) -> None:
+            for start in range(0, len(body), PIECE):
+                piece = body[start : start + PIECE]
                 try:
-                    self.wfile.write(body)
+                    self.wfile.write(piece)
                 except (BrokenPipeError, ConnectionResetError):
                     return
-                hub.sent += len(body)
+                hub.sent += len(piece)
+                time.sleep(hub.pause)
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     hub.endpoint = f"http://127.0.0.1:{server.server_port}"
