@@ -269,9 +269,10 @@ function explainTerm(entry) {
     el("p", { class: "quiet" }, "Computed by ", el("code", {}, entry.where)),
     el("form", { method: "dialog" },
       el("button", { type: "button", onclick: () => { dialog.close(); goTo("glossary"); } }, "All terms"),
-      el("button", { autofocus: true }, "Close")),
+      el("button", {}, "Close")),
   );
   dialog.showModal();
+  dialog.querySelector("form button:last-child").focus();
 }
 
 function goTo(id) {
