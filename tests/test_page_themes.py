@@ -95,9 +95,11 @@ GROUNDS = """() => {
 
 
 def wait_for_colours(page: Page) -> None:
-    """Colours may take a moment to change."""
+    """Colours may take a moment to change, and a frame more to be the last ones."""
     page.evaluate(
         "() => Promise.allSettled(document.getAnimations().map(x => x.finished))"
+        ".then(() => new Promise(done => requestAnimationFrame("
+        "() => requestAnimationFrame(done))))"
     )
 
 
