@@ -94,23 +94,33 @@ GROUNDS = """() => {
 }"""
 
 
-def wait_for_colours(page: Page) -> None:
-    """Colours may take a moment to change, and a frame more to be the last ones."""
+def settled(page: Page, script: str) -> Any:
+    """What a script finds once no colour is on its way to another.
+
+    Colours change over a moment, also those of a page that was just drawn, and the
+    last ones are there a frame after their transition has ended.
+    """
     page.evaluate(
-        "() => Promise.allSettled(document.getAnimations().map(x => x.finished))"
-        ".then(() => new Promise(done => requestAnimationFrame("
-        "() => requestAnimationFrame(done))))"
+        """async () => {
+          const frame = () => new Promise(requestAnimationFrame);
+          for (let still = 0; still < 2; still++) {
+            const moving = document.getAnimations().map(x => x.finished);
+            if (moving.length) still = 0;
+            await Promise.allSettled(moving);
+            await frame();
+          }
+        }"""
     )
+    return page.evaluate(script)
 
 
 def check_contrast(page: Page) -> None:
-    wait_for_colours(page)
     page.evaluate(
         "() => { for (const each of document.querySelectorAll('details')) "
         "each.open = true }"
     )
     expect(page.locator(".attempts:not(:has(ol))")).to_have_count(0)
-    found: list[dict[str, Any]] = page.evaluate(CONTRASTS)
+    found: list[dict[str, Any]] = settled(page, CONTRASTS)
     assert len(found) > 300
     poor = [text for text in found if not text["enough"]]
     assert not poor, f"{len(poor)} of {len(found)}: {poor[:5]}"
@@ -136,7 +146,7 @@ def test_text_stands_out_in_a_dialog(
 
 def check_dark(page: Page) -> None:
     """Nothing is left white on a dark page."""
-    grounds = page.evaluate(GROUNDS)
+    grounds = settled(page, GROUNDS)
     assert grounds["page"] < 0.2
     # The lightest is the accent, behind what is chosen.
     assert max(grounds["all"]) < 0.85
@@ -153,14 +163,13 @@ def test_the_button_changes_the_theme(
 ) -> None:
     path = pages["tiny"].path
     with drawn(chromium, path, color_scheme=second) as page:
-        expected = page.evaluate(COLOURS)
+        expected = settled(page, COLOURS)
     with drawn(chromium, path, color_scheme=first) as page:
-        before = page.evaluate(COLOURS)
+        before = settled(page, COLOURS)
         assert before != expected
         for colours in (expected, before):
             page.locator("#theme").click()
-            wait_for_colours(page)
-            assert page.evaluate(COLOURS) == colours
+            assert settled(page, COLOURS) == colours
 
 
 # What is painted, pictures included.
@@ -175,11 +184,10 @@ def test_the_page_follows_the_system_while_it_is_open(
     chromium: Browser, pages: Pages
 ) -> None:
     with drawn(chromium, pages["tiny"].path, color_scheme="light") as page:
-        light = page.evaluate(COLOURS)
+        light = settled(page, COLOURS)
         page.emulate_media(color_scheme="dark")
         expect(page.locator("#theme")).to_have_text("Light")
-        wait_for_colours(page)
-        assert page.evaluate(COLOURS) != light
+        assert settled(page, COLOURS) != light
         check_dark(page)
 
 
@@ -196,7 +204,7 @@ def check_paper(page: Page) -> None:
     assert page.evaluate("window.printed") == {"closed": 0, "empty": 0}
     assert page.locator("details:not([open])").count() == closed
     page.emulate_media(media="print")
-    assert page.evaluate(GROUNDS)["page"] == 1
+    assert settled(page, GROUNDS)["page"] == 1
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
     check_contrast(page)
     cut = page.evaluate(
