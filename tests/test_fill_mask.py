@@ -450,6 +450,20 @@ def test_a_loaded_model_answers_as_its_folder_does(fill, folder):
     assert_same(loaded(texts, batch_size=3), fill(texts))
 
 
+def test_a_model_reads_as_many_texts_as_its_logits_have_room(fill, folder, monkeypatch):
+    model = AutoModelForMaskedLM.from_pretrained(folder)
+    loaded = pipeline("fill-mask", model, tokenizer=folder)
+    texts = generated(40, masks=3)
+    room = 4 * 20 * model.config.vocab_size  # the logits of four texts of 20 tokens
+    monkeypatch.setattr(module, "NUMBERS", room)
+    read = []
+    model.register_forward_hook(lambda _, inputs, output: read.append(output.logits))
+    assert_same(loaded(texts), fill(texts))
+    assert sum(len(logits) for logits in read) == len(texts)
+    assert all(logits.numel() <= room or len(logits) == 1 for logits in read)
+    assert max(len(logits) for logits in read) > 1
+
+
 @pytest.mark.parametrize("precision", ["bfloat16", "int8"])
 def test_another_precision_can_be_asked_for(fill, folder, precision):
     fast = pipeline("fill-mask", folder, precision=precision)

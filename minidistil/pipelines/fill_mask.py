@@ -24,6 +24,10 @@ from minidistil.tokenizer import DistilBertTokenizer
 # and at most as much again for the text that goes beyond it.
 MASKS = 256
 
+# A model gives the logits of every token, where an engine gives those of the masks: as
+# many numbers as are in memory at once, 268 MB in float32, but for one text at least.
+NUMBERS = 2**26
+
 Guess = dict[str, str | float | int]
 
 
@@ -40,7 +44,8 @@ class FillMaskOptions(CutOptions):
             is never cut off: that is an error. "window" reads for each mask as much
             text as fits, the mask in the middle.
         max_length: See there.
-        batch_size: See there.
+        batch_size: See there; fewer where the texts are so long that a model's logits,
+            which are of all tokens, would fill the memory.
     """
 
     top_k: int = 5
@@ -217,7 +222,7 @@ class FillMaskPipeline(Pipeline[FillMaskOptions]):
         for portion in _portions(views):
             found = self.run(
                 [view.ids for view in portion],
-                options.batch_size,
+                min(options.batch_size, self._most_at_once(portion)),
                 [view.masks for view in portion],
             )
             scores = torch.cat(found).softmax(dim=-1)  # (masks, V)
@@ -226,6 +231,11 @@ class FillMaskPipeline(Pipeline[FillMaskOptions]):
             best = scores.topk(min(options.top_k, scores.shape[1]))
             words = best.indices if targets is None else targets[best.indices]
             yield from zip(best.values.tolist(), words.tolist(), strict=True)
+
+    def _most_at_once(self, views: list[View]) -> int:
+        """The views whose logits are few enough, were all as long as the longest."""
+        longest = max(len(view.ids) for view in views)
+        return max(1, NUMBERS // (longest * self.model.config.vocab_size))
 
     def _guesses(
         self,
