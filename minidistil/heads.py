@@ -136,7 +136,7 @@ class DistilBertForQuestionAnswering(Head):
         """Score each of (B, T) ids as a start and an end; the right places are (B,)."""
         out = self.distilbert(*inputs, **named)
         logits = self.qa_outputs(self.dropout(out.last_hidden_state))  # (B, T, 2)
-        start_logits, end_logits = (x.contiguous() for x in logits.unbind(-1))  # (B, T)
+        start_logits, end_logits = logits.unbind(-1)  # (B, T)
         loss = span_loss(start_logits, end_logits, start_positions, end_positions)
         return QuestionAnsweringOutput(
             loss, start_logits, end_logits, out.hidden_states, out.attentions
@@ -157,6 +157,7 @@ class DistilBertForMultipleChoice(Head):
         self,
         input_ids: Tensor | None = None,
         attention_mask: Tensor | None = None,
+        *,
         labels: Tensor | None = None,
         **named: Any,
     ) -> MultipleChoiceOutput:

@@ -80,8 +80,10 @@ def tokens_to_attend(attention_mask: Tensor | None) -> Tensor | None:
         return None
     attend = attention_mask != 0
     attend = attend | ~attend.any(dim=1, keepdim=True)
+    # The fused operator rounds differently with a mask. (Code that is compiled cannot
+    # depend on what is in a tensor.)
     if not torch.compiler.is_compiling() and attend.all():
-        return None  # the fused operator rounds differently with a mask
+        return None
     return attend[:, None, None, :]  # (B, 1, 1, T)
 
 

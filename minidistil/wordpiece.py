@@ -28,7 +28,9 @@ from typing import NamedTuple
 LONGEST_WORD = 100  # in characters; a longer word is unknown as a whole
 
 # Chinese and Japanese put no spaces between words: each ideograph is taken as one.
-IDEOGRAPH = re.compile(  # Rust starts the range 2b920 there, Google at 2b820
+# (Google's code has the last but one range from 2b820; `tokenizers`, which is followed
+# here, from 2b920.)
+IDEOGRAPH = re.compile(
     "[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0002a6df\U0002a700-\U0002b73f"
     "\U0002b740-\U0002b81f\U0002b920-\U0002ceaf\U0002f800-\U0002fa1f]"
 )
@@ -103,6 +105,7 @@ def attempts(word: str, vocabulary: Container[str]) -> Iterator[Attempt]:
         text = ("##" if start else "") + word[start:end]
         found = text in vocabulary
         yield Attempt(text, start, end, found)
+        # Where not even one character is found, the end meets the start.
         start, end = (end, len(word)) if found else (start, end - 1)
 
 

@@ -29,6 +29,7 @@ from torch import Tensor
 
 import minidistil
 from minidistil import DistilBertConfig, DistilBertTokenizer
+from minidistil.pipelines.sentence_settings import read_settings
 from minidistil.weights.headers import Header, header_of
 
 CONFIG = {
@@ -753,6 +754,88 @@ def judge_index(folder: Path, model: Any) -> None:
     judge_tensors(model, stored)
 
 
+# The settings of sentence-transformers
+
+KIND = "sentence_transformers.models."
+SETTINGS = {
+    "modules.json": [
+        {"idx": 0, "name": "0", "path": "", "type": f"{KIND}Transformer"},
+        {"idx": 1, "name": "1", "path": "1_Pooling", "type": f"{KIND}Pooling"},
+        {"idx": 2, "name": "2", "path": "2_Normalize", "type": f"{KIND}Normalize"},
+    ],
+    "1_Pooling/config.json": {"word_embedding_dimension": 4, "pooling_mode": "cls"},
+    "sentence_bert_config.json": {"max_seq_length": 5, "do_lower_case": True},
+    "config_sentence_transformers.json": {
+        "prompts": {"query": "", "document": "d: "},
+        "default_prompt_name": "query",
+        "truncate_dim": None,
+    },
+}
+SWITCHES = {"pooling_mode_mean_tokens": False, "pooling_mode_cls_token": True}
+LIKELY_SETTINGS = (
+    *("cls", "mean", "max", ["cls"], ["mean"], ["mean", "cls"], "query", "document"),
+    *(f"{KIND}Transformer", f"{KIND}Pooling", f"{KIND}Dense", "1_Pooling", "../x"),
+    *(None, True, False, "false", 0, 1, 3, 2**40, [], {}),
+)
+
+
+def damage_settings(rng: random.Random, folder: Path) -> None:
+    """One or two of the files changed, or gone."""
+    import sentence_transformers  # noqa: F401  here, before memory is limited
+
+    files = {name: pairs(value) for name, value in SETTINGS.items()}
+    if rng.random() < 0.3:
+        files["modules.json"].pop()
+    if rng.random() < 0.5:
+        files["1_Pooling/config.json"] = pairs(SWITCHES)
+    for name in rng.sample([*files], rng.choice((1, 1, 2))):
+        if name != "modules.json" and rng.random() < 0.1:
+            del files[name]
+            continue
+        for _ in range(rng.choice((1, 1, 2))):
+            files[name] = damage_value(rng, files[name], LIKELY_SETTINGS)
+    (folder / "1_Pooling").mkdir()
+    for name, value in files.items():
+        (folder / name).write_bytes(damage_text(rng, written(value)))
+
+
+def load_settings(folder: Path) -> dict[str, Any]:
+    """Read what they say of the options."""
+    return read_settings(source=folder, lower_case=True, pooling=None)
+
+
+def judge_settings(folder: Path, options: dict[str, Any]) -> None:
+    """Those of sentence-transformers, which has no more to do than that."""
+    from sentence_transformers.sentence_transformer.modules import Pooling
+
+    def read(name: str) -> Any:
+        path = folder / name
+        return json.loads(path.read_text("utf-8")) if path.exists() else {}
+
+    modules = read("modules.json")
+    if any(each["type"].endswith("Dense") for each in modules):
+        raise WrongError("a layer on top is left out")
+    pooling = read(f"{modules[1]['path']}/config.json")
+    known = {"pooling_mode", *SWITCHES, "pooling_mode_max_tokens"}
+    theirs = Pooling(
+        embedding_dimension=4,
+        **{name: value for name, value in pooling.items() if name in known},
+    )
+    expected = {
+        "pooling": theirs.pooling_mode,
+        "normalize": modules[-1]["type"].endswith("Normalize"),
+    }
+    length = read("sentence_bert_config.json").get("max_seq_length")
+    if length is not None:
+        expected["max_length"] = length
+    if options != expected:
+        raise WrongError(f"read {options}, sentence-transformers has {expected}")
+    rest = read("config_sentence_transformers.json")
+    prompt = (rest.get("prompts") or {}).get(rest.get("default_prompt_name"))
+    if prompt or rest.get("truncate_dim") is not None:
+        raise WrongError(f"the prompt {prompt!r:.60}, or a length, is left out")
+
+
 load_tokenizer: Callable[[Path], Any] = DistilBertTokenizer.from_pretrained
 
 GROUPS = {
@@ -763,4 +846,5 @@ GROUPS = {
     "vocab": Group(damage_vocab, load_tokenizer, judge_vocab),
     "tokenizer": Group(damage_tokenizer, load_tokenizer, judge_tokenizer),
     "index": Group(damage_index, load_model, judge_index),
+    "settings": Group(damage_settings, load_settings, judge_settings),
 }

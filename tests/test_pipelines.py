@@ -7,7 +7,9 @@ import json
 import threading
 import warnings
 from collections import UserDict
+from collections.abc import Iterator
 from itertools import pairwise, product
+from time import sleep
 from types import MappingProxyType
 
 import numpy as np
@@ -16,10 +18,12 @@ import torch
 import transformers
 from checkpoints import write_checkpoint
 
+import minidistil
 from minidistil import (
     AutoModel,
     AutoModelForSequenceClassification,
     AutoTokenizer,
+    CheckpointError,
     CheckpointNotFoundError,
     Engine,
     TextClassificationPipeline,
@@ -207,8 +211,43 @@ def test_any_mapping_can_be_a_pair(classify, kind):
     assert classify(kind(ONE["a pair"])) == classify(ONE["a pair"])
 
 
+class DataSet(torch.utils.data.Dataset):
+    """As torch knows them: without an iterator, and with no end of its own."""
+
+    def __init__(self, items):
+        self.items = dict(enumerate(items))
+
+    def __len__(self):
+        return len(self.items)
+
+    def __getitem__(self, number):
+        return self.items[number]
+
+
+class Stream(torch.utils.data.IterableDataset):
+    """As torch knows them: without a length."""
+
+    def __iter__(self):
+        return iter(lambda: "Not bad", None)
+
+
+def test_a_data_set_is_answered_with_an_iterator_as_in_transformers(
+    classify, reference
+):
+    items = ["Bad", ONE["a pair"], words(20), ""]
+    answers = classify(DataSet(items))
+    assert isinstance(answers, Iterator)
+    assert_same([*answers], [*reference(DataSet(items), batch_size=2)], 1e-5)
+
+
+def test_a_stream_without_an_end_is_answered_too(classify):
+    answers = classify(Stream())
+    assert_same([next(answers) for _ in range(9)], classify(["Not bad"] * 9), 1e-5)
+
+
 def test_an_iterator_is_read_as_its_answers_are_taken(classify, monkeypatch):
     monkeypatch.setattr(reading, "CHUNK", 4)
+    monkeypatch.setattr(reading, "PATIENCE", 60)
     taken = []
 
     def texts():
@@ -218,16 +257,73 @@ def test_an_iterator_is_read_as_its_answers_are_taken(classify, monkeypatch):
 
     answers = classify(texts())
     assert taken == []
-    assert_same([next(answers)], classify(words(1)), 1e-5)
-    assert taken == [0, 1, 2, 3]
-    assert_same(list(answers), classify([words(1 + i) for i in range(1, 10)]), 1e-5)
-    assert len(taken) == 10
+    found, read = [], []
+    for answer in answers:
+        found.append(answer)
+        read.append(len(taken))
+    # One, two, four, and from then on the same.
+    assert read == [1, 3, 3, 7, 7, 7, 7, 10, 10, 10]
+    assert_same(found, classify([words(1 + i) for i in range(10)]), 1e-5)
+
+
+def test_a_slow_source_is_answered_as_it_comes(classify, monkeypatch):
+    monkeypatch.setattr(reading, "PATIENCE", 0.05)
+    taken = []
+
+    def texts():
+        for i in range(6):
+            sleep(0.1)
+            taken.append(i)
+            yield words(1 + i)
+
+    read = [len(taken) for _ in classify(texts())]
+    assert read == [1, 2, 3, 4, 5, 6]
 
 
 def test_an_iterator_may_never_end(classify, monkeypatch):
     monkeypatch.setattr(reading, "CHUNK", 4)
     answers = classify("Not bad" for _ in iter(int, 1))
     assert_same([next(answers) for _ in range(9)], classify(["Not bad"] * 9), 1e-5)
+
+
+# Which task it is
+
+
+CLASSES = {
+    "DistilBertModel": "feature-extraction",
+    "DistilBertForMaskedLM": "fill-mask",
+    "DistilBertForMultipleChoice": "multiple-choice",
+    "DistilBertForQuestionAnswering": "question-answering",
+    "DistilBertForSequenceClassification": "text-classification",
+    "DistilBertForTokenClassification": "token-classification",
+}
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+def test_without_a_task_it_is_what_the_model_is_for(tmp_path, kind):
+    folder = write_checkpoint(tmp_path, kind)
+    assert pipeline(model=folder).task == CLASSES[kind]
+    model = getattr(minidistil, kind).from_pretrained(folder)
+    assert pipeline(model=model, tokenizer=folder).task == CLASSES[kind]
+    assert pipeline(model=Engine(model), tokenizer=folder).task == CLASSES[kind]
+
+
+def test_a_checkpoint_of_sentence_transformers_is_for_sentence_embeddings(tmp_path):
+    folder = write_checkpoint(tmp_path, "DistilBertModel")
+    modules = [{"type": "Transformer", "path": ""}, {"type": "Pooling", "path": "p"}]
+    (folder / "modules.json").write_text(json.dumps(modules))
+    (folder / "p").mkdir()
+    (folder / "p/config.json").write_text('{"pooling_mode": "mean"}')
+    assert pipeline(model=folder).task == "sentence-embeddings"
+
+
+def test_the_wrong_task_is_told_the_right_one(tmp_path):
+    folder = write_checkpoint(tmp_path, "DistilBertForTokenClassification")
+    for task in ("text-classification", "question-answering"):
+        with pytest.raises(
+            CheckpointError, match=r"pipeline\('token-classification'\)"
+        ):
+            pipeline(task, folder)
 
 
 # What is refused
@@ -253,6 +349,9 @@ def test_what_is_no_text_is_refused_alone_and_in_a_list(classify, value):
         {"text_pair": "a"},
         {"text": 1},
         {"text": "a", "text_pair": 0.5},
+        {"text": "a", "text_pair": 0},
+        {"text": "a", "text_pair": False},
+        {"text": "a", "text_pair": []},
         {"text": "a", "text_pair": b"b"},
         {"text": "a", "text_pair": "b", "more": "c"},
     ],
@@ -368,7 +467,7 @@ def test_an_unknown_option_is_refused_with_the_nearest(classify):
 
 def test_an_unknown_option_is_refused_before_a_checkpoint_is_sought():
     with pytest.raises(TypeError, match="did you mean 'truncation'"):
-        pipeline(model="no/such", trunkation="head")
+        pipeline("text-classification", "no/such", trunkation="head")
 
 
 def test_a_model_in_training_mode_is_refused(folder):
@@ -491,7 +590,7 @@ def test_an_engine_can_be_given(classify, folder):
 def test_an_engine_of_another_head_is_refused(folder):
     encoder = Engine(AutoModel.from_pretrained(folder))
     with pytest.raises(TypeError, match="got a DistilBertModel, expected a DistilB"):
-        pipeline(model=encoder, tokenizer=folder)
+        pipeline("text-classification", encoder, tokenizer=folder)
 
 
 @pytest.mark.parametrize("options", [{"dtype": "float16"}, {"dtype": torch.float32}])
@@ -538,7 +637,8 @@ def test_without_a_model_it_is_the_courses_at_its_revision(
 def test_the_models_revision_is_not_that_of_another_tokenizer(monkeypatch, folder):
     asked = []
     monkeypatch.setattr(Engine, "from_pretrained", _spy(Engine, folder, asked))
-    pipeline(model="someone/a-model", revision="v1", tokenizer=folder)
+    task = "text-classification"
+    pipeline(task, "someone/a-model", revision="v1", tokenizer=folder)
     assert asked == [("someone/a-model", "v1")]
 
 

@@ -395,3 +395,14 @@ def test_sixteen_threads_share_a_pipeline(label):
     for thread in threads:
         thread.join()
     assert wrong == []
+
+
+def test_half_a_character_is_refused_and_what_came_before_it_answered(label):
+    with pytest.raises(TypeError, match="text 1 has half of a surrogate pair"):
+        label(["fine", "a \ud800 b"])
+    answers = label(iter(["fine", "a \ud800 b"]))
+    assert_same(next(answers), label("fine"))
+    with pytest.raises(TypeError, match="text 1 has half of a surrogate pair"):
+        next(answers)
+    with pytest.raises(TypeError, match="text 0 has half of a surrogate pair"):
+        label([["a", "\ud800"]], is_split_into_words=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,10 @@ from minidistil.pipelines.base import Pipeline
 from minidistil.pipelines.cutting import CutOptions, cut, framed
 from minidistil.pipelines.pieces import ids_of
 from minidistil.pipelines.reading import answer_many, as_text, is_many, made_of_each
+
+# What transformers uses when no model is named, at its revision.
+DEFAULT_MODEL = "distilbert/distilbert-base-cased"
+DEFAULT_REVISION = "6ea8117"
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,7 @@ class FeatureExtractionPipeline(Pipeline[FeatureOptions]):
     task = "feature-extraction"
     kind = DistilBertModel
     options_class = FeatureOptions
+    default = (DEFAULT_MODEL, DEFAULT_REVISION)
 
     def __call__(self, inputs: Any, **options: Any) -> Any:
         """Encode one text or many.
@@ -66,7 +72,7 @@ class FeatureExtractionPipeline(Pipeline[FeatureOptions]):
         """
         settings = self.settings(options)
 
-        def answer(texts: list[str]) -> list[Any]:
+        def answer(texts: list[str]) -> Iterator[Any]:
             limit = settings.limit(self.max_length)
             parts = made_of_each(
                 lambda ids: cut(ids, limit - 2, settings.truncation),
@@ -74,11 +80,12 @@ class FeatureExtractionPipeline(Pipeline[FeatureOptions]):
             )
             # Without windows there is one part of each text.
             sequences = (framed(self.tokenizer, part) for (part,) in parts)
-            return [
+            return (
                 vectors[None] if settings.return_tensors else [vectors.tolist()]
                 for vectors in self.run_in_portions(sequences, settings.batch_size)
-            ]
+            )
 
         if is_many(inputs):
             return answer_many(inputs, as_text, answer)
-        return answer([as_text("the text", inputs)])[0]
+        (vectors,) = answer([as_text("the text", inputs)])
+        return vectors

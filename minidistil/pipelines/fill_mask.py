@@ -16,7 +16,13 @@ from minidistil.heads import DistilBertForMaskedLM
 from minidistil.pipelines.base import Ids, Pipeline, check_integer
 from minidistil.pipelines.cutting import CUTS, CutOptions, framed, how_to_cut
 from minidistil.pipelines.pieces import ids_of
-from minidistil.pipelines.reading import answer_many, as_text, is_many, made_of_each
+from minidistil.pipelines.reading import (
+    answer_many,
+    as_text,
+    is_many,
+    made_of_each,
+    refuse_half_characters,
+)
 from minidistil.pretrained import PreTrainedModel
 from minidistil.tokenizer import DistilBertTokenizer
 
@@ -64,6 +70,8 @@ class FillMaskOptions(CutOptions):
                 "targets is empty, expected at least one word; leave it out to score "
                 "the whole vocabulary"
             )
+        for target in [targets] if isinstance(targets, str) else targets:
+            refuse_half_characters("a target", target)
 
 
 class View(NamedTuple):

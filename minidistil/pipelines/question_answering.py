@@ -6,7 +6,7 @@ is read in overlapping windows, each together with the question.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -26,6 +26,8 @@ from minidistil.pipelines.pieces import Pieces, pieces_of, windows
 from minidistil.pipelines.reading import (
     answer_many,
     is_many,
+    is_read_once,
+    items_of,
     made_of_each,
     refuse_half_characters,
 )
@@ -339,16 +341,17 @@ def _one_argument(inputs: tuple[Any, ...], question: Any, context: Any) -> Any:
     if not is_many(question):
         raise _not_asked("question", question, "a string, or a list of strings")
     if not isinstance(context, str):
-        return _pairs(question, context)
-    each = ({"question": one, "context": context} for one in question)
-    return each if isinstance(question, Iterator) else [*each]
+        return _pairs(items_of(question), context)
+    questions = items_of(question)
+    each = ({"question": one, "context": context} for one in questions)
+    return each if is_read_once(questions) else [*each]
 
 
 def _pairs(questions: Iterable[Any], contexts: Any) -> list[Any]:
     """One mapping for each question and its context."""
     if not is_many(contexts):
         raise _not_asked("context", contexts, "a string, or a list of strings")
-    questions, contexts = [*questions], [*contexts]
+    questions, contexts = [*questions], [*items_of(contexts)]
     if len(questions) != len(contexts):
         raise ValueError(
             f"got {len(questions)} questions and {len(contexts)} contexts, expected "
@@ -362,7 +365,8 @@ def _pairs(questions: Iterable[Any], contexts: Any) -> list[Any]:
 
 def _as_asked(name: str, value: object) -> Asked:
     """Return a question and its context."""
-    if not isinstance(value, Mapping) or value.keys() != {"question", "context"}:
+    # A data set's rows have more, such as an id.
+    if not isinstance(value, Mapping) or not value.keys() >= {"question", "context"}:
         raise _not_asked(name, value, 'a mapping {"question": …, "context": …}')
     for part in Asked._fields:
         if not isinstance(value[part], str):

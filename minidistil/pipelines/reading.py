@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from itertools import islice
-from typing import Any, TypeGuard, TypeVar
+from time import monotonic
+from typing import Any, Protocol, TypeGuard, TypeVar, runtime_checkable
 
 # Inputs are tokenized and sorted this many at a time, so that memory does not grow
 # with their number.
 CHUNK = 1024
+# Seconds that an iterator may take to give a chunk, before what there is is answered.
+PATIENCE = 0.1
 
 Input = TypeVar("Input")
 Made = TypeVar("Made")
@@ -46,10 +49,37 @@ def made_of_each(make: Callable[..., Made], *inputs: Iterable[Any]) -> list[Made
     return made
 
 
-def is_many(value: object) -> TypeGuard[Iterable[Any]]:
-    """Whether it can be a list of inputs, or an iterator of them."""
+@runtime_checkable
+class Dataset(Protocol):
+    """What torch calls a map-style data set: its items have numbers, from 0."""
+
+    def __len__(self) -> int:
+        """How many items there are."""
+
+    def __getitem__(self, number: int, /) -> Any:
+        """One of them."""
+
+
+def is_many(value: object) -> TypeGuard[Iterable[Any] | Dataset]:
+    """Whether it can be a list of inputs, an iterator of them, or a data set."""
     single = isinstance(value, str | bytes | bytearray | Mapping)
-    return isinstance(value, Iterable) and not single
+    return isinstance(value, Iterable | Dataset) and not single
+
+
+def items_of(many: Iterable[Any] | Dataset) -> Iterable[Any]:
+    """Return what can be gone through."""
+    if isinstance(many, Iterable):
+        return many
+    return (many[number] for number in range(len(many)))
+
+
+def is_read_once(many: Iterable[Any]) -> bool:
+    """Whether it is read as answers are taken: nobody knows how much is still to come.
+
+    So are iterators, and what says of itself only how to go through it, such as torch's
+    ``IterableDataset``.
+    """
+    return isinstance(many, Iterator) or not isinstance(many, Sized)
 
 
 def as_text(name: str, value: object) -> str:
@@ -80,9 +110,9 @@ def refuse_half_characters(name: str, text: str) -> None:
 
 
 def answer_many(
-    inputs: Iterable[object],
+    inputs: Iterable[object] | Dataset,
     read: Callable[[str, object], Input],
-    answer: Callable[[list[Input]], list[Any]],
+    answer: Callable[[list[Input]], Iterable[Any]],
     noun: str = "text",
 ) -> list[Any] | Iterator[Any]:
     """Answer a list with a list; an iterator is read as its answers are taken.
@@ -93,11 +123,12 @@ def answer_many(
         answer: Answers up to `CHUNK` of them; may raise `RefusedError` for one.
         noun: What one of them is called in an error, before its number.
     """
+    inputs = items_of(inputs)
     each = (read(f"{noun} {i}", one) for i, one in enumerate(inputs))
-    if isinstance(inputs, Iterator):
+    if is_read_once(inputs):
         return _answer_each(each, answer, noun)
     given = [*each]  # all are looked at first: a mistake at the end costs no minutes
-    answers = []
+    answers: list[Any] = []
     for start in range(0, len(given), CHUNK):
         try:
             answers += answer(given[start : start + CHUNK])
@@ -107,18 +138,19 @@ def answer_many(
 
 
 def _answer_each(
-    inputs: Iterator[Input], answer: Callable[[list[Input]], list[Any]], noun: str
+    inputs: Iterator[Input],
+    answer: Callable[[list[Input]], Iterable[Any]],
+    noun: str,
 ) -> Iterator[Any]:
-    mistake: TypeError | ValueError | None = None
-    answered = 0
+    mistake: Exception | None = None
+    answered, size = 0, 1
     while mistake is None:
-        chunk: list[Input] = []
-        try:
-            chunk.extend(islice(inputs, CHUNK))
-        except (TypeError, ValueError) as error:
-            mistake = error  # raised when what came before it is answered
+        chunk, mistake, waited = _chunk(inputs, size)
         if not chunk:
             break
+        # The first answers come at once, and those of a slow source, such as a file
+        # that is still written, when its lines come; else ever more go together.
+        size = 1 if waited else min(2 * size, CHUNK)
         try:
             answers = answer(chunk)
         except RefusedError as refused:
@@ -129,3 +161,24 @@ def _answer_each(
         yield from answers
     if mistake is not None:
         raise mistake
+
+
+def _chunk(
+    inputs: Iterator[Input], size: int
+) -> tuple[list[Input], Exception | None, bool]:
+    """Read some inputs.
+
+    Returns:
+        At most ``size`` of them, the mistake that ended the reading, if one did, and
+        whether they were long in coming.
+    """
+    chunk: list[Input] = []
+    began = monotonic()
+    try:
+        for one in islice(inputs, size):
+            chunk.append(one)
+            if monotonic() - began > PATIENCE:
+                return chunk, None, True
+    except (TypeError, ValueError) as error:
+        return chunk, error, False  # raised when what came before it is answered
+    return chunk, None, False

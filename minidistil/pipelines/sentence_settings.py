@@ -47,8 +47,8 @@ def read_settings(
 
     Raises:
         ConfigError: for modules other than encoder, pooling and normalising, for a
-            pooling other than mean and cls, for a prompt that goes before each text,
-            or a file that is not what it should be.
+            pooling other than mean and cls, for a prompt that goes before each text or
+            vectors that are cut, or a file that is not what it should be.
     """
     files = open_checkpoint(**where)
     modules = files.find(MODULES_FILE)
@@ -71,7 +71,7 @@ def read_settings(
             f"expected the one beside this file and the other in a folder; load the "
             f"encoder's folder, and {PLAIN}"
         )
-    _refuse_prompt(files)
+    _refuse_the_rest(files)
     return {
         "pooling": pooling or _pooling(files, folder),
         "normalize": "Normalize" in kinds,
@@ -84,7 +84,9 @@ def _pooling(files: CheckpointFiles, folder: str) -> str:
     config = _read(path)
     modes = config.get("pooling_mode")
     if modes is None:
-        modes = [mode for switch, mode in SWITCHES.items() if config.get(switch)]
+        modes = [
+            mode for switch, mode in SWITCHES.items() if _flag(path, config, switch)
+        ]
     if modes in ("mean", ["mean"]):
         return "mean"
     if modes in ("cls", ["cls"]):
@@ -100,7 +102,7 @@ def _length(files: CheckpointFiles, lower_case: bool) -> dict[str, int]:
     if path is None:
         return {}
     config = _read(path)
-    if config.get("do_lower_case") and not lower_case:
+    if _flag(path, config, "do_lower_case") and not lower_case:
         raise ConfigError(
             f"{path} asks for do_lower_case, and the tokenizer does not do it; pass "
             f"tokenizer=DistilBertTokenizer.from_pretrained(…, do_lower_case=True, "
@@ -117,18 +119,35 @@ def _length(files: CheckpointFiles, lower_case: bool) -> dict[str, int]:
     return {"max_length": length}
 
 
-def _refuse_prompt(files: CheckpointFiles) -> None:
+def _flag(path: Path, config: dict[str, Any], name: str) -> bool:
+    value = config.get(name) or False  # null is none
+    if type(value) is not bool:
+        raise ConfigError(f"{path}: {name} is {quote(value)}, expected true or false")
+    return value
+
+
+def _refuse_the_rest(files: CheckpointFiles) -> None:
+    """Raise ConfigError for what is done before the encoder, or after all modules."""
     path = files.find(PROMPTS_FILE)
     if path is None:
         return
     config = _read(path)
-    name = config.get("default_prompt_name")
-    prompts = config.get("prompts")
-    prompt = prompts.get(name) if isinstance(prompts, dict) else name
-    if name is not None and prompt:
+    name, prompts = config.get("default_prompt_name"), config.get("prompts") or {}
+    if not isinstance(name, str | None) or not isinstance(prompts, dict):
+        raise ConfigError(
+            f"{path}: default_prompt_name is {quote(name)} and prompts is "
+            f"{quote(prompts)}, expected a name or null, and a dict of texts"
+        )
+    if name is not None and (prompt := prompts.get(name)):
         raise ConfigError(
             f"{path} puts {quote(prompt)} before each text, which is not done here: "
             f"put it there yourself, and {PLAIN}"
+        )
+    length = config.get("truncate_dim")
+    if length is not None:
+        raise ConfigError(
+            f"{path} keeps the first {quote(length)} numbers of each vector, which is "
+            f"not done here: cut them yourself, and {PLAIN}"
         )
 
 

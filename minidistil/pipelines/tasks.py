@@ -8,7 +8,11 @@ from typing import Any
 
 import torch
 
+from minidistil.checkpoint import MODULES_FILE, CheckpointError, Weights
+from minidistil.config import DistilBertConfig
 from minidistil.engine import Engine
+from minidistil.hub import open_checkpoint
+from minidistil.kinds import kind_of
 from minidistil.pipelines.base import Pipeline
 from minidistil.pipelines.feature_extraction import FeatureExtractionPipeline
 from minidistil.pipelines.fill_mask import FillMaskPipeline
@@ -34,10 +38,22 @@ TASKS: dict[str, type[Pipeline[Any]]] = {
     "ner": TokenClassificationPipeline,
     "zero-shot-classification": ZeroShotClassificationPipeline,
 }
+# What a model of each class is for, where no task is named.
+TASK_OF: dict[type[PreTrainedModel], str] = {
+    made.kind: made.task
+    for made in (
+        FeatureExtractionPipeline,
+        FillMaskPipeline,
+        MultipleChoicePipeline,
+        QuestionAnsweringPipeline,
+        TextClassificationPipeline,
+        TokenClassificationPipeline,
+    )
+}
 
 
 def pipeline(
-    task: str = "text-classification",
+    task: str | None = None,
     model: str | os.PathLike[str] | PreTrainedModel | Engine | None = None,
     *,
     tokenizer: str | os.PathLike[str] | DistilBertTokenizer | None = None,
@@ -55,7 +71,8 @@ def pipeline(
 
     Args:
         task: One of `TASKS`; "sentiment-analysis" is another name for
-            "text-classification", "ner" for "token-classification".
+            "text-classification", "ner" for "token-classification". By default what
+            the model is for; without a model "text-classification".
         model: ``"tiny"``, a folder, a hub repository, or a model or an engine that is
             loaded already. By default what the task has as ``default``, if any.
         tokenizer: The same; by default the model's.
@@ -79,37 +96,66 @@ def pipeline(
             a tokenizer, a device that this machine does not have, or a precision for
             what has one already.
         TypeError: for an unknown option.
+        CheckpointError: for a checkpoint without the task's head; it says which task
+            the checkpoint is for.
     """
-    if task not in TASKS:
-        raise ValueError(f"task is {task!r}, expected one of {', '.join(TASKS)}")
-    made = TASKS[task]
-    # A mistake shows before anything is loaded.
-    made.options_class.check_names(options, *inspect.signature(pipeline).parameters)
-    made.options_class().changed(options)
-    check_request(model, precision, dtype, attn_implementation)
-    if model is None:
-        if made.default is None:
-            raise ValueError(f"there is no default model for {task!r}: give model=")
-        model, default_revision = made.default
-        revision = revision or default_revision
     where = {
         "revision": revision,
         "token": token,
         "cache_dir": cache_dir,
         "local_files_only": local_files_only,
     }
+    check_request(model, precision, dtype, attn_implementation)
+    if task is None:
+        task = "text-classification" if model is None else _task_of(model, where)
+    if task not in TASKS:
+        raise ValueError(f"task is {task!r}, expected one of {', '.join(TASKS)}")
+    made = TASKS[task]
+    # A mistake shows before anything is loaded.
+    made.options_class.check_names(options, *inspect.signature(pipeline).parameters)
+    made.options_class().changed(options)
+    if model is None:
+        if made.default is None:
+            raise ValueError(f"there is no default model for {task!r}: give model=")
+        model, default_revision = made.default
+        where["revision"] = revision or default_revision
     # First, for it is small: what is wrong with it shows at once.
     known = load_tokenizer(tokenizer, model, where)
     if isinstance(model, str | os.PathLike):
         own = made.checkpoint_options(options, known, source=model, **where)
         options = own | options
-    computing = load_model(
-        model,
-        made.kind,
-        precision=precision,
-        dtype=dtype,
-        device=device,
-        attn_implementation=attn_implementation,
-        where=where,
-    )
+    try:
+        computing = load_model(
+            model,
+            made.kind,
+            precision=precision,
+            dtype=dtype,
+            device=device,
+            attn_implementation=attn_implementation,
+            where=where,
+        )
+    except CheckpointError as error:
+        meant = _task_of(model, where)
+        if TASKS[meant].kind is made.kind:
+            raise
+        raise CheckpointError(
+            f"{error}\nA pipeline takes no new head. This checkpoint is for "
+            f"pipeline({meant!r})."
+        ) from error
     return made(computing, known, **options)
+
+
+def _task_of(
+    model: str | os.PathLike[str] | PreTrainedModel | Engine, where: dict[str, Any]
+) -> str:
+    """The task that a model is for."""
+    if isinstance(model, Engine):
+        return TASK_OF[model.kind]
+    if isinstance(model, PreTrainedModel):
+        return TASK_OF[type(model)]
+    files = open_checkpoint(model, **where)
+    config = DistilBertConfig.from_json_file(files.require("config.json"))
+    task = TASK_OF[kind_of(config, Weights(files))]
+    if task == "feature-extraction" and files.find(MODULES_FILE) is not None:
+        return "sentence-embeddings"  # sentence-transformers has written it
+    return task

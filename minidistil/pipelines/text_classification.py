@@ -187,12 +187,14 @@ def _as_texts(name: str, value: object) -> Texts:
         refuse_half_characters(name, value)
         return (value,)
     if isinstance(value, Mapping) and value.keys() in ({"text"}, {"text", "text_pair"}):
-        # An empty second text is none, as in transformers.
-        texts = (value["text"], *filter(None, [value.get("text_pair")]))
-        if all(isinstance(text, str) for text in texts):
-            for text in texts:
-                refuse_half_characters(name, text)
-            return texts
+        text, second = value["text"], value.get("text_pair")
+        if second is None:
+            second = ""
+        if isinstance(text, str) and isinstance(second, str):
+            refuse_half_characters(name, text)
+            refuse_half_characters(name, second)
+            # An empty second text is none, as in transformers.
+            return (text, second) if second else (text,)
     raise TypeError(
         f"{name} is {value!r:.60} ({type(value).__name__}), expected a string, a pair "
         f'{{"text": …, "text_pair": …}}, or a list of them'

@@ -24,7 +24,11 @@ from minidistil.pipelines.base import (
     check_integer,
 )
 from minidistil.pipelines.pieces import Pieces, pieces_of, windows
-from minidistil.pipelines.reading import answer_many, is_many
+from minidistil.pipelines.reading import (
+    answer_many,
+    is_many,
+    refuse_half_characters,
+)
 
 Answer = dict[str, Any]
 
@@ -354,6 +358,7 @@ def _as_text(name: str, value: object, options: Options) -> Text:
     """Return a text, put together from its words if it comes in words."""
     if not options.is_split_into_words:
         if isinstance(value, str):
+            refuse_half_characters(name, value)
             return Text(value)
         raise TypeError(
             f"{name} is {value!r:.60} ({type(value).__name__}), expected a string, or "
@@ -365,4 +370,6 @@ def _as_text(name: str, value: object, options: Options) -> Text:
             f"{name} is {value!r:.60} ({type(value).__name__}), expected a list of "
             f"words, which are strings, for is_split_into_words is True"
         )
-    return Text(options.delimiter.join(words), words)
+    text = Text(options.delimiter.join(words), words)
+    refuse_half_characters(name, text.text)
+    return text

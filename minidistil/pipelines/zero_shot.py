@@ -19,7 +19,13 @@ from minidistil.pipelines.base import Pipeline, check_flag
 from minidistil.pipelines.beside import fit_beside
 from minidistil.pipelines.cutting import CutOptions, framed
 from minidistil.pipelines.pieces import ids_of
-from minidistil.pipelines.reading import answer_many, as_text, is_many, made_of_each
+from minidistil.pipelines.reading import (
+    answer_many,
+    as_text,
+    is_many,
+    made_of_each,
+    refuse_half_characters,
+)
 from minidistil.pretrained import PreTrainedModel
 from minidistil.quote import quote
 from minidistil.tokenizer import DistilBertTokenizer
@@ -73,10 +79,12 @@ def labels(given: Any) -> list[str]:
             f"candidate_labels is {given!r:.60}, expected at least one label, and none "
             f"of them empty"
         )
+    for label in listed:
+        refuse_half_characters("a candidate label", label)
     return listed
 
 
-def check_template(template: object) -> None:
+def check_template(template: Any) -> None:
     """Raise ValueError unless the template takes a label."""
     try:
         takes_one = isinstance(template, str) and (
@@ -89,6 +97,7 @@ def check_template(template: object) -> None:
             f"hypothesis_template is {template!r:.60}, expected a sentence with {{}} "
             f"where the label goes, and with no other braces"
         )
+    refuse_half_characters("hypothesis_template", template)
 
 
 class ZeroShotClassificationPipeline(Pipeline[ZeroShotOptions]):
