@@ -402,8 +402,8 @@ MUTATIONS = [
     Mutation(
         "start and end swapped",
         "heads",
-        "start_logits, end_logits = (",
-        "end_logits, start_logits = (",
+        "start_logits, end_logits = logits",
+        "end_logits, start_logits = logits",
     ),
     Mutation(
         "activation missing before the vocabulary",

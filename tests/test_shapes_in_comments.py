@@ -219,7 +219,7 @@ def test_there_are_shapes_to_check():
         ("heads", "cls = out.last_hidden_state[:, 0]  # (B, D)", "(B, T)"),
         ("heads", "cls = out.last_hidden_state[:, 0]  # (B * C, D)", "(B, D)"),
         ("heads", "logits = self.classifier(x).view(shape)  # (B, C)", "(C, B)"),
-        ("heads", "logits.unbind(-1))  # (B, T)", "(B, T, 2)"),
+        ("heads", "logits.unbind(-1)  # (B, T)", "(B, T, 2)"),
     ],
     ids=lambda wrong: wrong[1],
 )
