@@ -100,6 +100,34 @@ def test_a_killed_download_leaves_the_old_file_and_no_half_of_the_new(hub, cache
     assert_has(load(local_files_only=True, revision="v2"), new)
 
 
+FETCH = f"""
+import sys
+from huggingface_hub import constants
+constants.DOWNLOAD_CHUNK_SIZE = 1024
+from minidistil import AutoModelForSequenceClassification
+model = AutoModelForSequenceClassification.from_pretrained({REPO!r})
+model.save_pretrained(sys.argv[1])
+"""
+
+
+def test_processes_that_fetch_the_same_do_not_harm_each_other(hub, cache, tmp_path):
+    hub.pause = 0.05  # they overlap: it takes longer than starting a process
+    environment = {"HF_ENDPOINT": hub.endpoint, "HF_HUB_CACHE": str(cache)}
+    folders = [tmp_path / str(i) for i in range(3)]
+    programs = [
+        subprocess.Popen(
+            [sys.executable, "-c", FETCH, str(folder)], env=os.environ | environment
+        )
+        for folder in folders
+    ]
+    assert [program.wait(10 * SECONDS) for program in programs] == [0, 0, 0]
+    stored = load_file(hub.repos[REPO] / WEIGHTS)
+    for folder in folders:
+        found = load_file(folder / WEIGHTS)
+        assert all(torch.equal(found[name], stored[name]) for name in stored)
+    assert [*cache.rglob("*.incomplete")] == []
+
+
 def test_a_connection_cut_midway_is_one_error_and_can_be_tried_again(hub, monkeypatch):
     monkeypatch.setattr(time, "sleep", lambda _: None)  # between the library's attempts
     hub.cut = 100_000
