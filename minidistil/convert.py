@@ -117,14 +117,16 @@ def keep_layers(
         The student's configuration and tensors.
 
     Raises:
-        ValueError: if there is no such layer, or they are not in order.
+        ValueError: for what is no layer's number, or if they are not in order.
     """
     there = config["n_layers"]
-    in_order = list(layers) == sorted(set(layers))
+    # 0.0 and False are equal to 0, and the number of no layer.
+    whole = all(type(layer) is int for layer in layers)
+    in_order = whole and [*layers] == sorted(set(layers))
     if not layers or not in_order or layers[0] < 0 or layers[-1] >= there:
         raise ValueError(
-            f"layers are {list(layers)}, expected some of 0 to {there - 1}, each once "
-            "and in order"
+            f"layers are {[*layers]}, expected integers from 0 to {there - 1}, each "
+            "once and in order"
         )
     new_number = {str(old): str(new) for new, old in enumerate(layers)}
     kept = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from threading import Event, Thread
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
 
 Item = TypeVar("Item")
 _DELAY = 1.0  # seconds: what is done by then needs no bar
+_TICK = 1.0  # seconds
 
 # The bar of `counting_sequences`. A context's own, so that threads do not meet in it.
 _sequences: ContextVar[Any] = ContextVar("sequences", default=None)
@@ -41,6 +43,32 @@ def counting_bytes(total: int, what: str) -> Iterator[Callable[[int], object]]:
         disable=None,
     ) as bar:
         yield bar.update
+
+
+@contextmanager
+def counting_seconds(what: str) -> Iterator[None]:
+    """The seconds that the block takes, where nobody can say how far it is."""
+    from tqdm.auto import tqdm
+
+    shown = "{desc}: {elapsed}"
+    done = Event()
+    with tqdm(
+        desc=what, bar_format=shown, delay=_DELAY, leave=False, disable=None
+    ) as bar:
+
+        def tick() -> None:
+            while not done.wait(_TICK):
+                bar.update()
+
+        clock = Thread(target=tick, daemon=True)
+        if not bar.disable:
+            clock.start()
+        try:
+            yield
+        finally:
+            done.set()
+            if clock.is_alive():
+                clock.join()
 
 
 @contextmanager

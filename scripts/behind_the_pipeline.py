@@ -21,7 +21,12 @@ import click
 import torch
 
 from minidistil import AutoModel, AutoModelForSequenceClassification, AutoTokenizer
-from minidistil.pipelines import DEFAULT_MODEL, DEFAULT_REVISION, pipeline
+from minidistil.pipelines import (
+    DEFAULT_MODEL,
+    DEFAULT_REVISION,
+    function_for,
+    pipeline,
+)
 
 SENTENCES = [
     "I've been waiting for a HuggingFace course my whole life.",
@@ -70,6 +75,11 @@ def main(source: str) -> None:
         model = AutoModelForSequenceClassification.from_pretrained(**where)
     except (ValueError, OSError) as error:
         raise click.ClickException(str(error)) from error
+    if (function := function_for(model.config)) != "softmax":
+        raise click.ClickException(
+            f"{source} does not choose one of several labels, as softmax does: its "
+            f"function is {function!r}; minidistil classify answers with it"
+        )
 
     title("Step 1: the tokenizer turns text into ids")
     inputs = tokenizer(SENTENCES, padding=True, truncation=True, return_tensors="pt")
@@ -106,7 +116,7 @@ def main(source: str) -> None:
         click.echo(f"model(torch.tensor(ids)) fails:\n  {error}")
     click.echo("The cure is a batch of one: model(torch.tensor([ids])).")
     show("input_ids", torch.tensor([ids]))
-    show("one sequence", model(torch.tensor([ids])).logits)
+    show("logits, one sequence", model(torch.tensor([ids])).logits)
     click.echo("(no [CLS] and [SEP] here, so it is not the result of step 2)")
 
     title("Padding is read too, unless a mask hides it")
@@ -114,15 +124,15 @@ def main(source: str) -> None:
     batch = torch.tensor([[200, 200, 200], [200, 200, pad]])
     mask = torch.tensor([[1, 1, 1], [1, 1, 0]])
     click.echo(f"ids:\n{batch}")
-    show("row 1 alone", model(batch[:1]).logits)
-    show("row 2 alone", model(batch[1:, :2]).logits)
+    show("logits, row 1 alone", model(batch[:1]).logits)
+    show("logits, row 2 alone", model(batch[1:, :2]).logits)
     click.echo("Together, without a mask, row 2 is wrong, and a warning says so:")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        show("no mask", model(batch).logits)
+        show("logits, no mask", model(batch).logits)
     click.echo(f"Warning: {caught[0].message}")
     click.echo("With attention_mask=[[1, 1, 1], [1, 1, 0]] it is right again:")
-    show("with mask", model(batch, attention_mask=mask).logits)
+    show("logits, with mask", model(batch, attention_mask=mask).logits)
 
 
 def title(text: str) -> None:

@@ -244,11 +244,11 @@ def test_the_script_prints_what_transformers_computes(printed, tokenizer, refere
             "attention_mask (0 hides the padding)": inputs["attention_mask"],
             "logits": logits,
             "probabilities": logits.softmax(dim=-1),
-            "one sequence": reference(inputs["input_ids"][:1, 1:-1]).logits,
-            "row 1 alone": reference(ids[:1]).logits,
-            "row 2 alone": reference(ids[1:, :2]).logits,
-            "no mask": reference(ids).logits,
-            "with mask": reference(ids, attention_mask=mask).logits,
+            "logits, one sequence": reference(inputs["input_ids"][:1, 1:-1]).logits,
+            "logits, row 1 alone": reference(ids[:1]).logits,
+            "logits, row 2 alone": reference(ids[1:, :2]).logits,
+            "logits, no mask": reference(ids).logits,
+            "logits, with mask": reference(ids, attention_mask=mask).logits,
         }
     for title, values in expected.items():
         got = numbers_after(title, printed)
@@ -260,6 +260,14 @@ def test_the_script_names_the_error_the_shape_and_the_labels(printed):
     assert "input_ids has shape (14,), expected (batch, tokens)" in printed
     assert "{0: 'NEGATIVE', 1: 'POSITIVE'}" in printed
     assert "the course prints" not in printed, "these are not the course's weights"
+
+
+def test_the_script_refuses_what_softmax_is_not_for(tmp_path):
+    write_checkpoint(tmp_path, problem_type="multi_label_classification")
+    with pytest.raises(subprocess.CalledProcessError) as refused:
+        run_script("--model", str(tmp_path))
+    assert "does not choose one of several labels" in refused.value.stderr
+    assert refused.value.stdout == ""
 
 
 def test_the_script_runs_on_the_embedded_checkpoint_from_any_folder(

@@ -77,6 +77,7 @@ ALLOWED: dict[str, set[str]] = {
         "hub",
         "kinds",
         "model",
+        "outputs",
         "pipelines",
         "pretrained",
         "progress",

@@ -19,8 +19,12 @@ from layouts import SMALL, SST_2, config_of, random_tensors
 import minidistil
 from minidistil import progress
 from minidistil.cli import main
+from minidistil.weights import verification
 from minidistil.weights.catalogue import AS_OF, OFFICIAL
+from minidistil.weights.conversion import convert
 from minidistil.weights.inspection import inspect
+from minidistil.weights.verification import verify
+from minidistil.weights.walk import walk
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"
 HEAD = "DistilBertForSequenceClassification"
@@ -148,8 +152,6 @@ def test_what_is_right_ends_with_0(folder):
 
 
 def test_what_is_wrong_ends_with_1(folder, monkeypatch):
-    from minidistil.weights import verification
-
     real = verification.Engine.__call__
 
     def broken(self, *arguments):
@@ -159,6 +161,33 @@ def test_what_is_wrong_ends_with_1(folder, monkeypatch):
     result = run("verify", folder)
     assert result.exit_code == 1
     assert result.stdout.splitlines()[-1] == "WRONG"
+
+
+def test_a_damaged_checkpoint_is_wrong_and_all_is_told(tmp_path):
+    folder = write_checkpoint(tmp_path)
+    tensors = safetensors.torch.load_file(folder / "model.safetensors")
+    tensors["more"] = tensors["less"] = tensors.pop("classifier.bias").clone()
+    tensors["less"] = tensors["less"].clone()
+    safetensors.torch.save_file(tensors, folder / "model.safetensors")
+    result = run("verify", folder)
+    assert result.exit_code == 1
+    lines = result.stdout.splitlines()
+    assert lines[1].split() == ["SKIPPED", "model.safetensors"]
+    assert lines[3].split() == ["WRONG", "loading"]
+    # One of several lines, each of which is a line here.
+    assert "           'more' (2,) is only in the file" in lines
+    assert lines[-1] == "WRONG"
+    as_json = run("verify", folder, "--json")
+    assert as_json.exit_code == 1
+    told = json.loads(as_json.stdout)
+    assert told["right"] is False
+    assert [check["name"] for check in told["checks"]][-1] == "loading"
+
+
+def test_a_pickle_cannot_be_verified(tmp_path):
+    folder = write_checkpoint(tmp_path)
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    assert_refused(run("verify", folder), "weights convert", code=2)
 
 
 @pytest.mark.parametrize(
@@ -314,6 +343,31 @@ def test_bytes_are_counted(monkeypatch):
         time.sleep(0.2)  # a bar is not drawn anew for every byte
         done(1_500_000)
     assert "1.50M/2.00M" in terminal.text
+
+
+@pytest.mark.parametrize(
+    ("work", "bars"),
+    [
+        (
+            lambda folder, _: verify(folder),
+            ["hashing model", "loading", "float64", "model", "packing", "engine"],
+        ),
+        (
+            lambda folder, out: convert(folder, out, dtype=torch.float16),
+            ["converting", "writing"],
+        ),
+        (lambda folder, _: list(walk(folder)), ["copying"]),
+    ],
+    ids=["verify", "convert", "load"],
+)
+def test_what_can_take_long_shows_bars(folder, tmp_path, monkeypatch, work, bars):
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setattr(progress, "_DELAY", 0.0)
+    monkeypatch.setattr(verification, "_published_hash", lambda *_: "0")
+    work(folder, tmp_path)
+    for bar in bars:
+        assert f"\r{bar}" in terminal.text
 
 
 def test_no_bar_is_shown_where_nobody_looks(capsys, monkeypatch):

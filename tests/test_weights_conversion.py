@@ -221,6 +221,15 @@ def test_the_type_becomes_what_is_asked(folder, sound, out, dtype):
     assert config_in(out)["dtype"] == str(dtype).removeprefix("torch.")
 
 
+@pytest.mark.parametrize("dtype", [torch.int8, torch.bool, torch.complex64, "int8"])
+def test_a_type_that_does_not_load_is_refused_before_anything_is_read(
+    tmp_path, out, dtype
+):
+    with pytest.raises(ValueError, match=r"expected None or one of torch\.float64, "):
+        convert(tmp_path / "nowhere", out, dtype=dtype)
+    assert not out.exists()
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_halves_become_the_same_numbers_in_full(folder, out, tmp_path, dtype):
     convert(folder, out, dtype=dtype)
@@ -373,8 +382,17 @@ def test_every_second_of_twelve_is_six():
 
 @pytest.mark.parametrize("layers", [[], [2], [-1], [1, 0], [0, 0], [0, 5]])
 def test_layers_that_are_not_there_or_not_in_order_are_told(folder, out, layers):
-    with pytest.raises(ValueError, match="expected some of 0 to 1, each once and in"):
+    with pytest.raises(
+        ValueError, match="expected integers from 0 to 1, each once and in"
+    ):
         convert(folder, out, layers=layers)
+
+
+@pytest.mark.parametrize("layers", [[0.0, 1.0], [True], [None], ["0"], [0, "1"]])
+def test_layers_are_numbered_by_integers(folder, out, layers):
+    with pytest.raises(ValueError, match="expected integers from 0 to 1, each once"):
+        convert(folder, out, layers=layers)
+    assert not out.exists()
 
 
 def test_the_tensors_given_are_left_as_they_were(sound):

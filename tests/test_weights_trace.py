@@ -5,6 +5,7 @@ The script must find what is broken, and name it first.
 
 from __future__ import annotations
 
+import json
 import runpy
 from pathlib import Path
 
@@ -14,8 +15,9 @@ from checkpoints import write_checkpoint
 from click.testing import CliRunner
 from reference import ATTENTIONS, HEADS
 from torch import nn
+from transformers.utils import logging
 
-from minidistil import AutoModel
+from minidistil import AutoModel, progress
 from minidistil.weights.trace import compare, first_difference, record
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "compare_with_transformers.py"
@@ -151,3 +153,72 @@ def test_a_checkpoint_that_is_not_there_is_told(tmp_path):
     result = run(tmp_path)
     assert result.exit_code == 1
     assert "has no file 'config.json'" in result.output
+
+
+def test_json_has_every_layer_and_how_it_was_compared(folder):
+    result = run(folder, "--json", "--device", "cpu", "--dtype", "float64")
+    record = json.loads(result.stdout)
+    layers = record.pop("layers")
+    assert record == {
+        "source": str(folder),
+        "model": "DistilBertForSequenceClassification",
+        "dtype": "float64",
+        "attention": "sdpa",
+        "device": "cpu",
+        "tolerance": 0.0,
+        "first_difference": None,
+    }
+    assert {layer["status"] for layer in layers} == {"OK"}
+    names = [layer["name"] for layer in layers]
+    assert "distilbert.transformer.layer.1.ffn.lin2" in names
+    assert layers[-1]["shapes"] == [[2, 2], [2, 2]]
+
+
+def test_json_names_the_first_difference_and_has_no_infinity(folder, monkeypatch):
+    from minidistil import model
+
+    real = model.FFN.forward
+    monkeypatch.setattr(
+        model.FFN, "forward", lambda self, x: real(self, x) * float("nan")
+    )
+    result = run(folder, "--json")
+    assert result.exit_code == 1
+    record = json.loads(result.stdout, parse_constant=pytest.fail)
+    assert record["first_difference"] == "distilbert.transformer.layer.0.ffn"
+    found = {layer["name"]: layer for layer in record["layers"]}
+    broken = found["distilbert.transformer.layer.0.ffn"]
+    assert (broken["status"], broken["difference"]) == ("DIFF", None)
+
+
+@pytest.mark.parametrize("device", ["gpu", "meta"])
+def test_a_device_that_cannot_compute_is_told(folder, device):
+    result = run(folder, "--device", device)
+    assert isinstance(result.exception, SystemExit)
+    assert result.exit_code != 0
+    assert f"'{device}'" in result.output
+
+
+def test_both_models_go_to_the_device(folder, monkeypatch):
+    asked = []
+    real = nn.Module.to
+    monkeypatch.setattr(
+        nn.Module, "to", lambda self, *at: asked.append((self, at)) or real(self, *at)
+    )
+    assert run(folder, "--device", "cpu:0").exit_code == 0
+    theirs = [each for each, at in asked if at == ("cpu:0",)]
+    assert "transformers" in type(theirs[-1]).__module__
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_what_takes_a_while_has_bars_on_a_terminal_alone(folder, monkeypatch, terminal):
+    monkeypatch.setattr(progress, "_DELAY", 0.0)
+    monkeypatch.setattr(
+        "click.testing._NamedTextIOWrapper.isatty", lambda _: terminal, raising=False
+    )
+    logging.enable_progress_bar()  # transformers' own, which the script turns off
+    result = run(folder)
+    assert result.exit_code == 0
+    assert "Loading weights" not in result.stderr
+    for stage in ("loading ours", "loading theirs", "running"):
+        assert (f"{stage}: 00:00" in result.stderr) is terminal
+    assert terminal or result.stderr == ""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 
 import pytest
 import torch
@@ -16,10 +17,12 @@ from checkpoints import write_checkpoint
 from hub_stand_in import COMMIT, point_the_hub_library_at, serving
 from huggingface_hub import constants
 from reference import HEADS
+from safetensors.torch import load_file, save_file
 
 import minidistil
 from minidistil import engine
 from minidistil.checkpoint import CheckpointError
+from minidistil.config import ConfigError
 from minidistil.engine import PRECISIONS
 from minidistil.weights import goldens, verification
 from minidistil.weights.conversion import convert
@@ -116,10 +119,204 @@ def test_a_broken_model_is_wrong(folder, monkeypatch):
     assert statuses(verify(folder))["model, float32"] == "WRONG"
 
 
-def test_what_cannot_be_loaded_is_an_error_and_not_a_verdict(tmp_path):
+# Heads that are trained, new on a trained encoder, and random
+
+
+@pytest.fixture(scope="module")
+def checkpoints(tmp_path_factory, folder):
+    torch.manual_seed(0)
+    cls = minidistil.AutoModelForSequenceClassification
+    new = tmp_path_factory.mktemp("new")
+    # As transformers draws it: its logits have a deviation of 0.05.
+    cls.from_pretrained("tiny", new_head=True).save_pretrained(new)
+    return {"trained": "tiny", "new": new, "random": folder}
+
+
+@pytest.fixture
+def short(monkeypatch):
+    """Fewer tokens, which is sooner done."""
+    monkeypatch.setattr(verification, "_LENGTHS", (1, 2, 7, 32, 33))
+
+
+def pack_something_else(monkeypatch, change):
+    """Let engines be made of a model that was changed."""
+
+    def from_pretrained(source, kind, precision, device):
+        model = kind.from_pretrained(source)
+        with torch.no_grad():
+            change(model)
+        return engine.Engine(model, precision)
+
+    monkeypatch.setattr(verification.Engine, "from_pretrained", from_pretrained)
+
+
+def no_logits(model):
+    for parameter in getattr(model, "classifier", torch.nn.Identity()).parameters():
+        parameter.zero_()
+
+
+def logits_swapped(model):
+    for parameter in getattr(model, "classifier", torch.nn.Identity()).parameters():
+        parameter.copy_(parameter.flip(0))
+
+
+def last_layer_is_the_first(model):
+    layers = model.encoder.transformer.layer
+    layers[-1].load_state_dict(layers[0].state_dict())
+
+
+def without(name):
+    def change(model):
+        for each, parameter in model.named_parameters():
+            if each.endswith(name):
+                parameter.zero_()
+
+    return change
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("weights", ["trained", "new", "random"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        no_logits,
+        logits_swapped,
+        last_layer_is_the_first,
+        without("ffn.lin1.bias"),
+    ],
+    ids=["no logits", "logits swapped", "wrong layer", "no bias"],
+)
+def test_an_engine_of_other_weights_is_wrong(
+    checkpoints, weights, precision, change, short, monkeypatch
+):
+    pack_something_else(monkeypatch, change)
+    found = statuses(verify(checkpoints[weights], precision=precision))
+    assert found[f"engine, {precision}"] == "WRONG"
+    assert found["model, float32"] == "OK"
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("name", ["pre_classifier.bias", "classifier.bias"])
+def test_a_dropped_bias_of_a_head_is_wrong(folder, name, precision, short, monkeypatch):
+    pack_something_else(monkeypatch, without(name))
+    found = statuses(verify(folder, precision=precision))
+    assert found[f"engine, {precision}"] == "WRONG"
+
+
+def test_a_dropped_bias_of_a_ten_thousandth_is_found_in_float32(short, monkeypatch):
+    pack_something_else(monkeypatch, without("classifier.bias"))
+    assert statuses(verify("tiny"))["engine, float32"] == "WRONG"
+
+
+def test_a_wrong_encoder_is_told_from_a_wrong_head(folder, short, monkeypatch):
+    pack_something_else(monkeypatch, last_layer_is_the_first)
+    encoder, _ = verify(folder).checks[-1].detail.split("; ")
+    off, largest, allowed, _ = map(float, re.findall(r"\d\.\de.\d\d", encoder))
+    assert allowed < off < largest
+    pack_something_else(monkeypatch, no_logits)
+    encoder, answers = verify(folder).checks[-1].detail.split("; ")
+    off, _, allowed, _ = map(float, re.findall(r"\d\.\de.\d\d", encoder))
+    assert off < allowed
+    off, _, allowed, _ = map(float, re.findall(r"\d\.\de.\d\d", answers))
+    assert allowed < off
+
+
+@pytest.mark.parametrize(
+    ("precision", "dtype"),
+    [("float32", "float64"), ("bfloat16", "float16"), ("int8", "bfloat16")],
+)
+def test_a_new_head_is_right_in_every_precision(checkpoints, precision, dtype, short):
+    chosen = getattr(torch, dtype)
+    found = verify(checkpoints["new"], precision=precision, dtype=chosen)
+    assert found.right, found.checks
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_a_head_whose_large_numbers_cancel_is_right(tmp_path, precision):
+    """Of what the encoder rounds, such a head makes many times more than others."""
+    folder = write_checkpoint(tmp_path, num_labels=1)
+    cls = minidistil.AutoModelForSequenceClassification
+    model = cls.from_pretrained(folder)
+    ids = torch.tensor(verification._sequences(model.config)[4])[None]
+    with torch.no_grad():
+        model.classifier.bias -= model(ids, torch.ones_like(ids)).logits[0]
+    model.save_pretrained(folder)
+    found = verify(folder, precision=precision, dtype=torch.bfloat16)
+    assert found.right, found.checks
+
+
+# Damaged checkpoints
+
+
+def spoil(folder, change):
+    """Write a checkpoint whose tensors are not what they should be."""
+    tensors = load_file(folder / "model.safetensors")
+    change(tensors)
+    save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+
+
+def put_nan(tensors):
+    tensors["classifier.weight"][0, 0] = float("nan")
+
+
+def rename(tensors):
+    tensors["another"] = tensors.pop("classifier.bias")
+
+
+def assert_does_not_load(found, kind, words):
+    assert not found.right
+    assert found.kind == kind
+    assert [check.name for check in found.checks][-1] == "loading"
+    assert found.checks[-1].status == "WRONG"
+    assert words in found.checks[-1].detail
+
+
+@pytest.mark.parametrize(
+    ("change", "words"), [(put_nan, "holds NaN"), (rename, "does not fit")]
+)
+def test_weights_that_do_not_load_are_wrong_and_the_file_is_told_of(
+    tmp_path, change, words
+):
     folder = write_checkpoint(tmp_path)
-    (folder / "model.safetensors").write_bytes(b"damaged")
-    with pytest.raises(CheckpointError):
+    spoil(folder, change)
+    found = verify(folder)
+    assert_does_not_load(found, SEQUENCE, words)
+    assert found.checks[0].name == "model.safetensors"
+
+
+def test_a_file_that_is_cut_short_is_wrong_and_of_no_known_kind(tmp_path):
+    path = write_checkpoint(tmp_path) / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-1])
+    found = verify(tmp_path)
+    assert_does_not_load(found, "unknown", "is not a sound safetensors file")
+    assert found.checks[0].name == "model.safetensors"
+
+
+def test_a_damaged_index_is_wrong(tmp_path):
+    folder = write_checkpoint(tmp_path)
+    (folder / "model.safetensors").unlink()
+    (folder / "model.safetensors.index.json").write_text("{")
+    assert_does_not_load(verify(folder), "unknown", "is not valid JSON")
+
+
+def test_what_is_too_large_for_the_type_is_no_verdict(tmp_path):
+    folder = write_checkpoint(tmp_path)
+    spoil(folder, lambda tensors: tensors["classifier.weight"].fill_(70_000))
+    with pytest.raises(CheckpointError, match=r"too large for torch\.float16"):
+        verify(folder, dtype=torch.float16)
+
+
+def test_a_pickle_is_no_verdict(tmp_path):
+    folder = write_checkpoint(tmp_path)
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    with pytest.raises(CheckpointError, match="weights convert"):
+        verify(folder)
+
+
+def test_another_model_is_no_verdict(tmp_path):
+    folder = write_checkpoint(tmp_path)
+    (folder / "config.json").write_text('{"model_type": "roberta"}')
+    with pytest.raises(ConfigError, match="'roberta'"):
         verify(folder)
 
 
@@ -363,6 +560,16 @@ def test_a_file_that_was_changed_in_the_cache_is_wrong(hub, tmp_path):
     assert found.checks[0].status == "WRONG"
     assert "fetch it again" in found.checks[0].detail
     assert not found.right
+
+
+def test_a_file_that_was_cut_in_the_cache_is_wrong_twice(hub, tmp_path):
+    minidistil.AutoModelForSequenceClassification.from_pretrained(REPO)
+    blob = blob_of(tmp_path / "cache")
+    blob.chmod(0o644)
+    blob.write_bytes(blob.read_bytes()[:-1])
+    checks = verify(REPO).checks
+    assert [check.status for check in checks] == ["WRONG", "WRONG"]
+    assert [check.name for check in checks] == ["model.safetensors", "loading"]
 
 
 def test_where_the_cache_does_not_tell_the_hash_the_hub_is_asked(hub, tmp_path):

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import warnings
+
 import pytest
 import torch
+import transformers
 from checkpoints import draw_lively, write_checkpoint
 from layouts import SMALL, UNCASED, write_layout
 from reference import HEADS
@@ -43,12 +47,50 @@ def test_every_kind_of_checkpoint_can_be_walked_through(tmp_path, architecture):
     assert all(isinstance(line, str) for step in steps for line in step.lines)
 
 
-def test_the_answer_is_the_pipelines(folder):
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"num_labels": 3},
+        {"num_labels": 3, "problem_type": "multi_label_classification"},
+        {"num_labels": 2, "problem_type": "regression"},
+        {"num_labels": 1},
+        {"num_labels": 1, "problem_type": "regression"},
+    ],
+    ids=["one of three", "any of three", "two numbers", "one label", "a number"],
+)
+def test_the_answer_is_the_pipelines(tmp_path, config):
+    folder = write_checkpoint(tmp_path, draw=draw_lively, **config)
     (*_, last) = walk(folder, "Not bad")
-    classify = minidistil.pipeline(model=str(folder), dtype=torch.float32, top_k=2)
+    classify = minidistil.pipeline(model=str(folder), dtype=torch.float32, top_k=None)
     (answers,) = classify(["Not bad"])
     shown = [f"  -> {each['label']}  {each['score']:.4f}" for each in answers]
-    assert last.lines[-2:] == shown
+    assert last.lines[-config["num_labels"] :] == shown
+
+
+@pytest.mark.parametrize(
+    ("tokenizers", "models"), [(512, 48), (20, 48), (48, 48), (48, 512)]
+)
+def test_a_long_text_is_cut_to_what_both_can_read_and_told(
+    tmp_path, tokenizers, models
+):
+    folder = write_checkpoint(tmp_path, max_position_embeddings=models)
+    settings = folder / "tokenizer_config.json"
+    settings.write_text(json.dumps({"model_max_length": tokenizers}))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        (*_, last) = walk(folder, "not bad " * 100)
+    theirs = transformers.AutoTokenizer.from_pretrained(folder)
+    limit = min(tokenizers, models)
+    ids = theirs("not bad " * 100, truncation=True, max_length=limit)["input_ids"]
+    assert f"  -> {ids}" in last.lines
+    assert f"  too long: {limit} of its 202 tokens are read, [CLS] and [SEP]" in (
+        "\n".join(last.lines)
+    )
+
+
+def test_a_text_that_is_read_whole_is_not_called_too_long(folder):
+    (*_, last) = walk(folder, "not bad " * 23)  # 48 tokens, as many as there is room
+    assert not any("too long" in line for line in last.lines)
 
 
 def test_a_masked_word_is_guessed_where_it_is(tmp_path):

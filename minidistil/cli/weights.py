@@ -248,7 +248,8 @@ def _show_verification(found: Verification, as_json: bool) -> None:
     _say(f"{found.source}: {found.kind}, {found.computing}")
     for check in found.checks:
         _say(f"{check.status:8} {check.name}")
-        _say(f"{'':8} {check.detail}")
+        for line in check.detail.splitlines():
+            _say(f"{'':8} {line}")
     _say("right" if found.right else "WRONG")
 
 

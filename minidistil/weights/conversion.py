@@ -43,7 +43,7 @@ from minidistil.fitting import (
 from minidistil.hub import CheckpointFiles, open_checkpoint
 from minidistil.kinds import KINDS, kind_of
 from minidistil.pretrained import PreTrainedModel, with_dtype
-from minidistil.progress import steps
+from minidistil.progress import counting_seconds, steps
 from minidistil.quote import quote
 from minidistil.weights.pickles import read_pickles
 
@@ -130,11 +130,16 @@ def convert(
         CheckpointNotFoundError: if there is no such checkpoint.
         CheckpointError: if it is not sound, cannot be read without running code, does
             not fit any class, or has numbers that are too large for ``dtype``.
-        ValueError: for a BERT or a configuration that is not to be expressed, names
-            that the source does not have, or a folder with a tokenizer's files, say,
-            that the source does not have.
+        ValueError: for a ``dtype`` that does not load, a BERT or a configuration that
+            is not to be expressed, names that the source does not have, or a folder
+            with a tokenizer's files, say, that the source does not have.
         OSError: if the folder cannot be written; older files are left as they were.
     """
+    if dtype not in (None, *DTYPES.values()):
+        raise ValueError(
+            f"dtype is {dtype!r}, expected None or one of "
+            f"{', '.join(map(str, DTYPES.values()))}: others are not loaded"
+        )
     files = open_checkpoint(source, **where)
     found = files.require("config.json")
     folder = Path(folder)
@@ -178,7 +183,8 @@ def convert(
     if prefix is None:
         prefix = kind is not KINDS["DistilBertModel"]
     parameters = sum(tensor.numel() for tensor in tensors.values())
-    save(folder, _named(tensors, prefix), config.to_json_string(), beside)
+    with counting_seconds("writing"):
+        save(folder, _named(tensors, prefix), config.to_json_string(), beside)
     return Conversion(
         folder, kind.__name__, len(tensors), parameters, "+".join(dtypes), left_out
     )

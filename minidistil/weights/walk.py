@@ -18,7 +18,10 @@ from minidistil.config import DistilBertConfig
 from minidistil.fitting import check_fit, fill, fit, is_tied, parameters, skeleton_like
 from minidistil.hub import HubCheckpointFiles, open_checkpoint
 from minidistil.kinds import KINDS, kind_of
+from minidistil.pipelines import FUNCTIONS, function_for
+from minidistil.pipelines.pieces import ids_of
 from minidistil.pretrained import PreTrainedModel
+from minidistil.progress import counting_seconds
 from minidistil.tokenizer import DistilBertTokenizer
 from minidistil.weights.headers import header_of, size_of
 
@@ -42,7 +45,7 @@ def walk(
 
     Args:
         source: ``"tiny"``, a folder, or a hub repository.
-        text: What to ask it about.
+        text: What to ask it about; of a long one, what the model can read.
         where: ``revision``, ``token``, ``cache_dir``, ``local_files_only``.
 
     Raises:
@@ -69,14 +72,16 @@ def walk(
     yield Step(
         "Check that they fit",
         [
-            "Nothing is missing, nothing is left over, every shape is the model's. "
-            "One difference, and loading would have stopped here and listed it.",
+            "Nothing that the model has is missing, nothing of it is left over, every "
+            "shape is the model's. One difference, and loading would have stopped here "
+            "and listed it.",
             *(f"passed over, of another head: {name}" for name in found.passed_over),
         ],
     )
 
     cpu = torch.device("cpu")
-    fill(model, weights, set(), torch.float32, cpu, model.init_weights)
+    with counting_seconds("copying"):
+        fill(model, weights, set(), torch.float32, cpu, model.init_weights)
     model.eval()
     yield Step("Copy the numbers, and check them", _copied(model))
 
@@ -157,16 +162,26 @@ def _asked(
     model: PreTrainedModel, tokenizer: DistilBertTokenizer, text: str
 ) -> list[str]:
     kind = type(model)
-    inputs = dict(tokenizer([text], truncation=True, return_tensors="pt"))
+    most = min(tokenizer.model_max_length, model.config.max_position_embeddings)
+    inputs = dict(
+        tokenizer([text], truncation=True, max_length=most, return_tensors="pt")
+    )
     ids = inputs["input_ids"][0].tolist()
-    lines = [f"{text}", f"  -> {tokenizer.convert_ids_to_tokens(ids)}", f"  -> {ids}"]
+    lines = [text]
+    there = len(ids_of(tokenizer, [text])[0]) + tokenizer.num_special_tokens_to_add()
+    if there > len(ids):
+        lines.append(
+            f"  too long: {len(ids)} of its {there} tokens are read, [CLS] and [SEP] "
+            "among them"
+        )
+    lines += [f"  -> {tokenizer.convert_ids_to_tokens(ids)}", f"  -> {ids}"]
     if kind is KINDS["DistilBertForMultipleChoice"]:
         inputs = {name: tensor[None] for name, tensor in inputs.items()}
     out = model(**inputs)
     result = out[0]
     lines.append(f"  -> {next(iter(out))} of shape {tuple(result.shape)}")
     if kind is KINDS["DistilBertForSequenceClassification"]:
-        scores = result[0].softmax(dim=-1)
+        scores = FUNCTIONS[function_for(model.config)](result[0])
         lines += [
             f"  -> {model.config.id2label[i]}  {float(scores[i]):.4f}"
             for i in scores.argsort(descending=True).tolist()
