@@ -29,7 +29,7 @@ from minidistil.heads import (
 )
 from minidistil.model import DistilBertModel
 from minidistil.pretrained import PreTrainedModel
-from minidistil.progress import steps
+from minidistil.progress import counting_seconds, steps
 
 # The oldest in which torch writes every operator that the model has.
 OPSET = 17
@@ -80,8 +80,11 @@ def export(model: PreTrainedModel, file: str | os.PathLike[str]) -> Checked:
         )
     write, load = _FORMATS[path.suffix]
     with replacing(path) as temporary:
-        write(_Plain(model).eval(), temporary)
-        checked = compare(model, load(temporary))
+        with counting_seconds("writing"):
+            write(_Plain(model).eval(), temporary)
+        with counting_seconds("reading again"):
+            program = load(temporary)
+        checked = compare(model, program)
     return checked  # noqa: RET504  # the file has its name only now
 
 

@@ -92,6 +92,7 @@ def push_to_hub(
     folder: str | os.PathLike[str],
     repo: str,
     *,
+    revision: str | None = None,
     private: bool | None = None,
     token: str | None = None,
     metrics: Mapping[str, float] | None = None,
@@ -104,6 +105,8 @@ def push_to_hub(
     Args:
         folder: The checkpoint, or ``"tiny"``.
         repo: Where to, such as ``"someone/a-model"``; it is made if need be.
+        revision: The branch; where there is none of this name it is made, from
+            ``main``. None is ``main``.
         private: Whether only its owners may see it. None leaves it to the hub, or as
             it is.
         token: In place of the one that ``hf auth login`` stored.
@@ -126,7 +129,7 @@ def push_to_hub(
         raise ValueError(
             f"{files} is on the hub already; to publish a copy, save it to a folder"
         )
-    _check_repo(repo)
+    _check_place(repo, revision)
     names = checkpoint_names(files)
     verification = check(files)
     own = files.find(CARD)
@@ -135,7 +138,7 @@ def push_to_hub(
         card: str | None = own.read_text(encoding="utf-8")
     else:
         own = None
-        card = model_card(files, repo, verification, metrics, licence)
+        card = model_card(files, repo, verification, metrics, licence, revision)
     contents: dict[str, Path | bytes] = {name: files.require(name) for name in names}
     if own is not None:
         contents[CARD] = own
@@ -145,14 +148,16 @@ def push_to_hub(
     if not dry_run:
         api = _api(token)
         _make_repository(api, repo, private)
-        there = set(_ask(repo, lambda: api.list_repo_files(repo)))
-        if own is None and CARD in there and not _is_generated_there(api, repo):
+        if revision is not None:
+            _make_branch(api, repo, revision)
+        there = set(_ask(repo, lambda: api.list_repo_files(repo, revision=revision)))
+        if own is None and CARD in there and not _generated_there(api, repo, revision):
             _check_unused(metrics, licence, f"https://huggingface.co/{repo}")
             del contents[CARD]
             card = None
         readable = {SINGLE_FILE, INDEX_FILE, *COMPANIONS}
         removed = sorted((there & readable) - contents.keys())
-        url = _send(api, repo, contents, removed, message)
+        url = _send(api, repo, revision, contents, removed, message)
     sizes = {
         name: len(each) if isinstance(each, bytes) else each.stat().st_size
         for name, each in contents.items()
@@ -209,11 +214,13 @@ def model_card(
     verification: Verification,
     metrics: Mapping[str, float],
     licence: str | None = None,
+    revision: str | None = None,
 ) -> str:
     """Say of a checkpoint what its files tell, and how it was checked; no more."""
     config = DistilBertConfig.from_json_file(files.require("config.json"))
     weights = Weights(files)
     task = _TASKS[verification.kind]
+    branch = "" if revision is None else f", revision={json.dumps(revision)}"
     parameters = sum(math.prod(entry.shape) for entry in weights.entries.values())
     types = sorted({entry.dtype for entry in weights.entries.values()})
     front = {"pipeline_tag": task, "tags": ["distilbert"]}
@@ -257,8 +264,8 @@ def model_card(
         "```python",
         f"from minidistil import AutoTokenizer, {verification.kind}",
         "",
-        f'tokenizer = AutoTokenizer.from_pretrained("{repo}")',
-        f'model = {verification.kind}.from_pretrained("{repo}")',
+        f'tokenizer = AutoTokenizer.from_pretrained("{repo}"{branch})',
+        f'model = {verification.kind}.from_pretrained("{repo}"{branch})',
         "```",
         "",
         "transformers reads the same files.",
@@ -302,12 +309,13 @@ def _is_generated(card: Path) -> bool:
     return _MARK.encode() in card.read_bytes()
 
 
-def _is_generated_there(api: HfApi, repo: str) -> bool:
+def _generated_there(api: HfApi, repo: str, revision: str | None) -> bool:
     with tempfile.TemporaryDirectory() as folder:
-        fetch = api.hf_hub_download
-        return _is_generated(
-            Path(_ask(repo, lambda: fetch(repo, CARD, local_dir=folder)))
-        )
+
+        def fetch() -> str:
+            return api.hf_hub_download(repo, CARD, revision=revision, local_dir=folder)
+
+        return _is_generated(Path(_ask(repo, fetch)))
 
 
 def _check_unused(
@@ -338,7 +346,7 @@ def _checked_metrics(metrics: Mapping[str, float]) -> Mapping[str, float]:
 # The hub
 
 
-def _check_repo(repo: str) -> None:
+def _check_place(repo: str, revision: str | None) -> None:
     from huggingface_hub.errors import HFValidationError
     from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
@@ -349,6 +357,10 @@ def _check_repo(repo: str) -> None:
             f"{quote(repo)} cannot be a hub repository ({cut(error)}); name one such "
             "as someone/a-model"
         ) from None
+    if revision is not None and not revision.strip():
+        raise ValueError(
+            f"revision is {revision!r}, expected a branch; leave it out for main"
+        )
 
 
 def _api(token: str | None) -> HfApi:
@@ -374,9 +386,15 @@ def _make_repository(api: HfApi, repo: str, private: bool | None) -> None:
         )
 
 
+def _make_branch(api: HfApi, repo: str, branch: str) -> None:
+    if not _ask(repo, lambda: api.revision_exists(repo, branch)):
+        _ask(repo, lambda: api.create_branch(repo, branch=branch, exist_ok=True))
+
+
 def _send(
     api: HfApi,
     repo: str,
+    revision: str | None,
     contents: Mapping[str, Path | bytes],
     removed: list[str],
     message: str,
@@ -389,7 +407,9 @@ def _send(
             CommitOperationAdd(name, each) for name, each in contents.items()
         ]
         operations += [CommitOperationDelete(name) for name in removed]
-        return api.create_commit(repo, operations, commit_message=message)
+        return api.create_commit(
+            repo, operations, commit_message=message, revision=revision
+        )
 
     sent = _ask(repo, commit)
     there = set(_ask(repo, lambda: api.list_repo_files(repo, revision=sent.oid)))

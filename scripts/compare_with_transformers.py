@@ -1,7 +1,7 @@
 """Our model beside transformers' own, layer by layer: OK, DIFF or SHAPE.
 
     python scripts/compare_with_transformers.py tiny
-    python scripts/compare_with_transformers.py some/folder --attention eager
+    python scripts/compare_with_transformers.py tiny --attention eager --json
 
 Both load the checkpoint and read the same texts. Every layer's output is compared, to
 the last bit unless --tolerance allows more; the first that differs is named, and then
@@ -10,21 +10,27 @@ the exit status is 1.
 
 from __future__ import annotations
 
+import json
+import math
 import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import click
-import torch
 import transformers
-from torch import nn
+from torch import Tensor, nn
+from transformers.utils import logging
 
-from minidistil import AutoTokenizer
+from minidistil import AutoTokenizer, DistilBertForMultipleChoice
 from minidistil.checkpoint import Contents
 from minidistil.config import DistilBertConfig
 from minidistil.hub import open_checkpoint
 from minidistil.kinds import KINDS, kind_of
+from minidistil.pretrained import PreTrainedModel
+from minidistil.progress import counting_seconds
 from minidistil.weights.headers import read_headers
-from minidistil.weights.trace import compare, first_difference, record
+from minidistil.weights.trace import Row, compare, first_difference, record
 
 TEXTS = [
     "I've been waiting for a HuggingFace course my whole life.",
@@ -35,59 +41,78 @@ TEXTS = [
 @click.command(help=__doc__.replace("\n\n", "\n\n\b\n"))
 @click.argument("source")
 @click.option("--revision", help="Branch, tag or commit of a hub repository.")
-@click.option("--kind", type=click.Choice([*KINDS]), help="The class to load it as.")
+@click.option(
+    "--kind",
+    type=click.Choice([*KINDS]),
+    metavar="CLASS",
+    help="The class to load it as, such as DistilBertModel.  [default: the "
+    "checkpoint's own]",
+)
 @click.option(
     "--attention",
     type=click.Choice(["sdpa", "eager"]),
     default="sdpa",
     show_default=True,
+    help="How both attend.",
 )
 @click.option(
     "--dtype",
     type=click.Choice(["float32", "float64", "bfloat16", "float16"]),
     default="float32",
     show_default=True,
+    help="What both compute in.",
 )
+@click.option("--device", default="cpu", show_default=True, help="Such as cuda or mps.")
 @click.option("--tolerance", type=float, default=0.0, help="No difference up to this.")
 @click.option("--text", "texts", multiple=True, help="What to read, in place of ours.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def main(
     source: str,
     revision: str | None,
     kind: str | None,
     attention: str,
     dtype: str,
+    device: str,
     tolerance: float,
     texts: tuple[str, ...],
+    as_json: bool,
 ) -> None:
     """Load a checkpoint twice and compare."""
+    if device.startswith("meta"):
+        raise click.BadParameter("'meta' has shapes, no numbers", param_hint="--device")
     where = {} if revision is None else {"revision": revision}
-    try:
+    computing = {"dtype": dtype, "attn_implementation": attention}
+    with told():
         cls = KINDS[kind] if kind else kind_of_source(source, where)
-        options: dict[str, Any] = {
-            "dtype": getattr(torch, dtype),
-            "attn_implementation": attention,
-        }
-        ours = cls.from_pretrained(source, **where, **options)
-        tokenizer = AutoTokenizer.from_pretrained(source, **where)
-        name = open_checkpoint(source, **where).name
-        theirs = getattr(transformers, cls.__name__).from_pretrained(
-            name, **where, **options
-        )
+        with counting_seconds("loading ours"):
+            ours = cls.from_pretrained(source, device=device, **where, **computing)
+        with counting_seconds("loading theirs"):
+            theirs = transformers_model(source, cls.__name__, where, computing)
+            theirs = theirs.to(device)
+        inputs = encode(source, where, ours, texts or TEXTS)
+    with counting_seconds("running"):
+        rows = compare(outputs(ours, inputs), outputs(theirs, inputs), tolerance)
+    if as_json:
+        asked = {"source": source, "model": cls.__name__, "dtype": dtype}
+        asked |= {"attention": attention, "device": device, "tolerance": tolerance}
+        click.echo(json.dumps(asked | as_record(rows)))
+    else:
+        click.echo(f"{cls.__name__} in {dtype}, {attention} attention, {source}")
+        show(rows)
+    sys.exit(0 if first_difference(rows) is None else 1)
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """End with the library's own words where it refuses."""
+    try:
+        yield
     except (ValueError, OSError) as error:
         raise click.ClickException(str(error)) from error
-    inputs = dict(
-        tokenizer(
-            list(texts or TEXTS), padding=True, truncation=True, return_tensors="pt"
-        )
-    )
-    if cls.__name__ == "DistilBertForMultipleChoice":
-        inputs = {name: tensor[None] for name, tensor in inputs.items()}
-    rows = compare(
-        record(ours, lambda model: model(**inputs)),
-        record(in_memory(theirs).eval(), lambda model: model(**inputs)),
-        tolerance,
-    )
-    click.echo(f"{cls.__name__} in {dtype}, {attention} attention, {source}")
+
+
+def show(rows: list[Row]) -> None:
+    """Print a line for each layer, and which is the first that differs."""
     for row in rows:
         shapes = row.shapes[0] if row.status != "SHAPE" else row.shapes
         click.echo(
@@ -96,9 +121,25 @@ def main(
     found = first_difference(rows)
     if found is None:
         click.echo(f"no difference in {len(rows)} layers")
-        return
-    click.echo(f"the first difference is in {found.name or 'the result'}")
-    sys.exit(1)
+    else:
+        click.echo(f"the first difference is in {found.name or 'the result'}")
+
+
+def as_record(rows: list[Row]) -> dict[str, Any]:
+    """The same for JSON. It has no infinity: that is null."""
+    found = first_difference(rows)
+    layers = [
+        vars(row)
+        | {"difference": row.difference if math.isfinite(row.difference) else None}
+        for row in rows
+    ]
+    return {"first_difference": None if found is None else found.name, "layers": layers}
+
+
+def outputs(model: nn.Module, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Run a model; the output of every layer, where every type can be compared."""
+    found = record(model, lambda model: model(**inputs))
+    return {name: output.cpu() for name, output in found.items()}
 
 
 def kind_of_source(source: str, where: dict[str, str]) -> type:
@@ -107,6 +148,28 @@ def kind_of_source(source: str, where: dict[str, str]) -> type:
     config = DistilBertConfig.from_json_file(files.require("config.json"))
     entries = [entry for header in read_headers(files) for entry in header.tensors]
     return kind_of(config, Contents(str(files), entries))
+
+
+def transformers_model(
+    source: str, name: str, where: dict[str, str], computing: dict[str, str]
+) -> nn.Module:
+    """Their model of a name, from the same files."""
+    logging.disable_progress_bar()  # it is shown where there is no terminal too
+    cls = getattr(transformers, name)
+    files = open_checkpoint(source, **where).name
+    return in_memory(cls.from_pretrained(files, **where, **computing)).eval()
+
+
+def encode(
+    source: str, where: dict[str, str], model: PreTrainedModel, texts: Sequence[str]
+) -> dict[str, Tensor]:
+    """The texts as the arguments of a model; as the choices of one that chooses."""
+    tokenizer = AutoTokenizer.from_pretrained(source, **where)
+    encoded = tokenizer([*texts], padding=True, truncation=True, return_tensors="pt")
+    inputs = {name: tensor.to(model.device) for name, tensor in encoded.items()}
+    if isinstance(model, DistilBertForMultipleChoice):
+        return {name: tensor[None] for name, tensor in inputs.items()}
+    return inputs
 
 
 def in_memory(model: nn.Module) -> nn.Module:

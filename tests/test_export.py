@@ -8,12 +8,15 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from importlib.util import find_spec
 from pathlib import Path
 
 import onnxruntime
 import pytest
 import torch
+from checkpoints import write_checkpoint
 from click.testing import CliRunner
 from reference import (
     ATTENTIONS,
@@ -33,7 +36,7 @@ from reference import (
 from torch import nn
 from torch.utils import _pytree as pytree
 
-from minidistil import export as exporting, outputs
+from minidistil import export as exporting, outputs, progress
 from minidistil.cli import main
 from minidistil.export import ExportError, export
 
@@ -287,3 +290,46 @@ def test_the_command_tells_of_another_ending_before_it_loads(tmp_path: Path):
     result = CliRunner().invoke(main, arguments)
     assert result.exit_code == 1
     assert "expected .onnx or .pt2" in result.output
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_each_stage_has_a_bar_on_a_terminal_alone(tmp_path, monkeypatch, terminal):
+    monkeypatch.setattr(progress, "_DELAY", 0.0)
+    monkeypatch.setattr(
+        "click.testing._NamedTextIOWrapper.isatty", lambda _: terminal, raising=False
+    )
+    # The stages are the same for every model; this one is small.
+    folder = write_checkpoint(tmp_path / "model")
+    command = ["weights", "export", str(folder), str(tmp_path / "model.onnx")]
+    result = CliRunner().invoke(main, command)
+    assert result.exit_code == 0, result.output
+    for stage in ("writing: 00:00", "reading again: 00:00", "checking:   0%"):
+        assert (stage in result.stderr) is terminal
+
+
+def clocks():
+    return [thread for thread in threading.enumerate() if "(tick)" in thread.name]
+
+
+def test_the_seconds_go_on_while_nothing_is_told(monkeypatch, capsys):
+    monkeypatch.setattr(progress, "_DELAY", 0.1)
+    monkeypatch.setattr(progress, "_TICK", 0.2)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    with progress.counting_seconds("writing"):
+        assert capsys.readouterr().err == ""  # what is done by now needs no bar
+        time.sleep(0.9)
+    shown = capsys.readouterr().err
+    assert shown.count("writing: 00:0") > 1
+    assert shown.rsplit("\r", 2)[1].strip() == ""  # nothing is left of it
+    assert not clocks()
+
+
+def test_a_mistake_ends_the_seconds_too(monkeypatch, capsys):
+    def fail():
+        assert len(clocks()) == 1
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    with pytest.raises(OSError, match="full"), progress.counting_seconds("writing"):
+        fail()
+    assert not clocks()

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import huggingface_hub
 import pytest
@@ -35,6 +36,8 @@ class Hub:
 
     def __init__(self) -> None:
         self.files: dict[str, bytes] | None = None  # None: no such repository
+        self.branches: dict[str, dict[str, bytes]] = {}  # beside main
+        self.sent_to = "main"
         self.private = False
         self.blobs: dict[str, bytes] = {}
         self.ignored: set[str] = set()
@@ -64,7 +67,7 @@ class Handler(BaseHTTPRequestHandler):
             self.create(json.loads(body))
         elif path == "/api/validate-yaml":
             self.say({"errors": [], "warnings": []})
-        elif path == f"/api/models/{REPO}/preupload/main":
+        elif path == f"/api/models/{REPO}/preupload/{self.branch}":
             self.preupload(json.loads(body))
         elif path == f"/{REPO}.git/info/lfs/objects/batch":
             self.batch(json.loads(body))
@@ -72,28 +75,51 @@ class Handler(BaseHTTPRequestHandler):
             assert hashlib.sha256(body).hexdigest() == path[6:]
             hub.blobs[path[6:]] = body
             self.say({})
-        elif path == f"/api/models/{REPO}/commit/main":
-            self.commit(body)
         elif hub.files is None:
             self.say({}, 404, {"X-Error-Code": "RepoNotFound"})
+        elif path == f"/api/models/{REPO}/branch/{self.branch}":
+            assert self.branch not in hub.branches
+            hub.branches[self.branch] = {**hub.files}
+            self.say({})
+        elif self.there is None:
+            self.say({}, 404, {"X-Error-Code": "RevisionNotFound"})
+        elif path == f"/api/models/{REPO}/commit/{self.branch}":
+            self.commit(body)
         elif path.startswith(f"/api/models/{REPO}/tree/"):
             kinds = {"type": "file", "oid": "1", "size": 1}
-            self.say([kinds | {"path": name} for name in hub.files])
+            self.say([kinds | {"path": name} for name in self.there])
         elif path.startswith(f"/api/models/{REPO}"):
-            siblings = [{"rfilename": name} for name in hub.files]
+            siblings = [{"rfilename": name} for name in self.there]
             info = {"id": REPO, "sha": COMMIT, "private": hub.private}
             self.say(info | {"siblings": siblings})
-        elif path == f"/{REPO}/resolve/main/README.md":
-            found = "README.md" in hub.files
+        elif path == f"/{REPO}/resolve/{self.branch}/README.md":
+            found = "README.md" in self.there
             headers = {"X-Repo-Commit": COMMIT, "ETag": '"1"'}
             if found:
-                self.give(hub.files["README.md"], headers)
+                self.give(self.there["README.md"], headers)
             else:
                 self.say({}, 404, headers | {"X-Error-Code": "EntryNotFound"})
         else:
             raise AssertionError(path)
 
     do_GET = do_HEAD = do_PUT = do_POST  # noqa: N815
+
+    @property
+    def branch(self) -> str:
+        """The branch that the path names, main if none, that of the only commit."""
+        named = re.search(
+            f"{REPO}/(?:preupload|commit|tree|revision|branch|resolve)/([^/?]+)",
+            self.path,
+        )
+        name = "main" if named is None else unquote(named[1])
+        return self.hub.sent_to if name == COMMIT else name
+
+    @property
+    def there(self) -> dict[str, bytes] | None:
+        """The files of that branch, or None if there is no such branch."""
+        if self.branch == "main":
+            return self.hub.files
+        return self.hub.branches.get(self.branch)
 
     def create(self, asked: dict[str, Any]) -> None:
         if self.hub.files is not None:
@@ -124,17 +150,19 @@ class Handler(BaseHTTPRequestHandler):
         self.say({"transfer": "basic", "objects": objects})
 
     def commit(self, body: bytes) -> None:
-        assert self.hub.files is not None
+        there = self.there
+        assert there is not None
+        self.hub.sent_to = self.branch
         for line in map(json.loads, body.splitlines()):
             value = line["value"]
             if value.get("path") in self.hub.ignored:
                 continue
             if line["key"] == "file":
-                self.hub.files[value["path"]] = base64.b64decode(value["content"])
+                there[value["path"]] = base64.b64decode(value["content"])
             elif line["key"] == "lfsFile":
-                self.hub.files[value["path"]] = self.hub.blobs[value["oid"]]
+                there[value["path"]] = self.hub.blobs[value["oid"]]
             elif line["key"] == "deletedFile":
-                del self.hub.files[value["path"]]
+                del there[value["path"]]
         url = f"https://huggingface.co/{REPO}/commit/{COMMIT}"
         self.say({"commitUrl": url, "commitOid": COMMIT})
 
@@ -386,6 +414,68 @@ def test_what_shall_be_private_is_not_sent_to_a_public_repository(hub, folder):
     assert commits(hub) == 0
 
 
+# A branch
+
+BRANCH = "experiment-2"
+
+
+def test_a_branch_that_does_not_exist_is_made_of_main(hub, folder):
+    hub.files = {"other.txt": b"kept", "tokenizer.json": b"{}"}
+    done = push_to_hub(folder, REPO, revision=BRANCH)
+    assert hub.files == {"other.txt": b"kept", "tokenizer.json": b"{}"}
+    there = hub.branches[BRANCH]
+    assert there.keys() == {*done.files, "other.txt"}
+    assert there["vocab.txt"] == (folder / "vocab.txt").read_bytes()
+    assert done.removed == ["tokenizer.json"]
+
+
+def test_a_new_repository_gets_the_branch_too(hub, folder):
+    push_to_hub(folder, REPO, revision=BRANCH)
+    assert hub.files == {}
+    assert "model.safetensors" in hub.branches[BRANCH]
+
+
+def test_a_branch_that_exists_is_the_one_that_is_looked_at(hub, folder):
+    hub.files = {"README.md": b"main's"}
+    hub.branches = {BRANCH: {"README.md": b"by hand", "modules.json": b"{}"}}
+    done = push_to_hub(folder, REPO, revision=BRANCH)
+    assert hub.files == {"README.md": b"main's"}
+    assert done.card is None
+    assert done.removed == ["modules.json"]
+    assert hub.branches[BRANCH]["README.md"] == b"by hand"
+
+
+def test_a_generated_card_of_a_branch_is_generated_anew(hub, folder):
+    hub.files = {"README.md": b"by hand"}
+    hub.branches = {BRANCH: {"README.md": publish._MARK.encode()}}
+    done = push_to_hub(folder, REPO, revision=BRANCH)
+    assert hub.branches[BRANCH]["README.md"].decode() == done.card
+
+
+def test_without_a_branch_main_is_the_one(hub, folder):
+    hub.branches = {BRANCH: {}}
+    push_to_hub(folder, REPO)
+    assert hub.branches == {BRANCH: {}}
+    assert not any(BRANCH in each or "/branch/" in each for each in hub.asked)
+
+
+def test_a_failure_that_passes_is_got_over_for_a_branch_too(hub, folder):
+    hub.trouble = {"/revision/": [503, None], "/branch/": [503, None]}
+    push_to_hub(folder, REPO, revision=BRANCH)
+    assert hub.trouble == {"/revision/": [], "/branch/": []}
+    assert "model.safetensors" in hub.branches[BRANCH]
+
+
+@pytest.mark.parametrize("revision", ["", " "])
+def test_no_branch_is_not_taken_for_main(hub, folder, revision):
+    with pytest.raises(ValueError, match="expected a branch; leave it out for main"):
+        push_to_hub(folder, REPO, revision=revision)
+    assert hub.asked == []
+
+
+# What is not sent
+
+
 def test_a_file_that_the_hub_leaves_out_is_told(hub, folder):
     hub.ignored = {"vocab.txt"}
     with pytest.raises(PublishError, match=r"without vocab\.txt"):
@@ -512,6 +602,15 @@ def test_the_card_has_the_hash_of_the_weights(checkpoint):
     assert f"SHA-256 of `model.safetensors`: `{digest}`" in card_of(checkpoint)
 
 
+def test_the_code_on_the_card_of_a_branch_loads_the_branch(checkpoint):
+    branch = 'quoted-"-branch'
+    card = card_of(checkpoint, revision=branch)
+    calls = re.findall(r"from_pretrained\((.*)\)", card)
+    assert len(calls) == 2
+    for call in calls:
+        assert eval(f"dict(repo={call})") == {"repo": REPO, "revision": branch}
+
+
 def test_the_code_on_the_card_runs(checkpoint, monkeypatch):
     code = re.search(r"```python\n(.*?)```", card_of(checkpoint), re.S)
     assert code is not None
@@ -530,6 +629,14 @@ def test_the_command_shows_the_card_of_a_dry_run(checkpoint):
     assert "# a-model" in result.output
     assert "| accuracy | 0.9 |" in result.output
     assert "dry run: nothing was sent" in result.output
+
+
+def test_the_command_publishes_to_a_branch(hub, folder):
+    arguments = ["weights", "publish", str(folder), REPO, "--revision", BRANCH]
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 0, result.output
+    assert hub.files == {}
+    assert "vocab.txt" in hub.branches[BRANCH]
 
 
 def test_the_command_tells_what_it_removed_and_that_a_card_was_kept(hub, folder):

@@ -10,6 +10,7 @@ import click
 
 from minidistil.cli.common import (
     FETCHED,
+    counted_from_one,
     engine_options,
     json_option,
     model_options,
@@ -35,6 +36,7 @@ from minidistil.progress import counting_sequences
     "-k",
     "--top-k",
     type=click.IntRange(min=1),
+    metavar="N",
     default=1,
     show_default=True,
     help="How many answers, the likeliest first.",
@@ -42,6 +44,7 @@ from minidistil.progress import counting_sequences
 @click.option(
     "--max-answer-len",
     type=click.IntRange(min=1),
+    metavar="N",
     default=15,
     show_default=True,
     help="The tokens that an answer may have.",
@@ -49,17 +52,32 @@ from minidistil.progress import counting_sequences
 @click.option(
     "--max-seq-len",
     type=click.IntRange(min=4),
+    metavar="N",
     help="The tokens of a window, question included.  [default: 384]",
+)
+@click.option(
+    "--max-question-len",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="The tokens of a question, what is more is cut.  [default: all]",
 )
 @click.option(
     "--doc-stride",
     type=click.IntRange(min=0),
-    help="The tokens that two windows share.  [default: 128]",
+    metavar="N",
+    help="The tokens that two windows share.  [default: 128, or half of a small "
+    "window]",
 )
 @click.option(
     "--impossible",
     is_flag=True,
     help="Let the answer be that there is none, an empty one.",
+)
+@click.option(
+    "--align/--no-align",
+    default=True,
+    show_default=True,
+    help="Whether an answer begins and ends with a whole word.",
 )
 @engine_options
 @json_option
@@ -72,8 +90,10 @@ def answer(
     top_k: int,
     max_answer_len: int,
     max_seq_len: int | None,
+    max_question_len: int | None,
     doc_stride: int | None,
     impossible: bool,
+    align: bool,
     precision: str,
     device: str,
     as_json: bool,
@@ -101,11 +121,13 @@ def answer(
             top_k=top_k,
             max_answer_len=max_answer_len,
             max_seq_len=max_seq_len,
+            max_question_len=max_question_len,
             doc_stride=doc_stride,
             handle_impossible_answer=impossible,
+            align_to_words=align,
             precision=precision,
         )
-        with counting_sequences("reading"):
+        with counting_sequences("reading"), counted_from_one("QUESTION", "question"):
             found = ask(question=questions, context=text)
             for question, some in zip(questions, found, strict=True):
                 answers = some if isinstance(some, list) else [some]

@@ -3,40 +3,71 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from typing import Any, BinaryIO
 
 import click
 
 from minidistil.cli.common import (
     FETCHED,
+    counted_from_one,
+    each_text,
     engine_options,
     json_option,
+    length_options,
     model_options,
     printable,
+    say,
     told,
-    truncation_option,
+    with_answers,
 )
+from minidistil.progress import counting_sequences
+
+Answers = list[dict[str, Any]]
 
 
 @click.command(short_help="Choose how a text goes on.")
-@click.argument("prompt")
-@click.argument("choices", nargs=-1, required=True)
+@click.argument("prompt", required=False)
+@click.argument("choices", nargs=-1)
+@click.option(
+    "-f",
+    "--file",
+    "source",
+    type=click.File("rb"),
+    help="Read prompts from a file; - is standard input.",
+)
 @click.option("-q", "--question", help="What is asked, read before each choice.")
 @model_options(None, sources=FETCHED)
-@truncation_option
+@length_options()
 @engine_options
 @json_option
 def choose(
-    prompt: str,
+    prompt: str | None,
     choices: tuple[str, ...],
+    source: BinaryIO | None,
     question: str | None,
     model: str,
     revision: str | None,
     truncation: str | None,
+    max_length: int | None,
     precision: str,
     device: str,
     as_json: bool,
 ) -> None:
-    """Score each of the CHOICES as what follows the PROMPT, the best first."""
+    """Score each of the CHOICES as what follows the PROMPT, the best first.
+
+    A file has a JSON object in each line: with a "prompt", a list of "choices", and
+    perhaps a "question". Each prompt is then shown above its choices.
+    """
+    if source and (prompt is not None or question is not None):
+        raise click.UsageError(
+            "give PROMPT, CHOICES and --question or --file, not both: in a file each "
+            "line has its own"
+        )
+    if source is None and not choices:
+        raise click.UsageError("give a PROMPT and CHOICES, or --file")
+    asked = {} if question is None else {"question": question}
+    one = {"prompt": prompt, **asked, "choices": choices}
     with told(model):
         from minidistil.pipelines import pipeline
 
@@ -46,12 +77,47 @@ def choose(
             revision=revision,
             device=device,
             truncation=truncation,
+            max_length=max_length,
             precision=precision,
         )
-        answers = chooser({"prompt": prompt, "question": question, "choices": choices})
-        if as_json:
-            click.echo(json.dumps({"prompt": prompt, "choices": answers}))
+        if source is None:
+            answers = chooser(one)
+            for line in [_as_json(one, answers)] if as_json else _lines(answers):
+                say(line)
             return
-        for answer in answers:
-            choice = " ".join(answer["choice"].split())
-            click.echo(printable(f"{answer['score']:.4f}  {choice}"))
+        with counting_sequences("choosing"), counted_from_one("line", "prompt"):
+            problems = _problems(each_text((), source))
+            for problem, answers in with_answers(problems, chooser):
+                if as_json:
+                    say(_as_json(problem, answers))
+                    continue
+                say(_heading(problem))
+                for line in _lines(answers):
+                    say(f"  {line}")
+
+
+def _problems(lines: Iterator[str]) -> Iterator[Any]:
+    for number, line in enumerate(lines, start=1):
+        try:
+            yield json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(
+                f"line {number} is {line!r:.60}, expected JSON such as "
+                f'{{"prompt": "The sky is", "choices": ["blue.", "green."]}} ({error})'
+            ) from None
+
+
+def _as_json(problem: dict[str, Any], answers: Answers) -> str:
+    return json.dumps({**problem, "choices": answers})
+
+
+def _heading(problem: dict[str, Any]) -> str:
+    texts = [problem["prompt"], problem.get("question") or ""]
+    return printable(" / ".join(" ".join(text.split()) for text in texts if text))
+
+
+def _lines(answers: Answers) -> list[str]:
+    return [
+        printable(f"{answer['score']:.4f}  {' '.join(answer['choice'].split())}")
+        for answer in answers
+    ]

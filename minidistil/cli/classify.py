@@ -3,23 +3,42 @@
 from __future__ import annotations
 
 import json
-from itertools import tee
+from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 import click
 
 from minidistil.cli.common import (
+    counted_from_one,
     each_text,
     engine_options,
     json_option,
+    length_options,
     model_options,
     printable,
     say,
     text_arguments,
     told,
-    truncation_option,
+    with_answers,
+    word_for_one,
 )
 from minidistil.progress import counting_sequences
+
+
+class _Count(click.IntRange):
+    """A number of labels; None for all."""
+
+    name = "number"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Any:
+        if value == "all":
+            return None
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter as error:
+            self.fail(f"{error.message.rstrip('.')}, nor is it 'all'.", param, ctx)
 
 
 @click.command(short_help="Label texts, with scores.")
@@ -28,12 +47,23 @@ from minidistil.progress import counting_sequences
 @click.option(
     "-k",
     "--top-k",
-    type=click.IntRange(min=1),
+    type=_Count(min=1),
+    metavar="N",
     default=1,
     show_default=True,
-    help="How many labels, the best first.",
+    help="How many labels, the best first, or 'all'.",
 )
-@truncation_option
+@click.option(
+    "--function",
+    type=click.Choice(["softmax", "sigmoid", "none"]),
+    help="What makes scores of logits.  [default: what the model's problem asks for]",
+)
+@click.option(
+    "--pairs",
+    is_flag=True,
+    help="Each TEXT, or line, is a pair: two texts, with a tab between them.",
+)
+@length_options()
 @engine_options
 @json_option
 def classify(
@@ -41,8 +71,11 @@ def classify(
     source: BinaryIO | None,
     model: str | None,
     revision: str | None,
-    top_k: int,
+    top_k: int | None,
+    function: str | None,
+    pairs: bool,
     truncation: str | None,
+    max_length: int | None,
     precision: str,
     device: str,
     as_json: bool,
@@ -51,7 +84,9 @@ def classify(
 
     Put -- before texts that begin with a dash.
     """
-    given = each_text(texts, source)
+    word = word_for_one(texts)
+    each = each_text(texts, source)
+    given = _pairs(each, word) if pairs else ({"text": text} for text in each)
     with told(model):
         from minidistil.pipelines import pipeline
 
@@ -61,25 +96,40 @@ def classify(
             revision=revision,
             device=device,
             top_k=top_k,
+            function_to_apply=function,
             truncation=truncation,
+            max_length=max_length,
             precision=precision,
         )
-        with counting_sequences("classifying"):
-            to_show, to_classify = tee(given)
-            for text, answers in zip(to_show, classifier(to_classify), strict=True):
-                say(_as_json(text, answers) if as_json else _as_line(text, answers))
+        with counting_sequences("classifying"), counted_from_one(word):
+            for one, answers in with_answers(given, classifier):
+                say(_as_json(one, answers) if as_json else _as_line(one, answers))
 
 
-def _as_json(text: str, answers: list[dict[str, Any]]) -> str:
+def _pairs(texts: Iterator[str], word: str) -> Iterator[dict[str, str]]:
+    """Part each at its tab; ``word`` is what an error calls one of them."""
+    for number, text in enumerate(texts, start=1):
+        first, _, second = text.partition("\t")
+        # With nothing behind the tab the first text would be read alone.
+        if not second or "\t" in second:
+            raise ValueError(
+                f"{word} {number} is {text!r:.60}, expected two texts with one tab "
+                f"between them, for --pairs"
+            )
+        yield {"text": first, "text_pair": second}
+
+
+def _as_json(given: dict[str, str], answers: list[dict[str, Any]]) -> str:
     best = answers[0]
-    record = {"text": text, "label": best["label"], "score": best["score"]}
+    record = {**given, "label": best["label"], "score": best["score"]}
     if len(answers) > 1:
         record["labels"] = answers
     # ASCII: one line for every reader, and no codes that would steer the terminal.
     return json.dumps(record)
 
 
-def _as_line(text: str, answers: list[dict[str, Any]]) -> str:
+def _as_line(given: dict[str, str], answers: list[dict[str, Any]]) -> str:
     scores = "  ".join(f"{each['label']}  {each['score']:.4f}" for each in answers)
     # A line for each text.
-    return printable(f"{scores}  {' '.join(text.split())}")
+    texts = " / ".join(" ".join(text.split()) for text in given.values())
+    return printable(f"{scores}  {texts}")

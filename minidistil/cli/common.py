@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import tee
 from typing import Any, BinaryIO, TypeVar
 from unicodedata import category
 
@@ -19,6 +21,8 @@ EXPECTED = (ValueError, TypeError, OSError)
 WITH_TINY = "'tiny' (a classifier in the package), a folder, or a hub repository"
 FETCHED = "A folder, or a hub repository"
 
+WAYS = ("head", "head+tail", "window", "error")
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -31,12 +35,9 @@ def model_options(
         default: In words, what --model is where it is not given; None if it must be.
         sources: What --model can be: `FETCHED` where the package has no such model.
     """
-    told = "required" if default is None else f"default: {default}"
+    told = "" if default is None else f"  [default: {default}]"
     model = click.option(
-        "-m",
-        "--model",
-        required=default is None,
-        help=f"{sources}.  [{told}]",
+        "-m", "--model", required=default is None, help=f"{sources}.{told}"
     )
     revision = click.option(
         "--revision", help="Branch, tag or commit of the hub repository."
@@ -60,13 +61,21 @@ def engine_options(command: Command) -> Command:
     return precision(device(command))
 
 
-def truncation_option(command: Command) -> Command:
-    """Add --truncation."""
-    return click.option(
+def length_options(ways: tuple[str, ...] = WAYS) -> Callable[[Command], Command]:
+    """Add --truncation, one of some ways, and --max-length."""
+    truncation = click.option(
         "--truncation",
-        type=click.Choice(["head", "head+tail", "window", "error"]),
+        type=click.Choice(ways),
         help="How to read a text that is too long.  [default: head, with a warning]",
-    )(command)
+    )
+    max_length = click.option(
+        "--max-length",
+        type=click.IntRange(min=3),
+        metavar="N",
+        help="How many tokens to read at once, all of them counted, [CLS] and [SEP] "
+        "too.  [default: what the checkpoint allows]",
+    )
+    return lambda command: truncation(max_length(command))
 
 
 def text_arguments(command: Command) -> Command:
@@ -77,7 +86,7 @@ def text_arguments(command: Command) -> Command:
         "--file",
         "source",
         type=click.File("rb"),
-        help="Read texts from a file, one a line; - is standard input.",
+        help="Read texts from a file, one a line; - is standard input, the default.",
     )
     return texts(source(command))
 
@@ -106,6 +115,24 @@ def each_text(texts: tuple[str, ...], source: BinaryIO | None) -> Iterator[str]:
     return _lines(source)
 
 
+def word_for_one(texts: tuple[str, ...]) -> str:
+    """Return what a user calls one of `each_text`."""
+    return "TEXT" if texts else "line"
+
+
+@contextmanager
+def counted_from_one(word: str, noun: str = "text") -> Iterator[None]:
+    """Call inputs in errors what users do, such as line 1; the library says text 0."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        named = re.match(rf"{noun} (\d+)", str(error))
+        if named is None:
+            raise
+        rest = str(error)[named.end() :]
+        raise ValueError(f"{word} {int(named[1]) + 1}{rest}") from error
+
+
 def _lines(source: BinaryIO) -> Iterator[str]:
     """Read one text a line; an empty line is an empty text, so that lines keep step."""
     for number, line in enumerate(source, start=1):
@@ -116,6 +143,19 @@ def _lines(source: BinaryIO) -> Iterator[str]:
                 f"line {number} is not UTF-8 text ({error.reason}, byte "
                 f"{error.start + 1}); convert the file to UTF-8"
             ) from None
+
+
+def with_answers(
+    inputs: Iterator[Any], answer: Callable[[Iterator[Any]], Iterator[Any]]
+) -> Iterator[tuple[Any, Any]]:
+    """Return each input with its answer.
+
+    The answer is asked for first, and reads its input: were the input read here, a
+    pipeline could not know that it was long in coming.
+    """
+    to_show, to_answer = tee(inputs)
+    for answered, one in zip(answer(to_answer), to_show, strict=True):
+        yield one, answered
 
 
 @contextmanager

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import json
-from itertools import tee
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import click
 
 from minidistil.cli.common import (
+    counted_from_one,
     each_text,
     engine_options,
     json_option,
+    length_options,
     model_options,
     say,
     text_arguments,
     told,
-    truncation_option,
+    with_answers,
+    word_for_one,
 )
 from minidistil.progress import counting_sequences
 
@@ -41,7 +43,7 @@ from minidistil.progress import counting_sequences
     default=None,
     help="Whether to scale vectors to length 1.  [default: what the checkpoint says]",
 )
-@truncation_option
+@length_options()
 @engine_options
 @json_option
 def embed(
@@ -53,6 +55,7 @@ def embed(
     pooling: str | None,
     normalize: bool | None,
     truncation: str | None,
+    max_length: int | None,
     precision: str,
     device: str,
     as_json: bool,
@@ -69,7 +72,11 @@ def embed(
 
         if output is not None:
             check_vector_file(output)  # before minutes of work
-        options: dict[str, Any] = {"pooling": pooling, "normalize": normalize}
+        options: dict[str, Any] = {
+            "pooling": pooling,
+            "normalize": normalize,
+            "max_length": max_length,
+        }
         encode = pipeline(
             "sentence-embeddings",
             model,
@@ -79,10 +86,9 @@ def embed(
             precision=precision,
             **{name: value for name, value in options.items() if value is not None},
         )
-        with counting_sequences("embedding"):
+        with counting_sequences("embedding"), counted_from_one(word_for_one(texts)):
             if output is None:
-                to_show, to_encode = tee(given)
-                for text, vector in zip(to_show, encode(to_encode), strict=True):
+                for text, vector in with_answers(given, encode):
                     say(json.dumps({"text": text, "vector": vector.tolist()}))
                 return
             rows = [*encode(given)]

@@ -3,48 +3,48 @@
 from __future__ import annotations
 
 import json
-from itertools import tee
 from pathlib import Path
 from typing import BinaryIO
 
 import click
 
 from minidistil.cli.common import (
+    counted_from_one,
     each_text,
     engine_options,
     json_option,
+    length_options,
     model_options,
     say,
     text_arguments,
     told,
+    with_answers,
+    word_for_one,
 )
 from minidistil.progress import counting_sequences
 
 
 @click.command(short_help="Turn every token of texts into a vector.")
 @text_arguments
-@model_options(None)
+@model_options("DistilBERT, cased, as it was pretrained, 263 MB")
 @click.option(
     "-o",
     "--output",
     type=click.Path(path_type=Path, dir_okay=False),
     help="A .safetensors file for all texts: tensors 0, 1, … of (tokens, numbers).",
 )
-@click.option(
-    "--truncation",
-    # In windows, a token would have several vectors.
-    type=click.Choice(["head", "head+tail", "error"]),
-    help="How to read a text that is too long.  [default: head, with a warning]",
-)
+# In windows, a token would have several vectors.
+@length_options(("head", "head+tail", "error"))
 @engine_options
 @json_option
 def features(
     texts: tuple[str, ...],
     source: BinaryIO | None,
-    model: str,
+    model: str | None,
     revision: str | None,
     output: Path | None,
     truncation: str | None,
+    max_length: int | None,
     precision: str,
     device: str,
     as_json: bool,
@@ -68,13 +68,13 @@ def features(
             revision=revision,
             device=device,
             truncation=truncation,
+            max_length=max_length,
             precision=precision,
             return_tensors=True,
         )
-        with counting_sequences("reading"):
+        with counting_sequences("reading"), counted_from_one(word_for_one(texts)):
             if output is None:
-                to_show, to_read = tee(given)
-                for text, (vectors,) in zip(to_show, extract(to_read), strict=True):
+                for text, (vectors,) in with_answers(given, extract):
                     say(json.dumps({"text": text, "vectors": vectors.tolist()}))
                 return
             found = [vectors for (vectors,) in extract(given)]

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import json
-from itertools import tee
 from typing import Any, BinaryIO
 
 import click
 
 from minidistil.cli.common import (
     FETCHED,
+    counted_from_one,
     each_text,
     engine_options,
     json_option,
+    length_options,
     model_options,
     printable,
     say,
     text_arguments,
     told,
-    truncation_option,
+    with_answers,
+    word_for_one,
 )
 from minidistil.progress import counting_sequences
 
@@ -30,6 +32,7 @@ from minidistil.progress import counting_sequences
     "-k",
     "--top-k",
     type=click.IntRange(min=1),
+    metavar="N",
     default=5,
     show_default=True,
     help="How many words for each mask, the best first.",
@@ -41,7 +44,7 @@ from minidistil.progress import counting_sequences
     multiple=True,
     help="Score this word alone; may be given several times.",
 )
-@truncation_option
+@length_options()
 @engine_options
 @json_option
 def fill_mask(
@@ -52,6 +55,7 @@ def fill_mask(
     top_k: int,
     targets: tuple[str, ...],
     truncation: str | None,
+    max_length: int | None,
     precision: str,
     device: str,
     as_json: bool,
@@ -72,11 +76,11 @@ def fill_mask(
             top_k=top_k,
             targets=targets or None,
             truncation=truncation,
+            max_length=max_length,
             precision=precision,
         )
-        with counting_sequences("filling"):
-            to_show, to_fill = tee(given)
-            for text, answer in zip(to_show, fill(to_fill), strict=True):
+        with counting_sequences("filling"), counted_from_one(word_for_one(texts)):
+            for text, answer in with_answers(given, fill):
                 # Of one mask there is its list alone.
                 masks = answer if isinstance(answer[0], list) else [answer]
                 if as_json:

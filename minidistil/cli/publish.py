@@ -12,8 +12,13 @@ from minidistil.cli.common import json_option, printable, told
 @click.command(short_help="Put a checkpoint on the hub, with a generated card.")
 @click.argument("folder")
 @click.argument("repo")
+@click.option("--revision", help="The branch, made if need be.  [default: main]")
 @click.option("--dry-run", is_flag=True, help="Check all, show the card, send nothing.")
-@click.option("--private/--public", default=None, help="[default: the hub's, or as is]")
+@click.option(
+    "--private/--public",
+    default=None,
+    help="Who may see REPO.  [default: what the hub says, or as it is]",
+)
 @click.option(
     "--metric",
     "metrics",
@@ -27,6 +32,7 @@ from minidistil.cli.common import json_option, printable, told
 def publish(
     folder: str,
     repo: str,
+    revision: str | None,
     dry_run: bool,
     private: bool | None,
     metrics: tuple[str, ...],
@@ -46,6 +52,7 @@ def publish(
         done = push_to_hub(
             folder,
             repo,
+            revision=revision,
             private=private,
             metrics=_figures(metrics),
             licence=licence,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from itertools import tee
+from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 import click
 
 from minidistil.cli.common import (
     FETCHED,
+    counted_from_one,
     each_text,
     engine_options,
     json_option,
@@ -18,6 +19,8 @@ from minidistil.cli.common import (
     say,
     text_arguments,
     told,
+    with_answers,
+    word_for_one,
 )
 from minidistil.progress import counting_sequences
 
@@ -44,8 +47,20 @@ from minidistil.progress import counting_sequences
 @click.option(
     "--stride",
     type=click.IntRange(min=0),
+    metavar="N",
     help="Read long texts whole, in windows that share so many tokens.  "
     "[default: only the beginning, with a warning]",
+)
+@click.option(
+    "--words",
+    is_flag=True,
+    help="Each TEXT, or line, is words, split already, with the delimiter between "
+    "them.",
+)
+@click.option(
+    "--delimiter",
+    metavar="TEXT",
+    help="What stands between --words.  [default: a blank]",
 )
 @engine_options
 @json_option
@@ -57,6 +72,8 @@ def tag(
     aggregation: str,
     ignored: tuple[str, ...],
     stride: int | None,
+    words: bool,
+    delimiter: str | None,
     precision: str,
     device: str,
     as_json: bool,
@@ -66,6 +83,9 @@ def tag(
     A line is printed for each: its label, its score, its characters, and itself. With
     --json a line is printed for each text.
     """
+    if delimiter is not None and not (words and delimiter):
+        raise click.UsageError("--delimiter goes with --words, and is not empty")
+    between = delimiter or " "
     given = each_text(texts, source)
     with told(model):
         from minidistil.pipelines import pipeline
@@ -78,11 +98,18 @@ def tag(
             aggregation_strategy=aggregation,
             ignore_labels=ignored,
             stride=stride,
+            is_split_into_words=words,
+            delimiter=between,
             precision=precision,
         )
-        with counting_sequences("tagging"):
-            to_show, to_tag = tee(given)
-            for text, found in zip(to_show, tagger(to_tag), strict=True):
+
+        def tag_each(each: Iterator[Any]) -> Iterator[Any]:
+            if words:
+                each = (text.split(between) for text in each)
+            yield from tagger(each)
+
+        with counting_sequences("tagging"), counted_from_one(word_for_one(texts)):
+            for text, found in with_answers(given, tag_each):
                 if as_json:
                     say(json.dumps({"text": text, "entities": found}))
                 else:

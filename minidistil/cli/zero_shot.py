@@ -9,15 +9,17 @@ import click
 
 from minidistil.cli.common import (
     FETCHED,
+    counted_from_one,
     each_text,
     engine_options,
     json_option,
+    length_options,
     model_options,
     printable,
     say,
     text_arguments,
     told,
-    truncation_option,
+    word_for_one,
 )
 from minidistil.progress import counting_sequences
 
@@ -26,7 +28,12 @@ from minidistil.progress import counting_sequences
 @text_arguments
 @model_options(None, sources=FETCHED)
 @click.option(
-    "-l", "--labels", required=True, help="The labels, with commas between them."
+    "-l",
+    "--labels",
+    multiple=True,
+    required=True,
+    help="The labels, with commas between them; or one, given several times, and then "
+    "a comma is part of it.",
 )
 @click.option(
     "--template",
@@ -37,7 +44,7 @@ from minidistil.progress import counting_sequences
 @click.option(
     "--multi-label", is_flag=True, help="Score each label by itself, yes or no."
 )
-@truncation_option
+@length_options()
 @engine_options
 @json_option
 def zero_shot(
@@ -45,10 +52,11 @@ def zero_shot(
     source: BinaryIO | None,
     model: str,
     revision: str | None,
-    labels: str,
+    labels: tuple[str, ...],
     template: str,
     multi_label: bool,
     truncation: str | None,
+    max_length: int | None,
     precision: str,
     device: str,
     as_json: bool,
@@ -66,13 +74,14 @@ def zero_shot(
             model,
             revision=revision,
             device=device,
-            candidate_labels=labels,
+            candidate_labels=labels[0] if len(labels) == 1 else labels,
             hypothesis_template=template,
             multi_label=multi_label,
             truncation=truncation,
+            max_length=max_length,
             precision=precision,
         )
-        with counting_sequences("classifying"):
+        with counting_sequences("classifying"), counted_from_one(word_for_one(texts)):
             for answer in classifier(given):
                 text = answer.pop("sequence")
                 say(
