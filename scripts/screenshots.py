@@ -18,7 +18,7 @@ import click
 from minidistil import explain
 
 FOLDER = Path(__file__).parent / "screenshots"
-SENTENCE = "I hate this so much!"
+SENTENCE = "I hate this unwatchable film!"
 # What stands at the top of the picture, and how the page is looked at.
 ADDRESS = "#layer=5&head=5&query=2"
 LOOKS: dict[str, tuple[str, dict[str, Any]]] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import struct
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import warnings
 from pathlib import Path
 
 import pytest
+import torch
 from checkpoints import write_checkpoint
 from click.testing import CliRunner
 from reference import MASKED_LM, QUESTION
@@ -89,6 +91,7 @@ def test_several_texts_are_on_one_page(explain, folder):
     result = explain(*texts, "-o", "page.html")
     traces = compare(texts, folder)
     shown = [" ".join(line(trace).split()) for trace in traces]
+    shown[1] += " (empty text)"
     assert [" ".join(x.split()) for x in result.stdout.splitlines()] == [
         "page.html",
         *shown,
@@ -127,13 +130,37 @@ def test_what_is_not_shown_is_printed(explain, tmp_path):
     result = explain("who?", model=str(folder))
     (trace,) = compare(["who?"], folder)
     assert result.exit_code == 0
-    assert result.stdout.splitlines()[1] == f"{trace.not_shown}  who?"
+    assert result.stdout.splitlines()[1:] == [
+        "no answer  who?",
+        f"No answer is shown: {trace.not_shown}.",
+    ]
 
 
 def test_codes_that_steer_the_terminal_are_not_printed(explain):
     result = explain("\x1b[31mred\x07 \u202etxet", "-o", "page\x1b[0m.html")
     assert result.stdout.splitlines()[0] == "page[0m.html"
     assert result.stdout.splitlines()[1].endswith("  [31mred txet")
+
+
+@pytest.mark.parametrize("text", ["film " * 40, "映画 " * 20])
+def test_of_a_long_text_the_beginning_is_printed(explain, text):
+    words = explain(text).stdout.splitlines()[1].split()
+    shown = " ".join(words[2:])  # behind the label and its probability
+    assert shown.endswith("...")
+    assert text.startswith(shown.removesuffix("..."))
+    assert 30 < len(shown) <= 80
+
+
+def test_a_reason_that_several_texts_have_is_printed_once(explain, tmp_path):
+    folder = write_checkpoint(tmp_path / "model", MASKED_LM)
+    result = explain("a film", "a [MASK]", "", model=str(folder))
+    film, masked, _ = compare(["a film", "a [MASK]", ""], folder)
+    assert result.stdout.splitlines()[1:] == [
+        "no answer  a film",
+        line(masked),
+        "no answer  (empty text)",
+        f"No answer is shown: {film.not_shown}.",
+    ]
 
 
 # Its file
@@ -152,7 +179,7 @@ def test_a_file_that_is_no_page_is_not_replaced(explain, content, monkeypatch):
     path.write_text(content)
     # It is told before anything is computed.
     monkeypatch.setattr("minidistil.explainer.compare", None)
-    assert_refused(explain("one"), "there is a explain.html here", "with -o")
+    assert_refused(explain("one"), "explain.html is here already", "with -o")
     assert path.read_text() == content
 
 
@@ -165,6 +192,7 @@ def test_a_file_that_is_named_is_replaced(explain):
 
 def test_the_file_may_be_in_a_new_folder(explain):
     result = explain("one", "-o", "a/b/page.html")
+    assert "folder that is created if" in " ".join(explain("--help").stdout.split())
     assert result.stdout.splitlines()[0] == str(Path("a", "b", "page.html"))
     assert (explain.here / "a" / "b" / "page.html").exists()
 
@@ -241,6 +269,14 @@ def test_a_missing_browser_is_told(explain, monkeypatch):
 # In the terminal
 
 
+def test_the_readmes_picture_is_of_its_command():
+    root = Path(__file__).parent.parent
+    script = (root / "scripts" / "screenshots.py").read_text("utf-8")
+    (sentence,) = re.findall(r'^SENTENCE = (".*")$', script, re.M)
+    readme = (root / "README.md").read_text("utf-8")
+    assert f"$ minidistil explain --model tiny {sentence}\n" in readme
+
+
 def test_text_prints_the_walk_and_writes_nothing(explain, folder):
     result = explain("Not bad", "a film", "--text", "--padded")
     traces = compare(["Not bad", "a film"], folder, padding=True)
@@ -267,6 +303,60 @@ def test_a_character_that_cannot_be_printed_is_no_error(folder, tmp_path):
     assert result.stdout.decode("latin-1").startswith("\\u2615 café\n")
 
 
+# How long it takes
+
+
+def cpu_seconds(*arguments, cwd):
+    """The processor time of a program on one thread: it hardly knows a busy machine."""
+    import resource
+
+    ours = {name: x for name, x in os.environ.items() if not name.startswith("COV")}
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(
+        [sys.executable, *arguments],
+        cwd=cwd,
+        env=ours | {"OMP_NUM_THREADS": "1"},
+        stdout=subprocess.DEVNULL,
+        timeout=240,
+        check=True,
+    )
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows counts in another way")
+def test_the_whole_command_takes_little_longer_than_to_import_torch(tmp_path):
+    """About 1.6 times as long; if it took twice the time, that would be 3.2 times."""
+    command = ("-m", "minidistil", "explain", "-mtiny", "I hate this so much!")
+    ratios = []
+    for _ in range(3):
+        torch_alone = cpu_seconds("-c", "import torch", cwd=tmp_path)
+        ratios.append(cpu_seconds(*command, cwd=tmp_path) / torch_alone)
+        if ratios[-1] < 2.4:
+            return
+    pytest.fail(f"the command takes {ratios} times as long as `import torch`")
+
+
+@pytest.mark.parametrize(("dim", "threads"), [(20, 1), (400, 2)])
+def test_a_small_model_takes_one_thread_and_gives_the_others_back(
+    explain, tmp_path, monkeypatch, dim, threads
+):
+    folder = write_checkpoint(tmp_path / "model", dim=dim, n_layers=1)
+    seen = []
+    monkeypatch.setattr(
+        "minidistil.explainer.walk.walk",
+        lambda *_, **__: seen.append(torch.get_num_threads()) or 1 / 0,
+    )
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        explain("one", "--text", model=str(folder))
+        assert seen == [threads]
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
 # Errors
 
 
@@ -276,7 +366,7 @@ def test_a_text_is_asked_for(explain):
 
 def test_pairs_that_are_too_few_are_told(explain):
     result = explain("a", "b", "--pair", "c")
-    assert_refused(result, "2 texts and 1 second ones")
+    assert_refused(result, "got 1 for 2, expected one for each")
 
 
 def test_a_missing_checkpoint_is_told(explain, tmp_path):

@@ -70,7 +70,7 @@ def check_padding(page: Page, kept: int, tokens: int) -> None:
 def test_the_mask_is_seen_at_work_on_padding(chromium: Browser, pages: Pages) -> None:
     shown = pages["padded"]
     short, long = shown.traces
-    kept = sum(token.attended for token in short.tokens)
+    kept = sum(token.attend for token in short.tokens)
     assert kept < len(short.tokens) == len(long.tokens)
     with drawn(chromium, shown.path) as page:
         check_padding(page, kept, len(short.tokens))

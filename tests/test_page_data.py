@@ -143,7 +143,7 @@ def test_tokens_are_the_traces(tiny):
     columns = packed(tiny)["tokens"]
     for name, column in columns.items():
         assert column == [getattr(token, name) for token in tiny.tokens]
-    assert {"text", "id", "start", "end", "word", "attended"} <= columns.keys()
+    assert {"text", "id", "start", "end", "word", "attend"} <= columns.keys()
 
 
 def test_lengths_and_first_numbers_of_every_vector_are_exact(tiny):
@@ -165,13 +165,13 @@ def test_scores_and_weights_follow_from_the_products_to_the_bit(size, tmp_path):
     model = "tiny" if size == "padded" else write_checkpoint(tmp_path)
     traces = compare(texts, model, padding=True)
     for found, trace in zip(data_of(html(traces))["traces"], traces, strict=True):
-        attended = torch.tensor(found["tokens"]["attended"])
+        attend = torch.tensor(found["tokens"]["attend"])
         scale = np.float32(found["model"]["sizes"]["K"] ** -0.5)
         for layer, block in zip(found["layers"], trace.layer, strict=True):
             products = floats(layer["products"], *block.products.shape)
             assert torch.equal(products, block.products)
             scores = torch.from_numpy(products.numpy() * scale)
-            scores = scores.masked_fill(~attended, -torch.inf)
+            scores = scores.masked_fill(~attend, -torch.inf)
             assert torch.equal(scores, block.scores)
             weights = scores.double().softmax(dim=-1)
             torch.testing.assert_close(

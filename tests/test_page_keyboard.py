@@ -125,7 +125,7 @@ def test_arrows_move_in_the_matrix(chromium: Browser, pages: Pages) -> None:
             page.keyboard.press(key)
             expect(page.locator(f'#matrix [data-cell="{cell}"]')).to_be_focused()
             assert page.locator("#matrix td[tabindex='0']").count() == 1
-        assert texts(page, "#product .token") == ["this", "this"]
+        assert texts(page, "#product h4 .token") == ["this", "this"]
 
 
 @pytest.mark.parametrize("key", ["Enter", "Space"])
@@ -136,7 +136,7 @@ def test_a_key_shows_the_product_with_a_token(
         button = page.locator('#scores tr[data-key="4"] button')
         button.focus()
         page.keyboard.press(key)
-        assert texts(page, "#product .token") == ["i", "so"]
+        assert texts(page, "#product h4 .token") == ["i", "so"]
         expect(button).to_be_focused()
         expect(button).to_have_attribute("aria-pressed", "true")
 
@@ -162,8 +162,8 @@ def test_a_key_shows_and_hides_the_source(
     chromium: Browser, pages: Pages, key: str
 ) -> None:
     with drawn(chromium, pages["tiny"].path) as page:
-        lines = page.locator('[data-code="attention"] pre')
-        page.locator('[data-code="attention"] summary').focus()
+        lines = page.locator('[data-code="ffn"] pre')
+        page.locator('[data-code="ffn"] summary').focus()
         page.keyboard.press(key)
         expect(lines).to_be_visible()
         page.keyboard.press(key)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 from typing import Any
 
 import pytest
+from checkpoints import write_checkpoint
 from pages import Pages, choose, drawn
 from playwright.sync_api import Browser, Page, expect
+
+from minidistil import explain
 
 KINDS = [
     "tiny",
@@ -116,6 +120,17 @@ SMALL_TARGETS = """() => {
 }"""
 
 
+# Tables that are wider than their place, by their name or that of their part.
+CUT = """() => Array.from(document.querySelectorAll(".scroll"))
+  .filter(box => box.scrollWidth > box.clientWidth + 1)
+  .map(box => box.querySelector("table").id || box.closest("[id]").id)"""
+
+# How many lines each name of an answer takes.
+LINES = """() => Array.from(document.querySelectorAll("#labels tbody bdi"), name =>
+  [name.textContent, Math.round(name.getBoundingClientRect().height /
+    parseFloat(getComputedStyle(name).lineHeight))])"""
+
+
 def check_width(page: Page) -> None:
     """Nothing makes the page wider than the window, nor is anything cut off."""
     wide, window = page.evaluate(
@@ -174,6 +189,69 @@ def test_the_page_fits_widths_in_between(
         check_overlaps(page)
 
 
+@pytest.mark.parametrize("width", [1257, 1280, 1366, 1440, 1920])
+@pytest.mark.parametrize("name", ["tiny", "two masks", "five labels", "base"])
+def test_no_table_is_cut_where_the_steps_stand_side_by_side(
+    chromium: Browser, pages: Pages, name: str, width: int
+) -> None:
+    look = {"viewport": {"width": width, "height": 900}}
+    with drawn(chromium, pages[name].path, **look) as page:
+        open_all(page)
+        sides = [step.bounding_box()["y"] for step in page.locator("main > *").all()]
+        assert len({*sides}) == 1
+        # A row for each of 32 tokens, and a column, are more than there is room for.
+        assert {*page.evaluate(CUT)} <= ({"matrix"} if name == "base" else set())
+
+
+def check_phone_tables(page: Page) -> None:
+    """On a phone one scrolls to a matrix and to the numbers of a mix alone."""
+    assert {*page.evaluate(CUT)} <= {"matrix", "mix", "ablated-heads"}
+
+
+@pytest.mark.parametrize("name", ["tiny", "two masks", "five labels", "several labels"])
+def test_the_answer_is_not_cut_on_a_phone(
+    chromium: Browser, pages: Pages, name: str
+) -> None:
+    with drawn(chromium, pages[name].path, **PHONE) as page:
+        check_phone_tables(page)
+
+
+@pytest.mark.parametrize("look", [PHONE, WIDE], ids=["phone", "wide"])
+def test_a_name_is_on_one_line_unless_it_is_long(
+    chromium: Browser, tmp_path: Path, look: dict[str, Any]
+) -> None:
+    names = ["[unused422]", "NEGATIVE", "word " * 9, "long" * 30]
+    folder = write_checkpoint(tmp_path, id2label=dict(enumerate(names)))
+    path = explain("A film.", folder).save(tmp_path / "page.html")
+    with drawn(chromium, path, **look) as page:
+        lines = dict(page.evaluate(LINES))
+        assert [lines[name] for name in names[:2]] == [1, 1]
+        assert all(lines[name] > 2 for name in names[2:])
+        assert "labels" not in page.evaluate(CUT)
+
+
+def test_the_lines_of_code_that_are_few_stand_open_on_a_wide_screen(
+    chromium: Browser, pages: Pages
+) -> None:
+    with drawn(chromium, pages["tiny"].path, **PHONE) as page:
+        assert page.locator(".code[open]").count() == 0
+    with drawn(chromium, pages["tiny"].path, **WIDE) as page:
+        open_ones = page.locator(".code[open]")
+        steps = open_ones.evaluate_all("all => all.map(x => x.dataset.code)")
+        assert steps == ["embeddings", "attention", "classifier", "softmax"]
+        for lines in open_ones.locator("pre").all():
+            assert lines.evaluate("x => x.scrollWidth <= x.clientWidth")
+
+
+def test_lines_of_code_stay_as_they_were_left(chromium: Browser, pages: Pages) -> None:
+    with drawn(chromium, pages["tiny"].path, **WIDE) as page:
+        for step in ("embeddings", "ffn"):
+            page.locator(f'[data-code="{step}"] summary').click()
+        choose(page, query=3)
+        expect(page.locator('[data-code="embeddings"] pre')).to_be_hidden()
+        expect(page.locator('[data-code="ffn"] pre')).to_be_visible()
+
+
 @pytest.mark.parametrize("name", ["tiny", "padded", "two masks"])
 def test_a_thumb_can_hit_every_control(
     chromium: Browser, pages: Pages, name: str
@@ -185,7 +263,7 @@ def test_a_thumb_can_hit_every_control(
 def test_a_tap_on_a_token_changes_the_scores(chromium: Browser, pages: Pages) -> None:
     with drawn(chromium, pages["tiny"].path, **PHONE, has_touch=True) as page:
         page.locator('#tokens [data-query="4"]').tap()
-        expect(page.locator("#summary")).to_contain_text(": so looks most at")
+        expect(page.locator("#summary")).to_contain_text(": “so” looks most at")
 
 
 def test_the_three_steps_stand_from_left_to_right(

@@ -14,6 +14,7 @@ from test_page_keyboard import check_arrows, check_focus_is_seen, check_walk
 from test_page_layout import (
     PHONE,
     check_overlaps,
+    check_phone_tables,
     check_targets,
     check_width,
 )
@@ -22,11 +23,13 @@ from test_page_numbers import (
     check_attribution,
     check_classifier,
     check_lens,
+    check_masks,
     check_matrix,
     check_norms,
     check_pieces,
     check_rest,
     check_scores,
+    check_strips,
 )
 from test_page_reader import check_headings, check_landmarks, check_names, check_said
 from test_page_text import check_nothing_ran, check_texts
@@ -104,6 +107,31 @@ MUTATIONS = [
         numbers(check_pieces),
     ),
     Mutation(
+        "each value is as vivid as it can be",
+        "share(weight * scale(packed.v, key))",
+        "1",
+        numbers(check_strips),
+    ),
+    Mutation(
+        "the mix is on a scale of its own",
+        "share(scale(packed.mixed, state.query))",
+        "share(most / 2)",
+        numbers(check_strips),
+    ),
+    Mutation(
+        "the top stays with the first mask",
+        'part("path", ["trace", "mask"]',
+        'part("path", ["trace"]',
+        numbers(check_masks),
+        page="two masks",
+    ),
+    Mutation(
+        "layers are coloured on another scale than heads",
+        "look(inTokens[i])",
+        "look(inTokens[i] / 2)",
+        numbers(check_ablations),
+    ),
+    Mutation(
         "the lens of another label",
         "number(logits[l * N + t.target])",
         "number(logits[l * N])",
@@ -136,7 +164,7 @@ MUTATIONS = [
         ": 0;",
         lambda page, shown: check_padding(
             page,
-            sum(token.attended for token in shown.trace.tokens),
+            sum(token.attend for token in shown.trace.tokens),
             len(shown.trace.tokens),
         ),
         page="padded",
@@ -145,7 +173,7 @@ MUTATIONS = [
         "nothing says what is not shown",
         "if (t.not_shown) said.push",
         "if (false) said.push",
-        alone(check_not_shown, "no answer is explained"),
+        alone(check_not_shown, "qa_outputs"),
         page="question",
     ),
     Mutation(
@@ -211,6 +239,14 @@ MUTATIONS = [
         ".scroll { overflow-x: auto;",
         ".scroll { overflow-x: visible;",
         alone(check_width),
+        page="padded",
+        look=PHONE,
+    ),
+    Mutation(
+        "the answer is cut on a phone",
+        "#labels { font-size: 0.75rem; }",
+        "#labels { font-size: 1.2rem; }",
+        alone(check_phone_tables),
         look=PHONE,
     ),
     Mutation(

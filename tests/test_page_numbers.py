@@ -7,6 +7,7 @@ import math
 import re
 
 import pytest
+import torch
 from pages import (
     Pages,
     Shown,
@@ -17,7 +18,8 @@ from pages import (
     rows,
     texts,
 )
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
+from torch import Tensor
 
 from minidistil.explainer import Trace
 
@@ -40,7 +42,7 @@ def check_pieces(page: Page, trace: Trace) -> None:
     for i, (token, row) in enumerate(zip(trace.tokens, found, strict=True)):
         span = f"{token.start}–{token.end}"
         if token.start is None:
-            span = "–" if token.attended else "padding"
+            span = "–" if token.attend else "padding"
         assert row == [str(i), token.text, str(token.id), span]
 
 
@@ -123,14 +125,52 @@ def check_row_of_scores(
         assert_reads(weight, weights[key], within=SOFTMAX)
     assert_reads(page.inner_text("#total"), powers.sum(), within=1e-5)
     said = page.text_content("#summary") or ""
-    assert said.startswith(f"Layer {layer}, head {head}: {tokens[query].text} looks")
+    assert said.startswith(f"Layer {layer}, head {head}: “{tokens[query].text}” looks")
     best = weights.sort(descending=True, stable=True)
     names = [re.escape(tokens[key].text) for key in best.indices[:3]]
-    sentence = ", ".join(rf"{name} ([\d.]+)" for name in names)
+    sentence = ", ".join(rf"“{name}” ([\d.]+)" for name in names)
     written = re.search(rf"looks most at {sentence}\.$", said)
     assert written, said
     for text, weight in zip(written.groups(), best.values, strict=False):
         assert_reads(text, weight, within=SOFTMAX)
+
+
+# The colours of the strips of `weight × v` and of their sum, and of what they mean.
+STRIPS = """() => {
+  const style = getComputedStyle(document.documentElement);
+  const ends = ["--zero", "--plus", "--minus"].map(name => {
+    const hex = style.getPropertyValue(name).trim();
+    return [1, 3, 5].map(i => parseInt(hex.slice(i, i + 2), 16));
+  });
+  const strips = Array.from(document.querySelectorAll("#scores .strip"), strip => {
+    if (getComputedStyle(strip).opacity !== "1") throw new Error("a strip is faded");
+    const { data } = strip.getContext("2d").getImageData(0, 0, strip.width, 1);
+    const colour = i => [...data.slice(4 * i, 4 * i + 3)];
+    return Array.from({ length: strip.width }, (_, i) => colour(i));
+  });
+  return [ends, strips];
+}"""
+
+
+def check_strips(page: Page, trace: Trace) -> None:
+    """Each row is its weight times its value, the last is their sum: on one scale."""
+    for layer, head, query in looks(trace)[::3]:
+        choose(page, layer=layer, head=head, query=query)
+        block = trace.layer[layer]
+        parts = block.weights[head, query, :, None] * block.v[head]  # (T, K)
+        exact = torch.cat([parts, block.mixed[head, query][None]]).double()
+        most = exact.abs().max()
+        said = page.inner_text("#what-is-a-strip")
+        assert_reads(numbers_in(said)[-1], most, within=1e-6)
+        (zero, *ends), strips = page.evaluate(STRIPS)
+        pixels = torch.tensor(strips).double() - torch.tensor(zero)  # (T + 1, K, 3)
+        ways = torch.tensor(ends).double() - torch.tensor(zero)  # (2, 3)
+        shares = pixels @ ways.T / ways.square().sum(dim=1)
+        off = (pixels[:, :, None] - shares[..., None] * ways).norm(dim=-1)
+        found = torch.where(off[..., 0] <= off[..., 1], shares[..., 0], -shares[..., 1])
+        # A shade is 1/7 of a vector's largest number; a colour has 256 steps.
+        allowed = exact.abs().amax(dim=1, keepdim=True) / most / 14 + 0.02
+        assert ((found - exact / most).abs() <= allowed).all()
 
 
 def check_product(page: Page, trace: Trace, layer: int, head: int, query: int) -> None:
@@ -191,7 +231,9 @@ def check_matrix(page: Page, trace: Trace) -> None:
             assert width == pytest.approx(
                 0.4 + 5 * float(weights[start, end]), abs=0.01
             )
-        strong = {tuple(place) for place in (weights > 0.051).nonzero().tolist()}
+        # Half of an even share, if that is less than one in twenty.
+        strong_weights = weights > min(0.05, 0.5 / len(weights)) + 0.001
+        strong = {tuple(place) for place in strong_weights.nonzero().tolist()}
         assert strong <= drawn_lines.keys()
         readout = page.text_content("#cell") or ""
         key = int(weights[query].argmax())
@@ -240,8 +282,13 @@ def check_masks(page: Page, trace: Trace) -> None:
         name: getattr(head, name)
         for name in ("vocab_transform", "activation", "vocab_layer_norm")
     }
-    for mask in range(len(head.masks)):
+    for mask, place in enumerate(head.masks):
         choose(page, mask=mask)
+        best = int(head.logits[mask].argmax())
+        assert page.inner_text("#label") == names(best)
+        said = page.inner_text("#probability").split(maxsplit=1)
+        assert_reads(said[0], head.probabilities[mask, best])
+        assert said[1] == f"for [MASK] at {place}"
         check_vectors(page, "#head", steps, mask)
         logits, words = head.logits[mask].topk(10)
         powers = (logits - logits[0]).double().exp()
@@ -282,9 +329,11 @@ def check_lens(page: Page, trace: Trace) -> None:
     lens = trace.lens()
     found = rows(page, "#lens-table tbody tr")
     assert len(found) == len(lens.logits) == len(trace.layer) + 1
-    for layer, (_, logit, probability, *said) in enumerate(found):
+    for layer, (_, logit, *said) in enumerate(found):
         assert_reads(logit, lens.logits[layer, trace.target])
-        assert_reads(probability, lens.probabilities[layer, trace.target])
+        if trace.head.function != "none":
+            probability, *said = said
+            assert_reads(probability, lens.probabilities[layer, trace.target])
         best = trace.subject.name_of(int(lens.logits[layer].argmax()))
         assert said == ([best] if len(lens.logits[0]) > 1 else [])
 
@@ -308,7 +357,7 @@ def check_attribution(page: Page, trace: Trace) -> None:
     shares = sum(sum(words) for words in found.words)
     expected = {
         "words": shares,
-        "special tokens": found.specials,
+        "special tokens (kept, so 0)": found.specials,
         "sum": whole,
         "logit of the text": found.logit,
         "minus that of the baseline": found.baseline,
@@ -327,6 +376,9 @@ def check_attribution(page: Page, trace: Trace) -> None:
 def check_ablations(page: Page, trace: Trace) -> None:
     """How the logit changes without each head, layer and token."""
     found = trace.ablations()
+    of_all = (found.heads.flatten(), found.layers, found.tokens)
+    most = torch.cat(of_all).abs().max()
+    assert "one scale" in page.inner_text("#ablations")
     for layer, changes in enumerate(found.heads):
         cells = [(f"{layer}-{head}", change) for head, change in enumerate(changes)]
         for place, change in [*cells, (str(layer), found.layers[layer])]:
@@ -334,12 +386,20 @@ def check_ablations(page: Page, trace: Trace) -> None:
             exact = (cell.get_attribute("title") or "").rpartition(": ")[2]
             assert_reads(exact, change, within=1e-5)
             check_short(cell.text_content() or "", change)
+            check_shade(cell, change / most)
     for place, change in enumerate(found.tokens):
         item = page.locator(f'#ablated-tokens [data-ablated-token="{place}"]')
         assert_reads(item.get_attribute("title") or "", change, within=1e-5)
         name, _, short = (item.text_content() or "").rpartition(" ")
         assert name == trace.tokens[place].text
         check_short(short, change)
+        check_shade(item, change / most)
+
+
+def check_shade(node: Locator, share: Tensor) -> None:
+    """The shade stands for the root of a share of what is largest of all."""
+    shade = node.evaluate("x => x.style.getPropertyValue('--w')")
+    assert float(shade) ** 2 == pytest.approx(abs(float(share)), abs=2e-3)
 
 
 def check_short(text: str, value: float) -> None:
@@ -360,6 +420,7 @@ def test_the_way_through_the_layers_has_the_numbers_of_the_trace(
         check_words(page, shown.trace)
         check_embeddings(page, shown.trace)
         check_scores(page, shown.trace)
+        check_strips(page, shown.trace)
         check_product(page, shown.trace, 1, 1, 2)
         check_mix(page, shown.trace)
         check_matrix(page, shown.trace)

@@ -94,7 +94,7 @@ def check_said(page: Page) -> None:
     assert live.text_content() == texts(page, "#summary")[0]
     choose(page, head=4)
     assert live.text_content() == texts(page, "#summary")[0]
-    assert (live.text_content() or "").startswith("Layer 0, head 4: this looks")
+    assert (live.text_content() or "").startswith("Layer 0, head 4: “this” looks")
 
 
 def test_the_chosen_look_is_said(chromium: Browser, pages: Pages) -> None:

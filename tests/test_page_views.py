@@ -92,14 +92,14 @@ def test_a_click_on_a_head_or_layer_changes_the_scores(
             page.locator(f"#{group} [role=radio]").nth(number).click()
             assert rows(page, "#scores tbody tr") != before
             expect(page.locator(f"#{group} :checked, #{group} [aria-checked=true]"))
-        assert texts(page, "#summary")[0].startswith("Layer 4, head 5: i looks")
+        assert texts(page, "#summary")[0].startswith("Layer 4, head 5: “i” looks")
 
 
 def test_a_click_on_a_cell_shows_its_product(chromium: Browser, pages: Pages) -> None:
     trace = pages["tiny"].trace
     with drawn(chromium, pages["tiny"].path) as page:
         page.locator('#matrix [data-cell="5-2"]').click()
-        assert texts(page, "#product .token") == ["much", "hate"]
+        assert texts(page, "#product h4 .token") == ["much", "hate"]
         product = f"{trace.layer[0].products[0, 5, 2]:.4f}".replace("-", "\u2212")
         assert texts(page, "#product b") == [f"= {product}"]
 
@@ -152,7 +152,7 @@ def test_going_back_to_an_address_shows_its_view(
 ) -> None:
     with drawn(chromium, pages["tiny"].path) as page:
         page.evaluate("location.hash = '#layer=2&head=1&query=4'")
-        expect(page.locator("#summary")).to_contain_text("Layer 2, head 1: so looks")
+        expect(page.locator("#summary")).to_contain_text("Layer 2, head 1: “so” looks")
 
 
 BAD_ADDRESSES = [
@@ -180,6 +180,82 @@ def test_a_bad_address_does_no_harm(
         for group in ("layers", "heads", "tokens"):
             assert page.locator(f"#{group} [aria-checked=true]").count() == 1
         assert page.evaluate("window.ran") is None
+
+
+COLUMNS = {
+    "tiny": (
+        ["label", "logit", "exp of logit − max", "probability ÷ sum"],
+        ["after", "logit of NEGATIVE", "probability of NEGATIVE", "would say"],
+    ),
+    "two masks": (
+        ["word", "logit", "exp of logit − max", "probability ÷ sum"],
+        ["after", "the most probable words, each with its probability"],
+    ),
+    "several labels": (
+        ["label", "logit", "probability 1 / (1 + exp(−logit))"],
+        ["after", "logit of {0}", "probability of {0}", "most probable"],
+    ),
+    "regression": (["label", "logit"], ["after", "logit of {0}"]),
+}
+
+
+@pytest.mark.parametrize("name", COLUMNS)
+def test_columns_say_what_their_numbers_are(
+    chromium: Browser, pages: Pages, name: str
+) -> None:
+    labels, lens = COLUMNS[name]
+    trace = pages[name].trace
+    with drawn(chromium, pages[name].path) as page:
+        assert texts(page, "#labels thead th") == labels
+        expected = [column.format(trace.label) for column in lens]
+        assert texts(page, "#lens-table thead th") == expected
+        size = trace.layer[0].q.shape[-1]
+        assert texts(page, "#scores thead th") == [
+            "key",
+            "product q · k",
+            f"score ÷ √{size}",
+            "exp of score − max",
+            "weight ÷ sum",
+            "mixed weight × v",
+        ]
+
+
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [
+        ("#what-is-length", "Euclidean norm. [0], [1], …: the first of its 256"),
+        ("#what-is-a-strip", "a vector, 32 numbers in 15 shades"),
+        ("#what-is-drawn", "below .002 are not drawn, of tokens other"),
+        ("#what-is-drawn", "the chosen one below .05."),
+        ("#norms .shape", "(T, L + 1) = (8, 7)"),
+        ("#ablations", "mixed values become 0, a layer is skipped"),
+        ("#ablations", "a token is hidden by the mask"),
+    ],
+)
+def test_what_is_seen_is_explained(
+    chromium: Browser, pages: Pages, place: str, words: str
+) -> None:
+    with drawn(chromium, pages["tiny"].path) as page:
+        assert words in texts(page, place)[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "heading", "notice"),
+    [
+        ("", "(empty text)", "The text is empty: "),
+        (" \n", "(empty text)", "The text is empty: "),
+        ("\0", "\N{SYMBOL FOR NULL}", "There is no word in the text: "),
+    ],
+    ids=["nothing", "spaces", "nul"],
+)
+def test_a_text_without_words_is_said_to_be_one(
+    chromium: Browser, tmp_path: Path, text: str, heading: str, notice: str
+) -> None:
+    path = explain(text, "tiny").save(tmp_path / "page.html")
+    with drawn(chromium, path) as page:
+        assert texts(page, "#sentence") == [heading]
+        said = f"{notice}the answer is that of [CLS] [SEP] alone."
+        assert texts(page, "#notices li") == [said]
 
 
 def test_the_regression_shows_a_number_and_no_probability(
@@ -216,7 +292,10 @@ def check_not_shown(page: Page, words: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "words"),
-    [("question", "no answer is explained"), ("names", "no label is explained")],
+    [
+        ("question", "start and as the end of the answer"),
+        ("names", "labels each token"),
+    ],
 )
 def test_what_is_not_shown_is_said(
     chromium: Browser, pages: Pages, name: str, words: str

@@ -188,10 +188,10 @@ MUTATIONS = [
         '"x": at["output_layer_norm"][1]',
     ),
     Mutation(
-        "attended without the residual",
+        "attended_plus_x without the residual",
         RECORDER,
-        '"attended": at["sa_layer_norm"][0]',
-        '"attended": at["attention.out_lin"][1]',
+        '"attended_plus_x": at["sa_layer_norm"][0]',
+        '"attended_plus_x": at["attention.out_lin"][1]',
     ),
     Mutation(
         "attention not normalised",
@@ -418,7 +418,7 @@ MUTATIONS = [
     Mutation(
         "padding is attended to",
         READING,
-        "bool(attended)",
+        "bool(attend)",
         "True",
     ),
     Mutation(

@@ -254,8 +254,8 @@ def test_what_is_not_shown_is_said(folder_of, name):
     trace = explain("a film", folder_of(name))
     lines = [*walk(trace)]
     said = " ".join(" ".join(lines).split())
-    assert f"What is not shown: {trace.not_shown}." in said
-    assert answer(trace) == trace.not_shown
+    assert f"No answer is shown: {trace.not_shown}." in said
+    assert answer(trace) == "no answer"
     assert "Why this answer" not in lines
 
 
@@ -315,6 +315,29 @@ def test_many_texts_share_the_time_that_is_waited_for(monkeypatch, tiny):
 
 def test_a_word_of_one_letter_that_is_missing_is_not_in_the_vocabulary():
     assert "  in the vocabulary   1 of 2" in [*walk(explain("film \ua66e", "tiny"))]
+
+
+@pytest.mark.parametrize(
+    ("text", "counted"),
+    [("good [MASK]", "1 of 1"), ("good [MASK] \ua66e", "1 of 2"), ("[MASK]", None)],
+)
+def test_a_token_that_is_written_out_is_not_looked_up(text, counted):
+    lines = [*walk(explain(text, "tiny"))]
+    found = [line for line in lines if line.startswith("  in the vocabulary")]
+    assert found == ([f"  in the vocabulary   {counted}"] if counted else [])
+    assert "  a literal           [MASK]" in lines
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("", "The text is empty"), ("\0", "There is no word in the text")],
+)
+def test_a_text_without_words_is_said_to_be_one(folder_of, text, said):
+    lines = [*walk(explain(text, "tiny"))]
+    assert lines[0] == "(empty text)"
+    assert f"  {said}: the answer is that of [CLS] [SEP] alone." in lines
+    lines = [*walk(explain(text, folder_of(MASKED_LM)))]
+    assert f"  {said}: what is read is [CLS] [SEP] alone." in lines
 
 
 def test_of_many_words_all_are_counted():

@@ -156,9 +156,9 @@ def check_attention(trace: Any, number: int, steps: Steps) -> None:
     q, k, v = (array(getattr(block, letter)) for letter in "qkv")
     size = np.abs(q) @ np.abs(k).swapaxes(1, 2)
     steps.close("products", block.products, q @ k.swapaxes(1, 2), size)
-    attended = torch.tensor([token.attended for token in trace.tokens])
+    attend = torch.tensor([token.attend for token in trace.tokens])
     seen = block.scores.isfinite()
-    agree(torch.equal(seen, attended.expand_as(seen)), "scores are masked elsewhere")
+    agree(torch.equal(seen, attend.expand_as(seen)), "scores are masked elsewhere")
     agree((block.scores[~seen] < 0).all(), "a masked score is not -inf")
     exact = array(block.products) / math.sqrt(q.shape[-1])
     found = block.scores.where(seen, 0)
@@ -178,8 +178,9 @@ def side_by_side(heads: Tensor) -> Tensor:
 def check_rest(block: Any, number: int, steps: Steps) -> None:
     """From what attention returns to what the block does."""
     name = f"transformer.layer.{number}"
-    steps.total("attended", block.attended, block.out_lin, block.x)
-    steps.norm(f"{name}.sa_layer_norm", block.sa_layer_norm, block.attended)
+    summed = block.attended_plus_x
+    steps.total("attended_plus_x", summed, block.out_lin, block.x)
+    steps.norm(f"{name}.sa_layer_norm", block.sa_layer_norm, summed)
     steps.linear(f"{name}.ffn.lin1", block.lin1, block.sa_layer_norm)
     steps.activation("activation", block.activation, block.lin1)
     steps.linear(f"{name}.ffn.lin2", block.lin2, block.activation)
@@ -346,7 +347,7 @@ def check_tokens(
     encoded = theirs_of(folder, texts, pairs)
     for row, trace in enumerate(traces):
         found = [
-            (token.text, token.id, token.word, token.reading, token.attended)
+            (token.text, token.id, token.word, token.reading, token.attend)
             for token in trace.tokens
         ]
         expected = zip(

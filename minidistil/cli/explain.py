@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 import webbrowser
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
 PAGE = Path("explain.html")
 STDOUT = Path("-")
 OURS = b"<title>minidistil</title>"  # near the beginning of every page
+# Numbers in a vector. The work on fewer is so short that threads mostly wait for each
+# other: on two cores that were busy otherwise, two took three times as long as one.
+SMALL = 384
 
 
 @click.command(short_help="Show all that happens to a text, as a page.")
@@ -32,7 +37,8 @@ OURS = b"<title>minidistil</title>"  # near the beginning of every page
     "-o",
     "--output",
     type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
-    help="Where to write the page, in place of what is there; - is standard output.  "
+    help="Where to write the page, in place of what is there and in a folder that is "
+    "created if it is missing; - is standard output.  "
     f"[default: {PAGE}, in place of an earlier page only]",
 )
 @click.option("--open", "opened", is_flag=True, help="Open the page in the browser.")
@@ -75,12 +81,13 @@ def explain(
             padding=padded,
             revision=revision,
         )
-        if as_text:
-            _print(traces, patient)
-        elif output == STDOUT:
-            click.echo(traces.to_html(patient=patient, progress=_terminal()))
-        else:
-            _write(traces, output or PAGE, patient, opened)
+        with _threads_for(traces):
+            if as_text:
+                _print(traces, patient)
+            elif output == STDOUT:
+                click.echo(traces.to_html(patient=patient, progress=_terminal()))
+            else:
+                _write(traces, output or PAGE, patient, opened)
 
 
 def _check_ours(path: Path) -> None:
@@ -91,9 +98,23 @@ def _check_ours(path: Path) -> None:
         if OURS in file.read(4096):
             return
     raise FileExistsError(
-        f"there is a {path} here that is not a page of minidistil: name another file, "
+        f"{path} is here already and is not a page of minidistil: name another file, "
         f"or this one to replace it, with -o"
     )
+
+
+@contextmanager
+def _threads_for(traces: Traces) -> Iterator[None]:
+    """Compute the reasons with one thread where the model is small."""
+    import torch
+
+    before = torch.get_num_threads()
+    if traces[0].subject.model.config.dim < SMALL:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _terminal() -> bool:
@@ -108,12 +129,14 @@ def _print(traces: Traces, patient: bool) -> None:
 
 
 def _write(traces: Traces, path: Path, patient: bool, opened: bool) -> None:
-    from minidistil.explainer.walk import answer, plain
+    from minidistil.explainer.walk import answer, texts_of, why_no_answer
 
     traces.save(path, patient=patient, progress=_terminal())
     click.echo(printable(str(path)))
     for trace in traces:
-        texts = " / ".join(reading.raw for reading in trace.readings)
-        click.echo(f"{answer(trace)}  {plain(texts)}")
+        click.echo(f"{answer(trace)}  {texts_of(trace)}")
+    reasons = [why_no_answer(trace) for trace in traces if trace.head is None]
+    for reason in dict.fromkeys(reasons):  # several texts may have the same
+        click.echo(printable(reason))
     if opened and not webbrowser.open(path.resolve().as_uri()):
         click.echo("Warning: there is no browser to open it with", err=True)

@@ -107,7 +107,7 @@ def ablations(
     target = answer.number(target)
     model = _Model(answer)
     heads = [*itertools.product(range(len(trace.layer)), range(model.n_heads))]
-    read = [place for place, token in enumerate(trace.tokens) if token.attended]
+    read = [place for place, token in enumerate(trace.tokens) if token.attend]
     runs = [
         *(Without(heads=frozenset([head])) for head in heads),
         *(Without(layers=frozenset([layer])) for layer in range(len(trace.layer))),
@@ -184,14 +184,14 @@ class _Model:
         """The logits (R, N) of R runs."""
         first = min(run.first for run in runs)
         x = self._states[first].expand(len(runs), -1, -1)  # (R, T, D)
-        attend = tokens_to_attend(self._attended(runs))
+        attend = tokens_to_attend(self._attend(runs))
         for number, block in enumerate(self._layers[first:], first):
             after, _ = block(x, attend, self._attention(runs, number))
             skipped = self._booleans([[number in run.layers] for run in runs])  # (R, 1)
             x = torch.where(skipped[:, None], x, after)
         return self._answer.from_vectors(x[:, self._answer.place])
 
-    def _attended(self, runs: Sequence[Without]) -> Tensor:
+    def _attend(self, runs: Sequence[Without]) -> Tensor:
         tokens = range(self._answer.ids.shape[1])
         hidden = [[place in run.tokens for place in tokens] for run in runs]
         return self._answer.attend & ~self._booleans(hidden)  # (R, T)
@@ -226,7 +226,7 @@ class _Model:
                 for place in _each("tokens", tokens)
             ),
         )
-        if not self._attended([without]).any():
+        if not self._attend([without]).any():
             # To the model a mask that hides everything hides nothing.
             raise ValueError("all tokens are taken away, expected at least one to stay")
         return without

@@ -64,7 +64,7 @@ class Answer:
         device = trace.subject.model.device
         self.ids = torch.tensor([[token.id for token in trace.tokens]], device=device)
         self.attend = torch.tensor(
-            [[token.attended for token in trace.tokens]], device=device
+            [[token.attend for token in trace.tokens]], device=device
         )
 
     def from_vectors(self, x: Tensor) -> Tensor:

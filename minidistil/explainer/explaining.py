@@ -116,8 +116,8 @@ def _check_texts(texts: list[str], pairs: list[str] | None) -> None:
             )
     if pairs is not None and len(pairs) != len(texts):
         raise ValueError(
-            f"there are {len(texts)} texts and {len(pairs)} second ones, expected one "
-            f"for each"
+            f"the second texts do not go with the texts: got {len(pairs)} for "
+            f"{len(texts)}, expected one for each"
         )
 
 

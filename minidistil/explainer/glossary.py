@@ -99,7 +99,7 @@ GLOSSARY: list[Term] = [
             "Which of the texts it is of: 0, or 1 for the second of a pair.",
         ),
         (
-            "attended",
+            "attend",
             "model.tokens_to_attend",
             "",
             "Whether the mask lets the model read it; padding is hidden.",
@@ -192,16 +192,17 @@ GLOSSARY: list[Term] = [
             "What the heads mixed, side by side again, through a linear layer.",
         ),
         (
-            "attended",
+            "attended_plus_x",
             "model.TransformerBlock.forward",
             "(T, D)",
-            "out_lin plus x, the residual: attention adds to what was there.",
+            "out_lin, which the layer calls attended, plus x, the residual: attention "
+            "adds to what was there.",
         ),
         (
             "sa_layer_norm",
             "model.TransformerBlock.sa_layer_norm",
             "(T, D)",
-            "attended, normalised.",
+            "attended_plus_x, normalised.",
         ),
         (
             "lin1",
@@ -345,7 +346,7 @@ GLOSSARY: list[Term] = [
             "not_shown",
             "explainer.explain",
             "",
-            "What the explanation leaves out; empty if nothing.",
+            "Why the explanation goes no further; empty if it does.",
         ),
         (
             "subject",
@@ -379,7 +380,8 @@ GLOSSARY: list[Term] = [
             "specials",
             "explainer.attribution.attribute",
             "",
-            "The sum over the tokens that are of no word, such as [CLS].",
+            "The sum over the tokens that are of no word, such as [CLS]: 0, as the "
+            "baseline keeps them.",
         ),
         (
             "logit",
@@ -440,19 +442,21 @@ GLOSSARY: list[Term] = [
             "heads",
             "explainer.ablation.ablations",
             "(L, H)",
-            "How that logit changes without each head.",
+            "How that logit changes if the mixed values of one head become 0.",
         ),
         (
             "layers",
             "explainer.ablation.ablations",
             "(L,)",
-            "How it changes without each layer.",
+            "How it changes if one layer is skipped: the next reads what it would have "
+            "read.",
         ),
         (
             "tokens",
             "explainer.ablation.ablations",
             "(T,)",
-            "How it changes without each token; 0 for padding, which is hidden anyway.",
+            "How it changes if the mask hides one token; 0 for padding, which is "
+            "hidden anyway.",
         ),
     ),
 ]

@@ -5,7 +5,7 @@ Text stays text. A tensor is the base64 of its numbers in C order, little-endian
 first in the low half, where 7 is 0, 14 is the vector's ``scale`` and 0 its negative.
 Letters are those of `minidistil.model`; S are the steps that a part names.
 
-    tokens       columns: text, id, start, end, word, reading, attended
+    tokens       columns: text, id, start, end, word, reading, attend
     readings     raw, cleaned, note, left_out, words: [text, start, end, attempts],
                  an attempt: [start, end, found]
     embeddings   names: S; norms: floats (S, T); first: floats (S, T, 4), the first
@@ -69,7 +69,7 @@ EMBEDDINGS = ("word_embeddings", "position_embeddings", "summed", "LayerNorm")
 BLOCK = (
     "x",
     "out_lin",
-    "attended",
+    "attended_plus_x",
     "sa_layer_norm",
     "lin1",
     "activation",

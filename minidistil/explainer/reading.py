@@ -20,7 +20,7 @@ class Token:
         end: The character behind its last one, likewise.
         word: The number of its word, likewise.
         reading: Which text it is of, 0, or 1 for the second of a pair; likewise.
-        attended: Whether the mask lets the model read it; False for padding.
+        attend: Whether the mask lets the model read it; False for padding.
     """
 
     text: str
@@ -29,7 +29,7 @@ class Token:
     end: int | None
     word: int | None
     reading: int | None
-    attended: bool
+    attend: bool
 
 
 @dataclass(frozen=True)
@@ -83,9 +83,9 @@ def tokens_of(encoded: BatchEncoding, row: int) -> tuple[Token, ...]:
         strict=True,
     )
     tokens = []
-    for place, (text, id, word, reading, attended) in enumerate(columns):
+    for place, (text, id, word, reading, attend) in enumerate(columns):
         start, end = encoded.token_to_chars(row, place) or (None, None)
-        tokens.append(Token(text, id, start, end, word, reading, bool(attended)))
+        tokens.append(Token(text, id, start, end, word, reading, bool(attend)))
     return tuple(tokens)
 
 

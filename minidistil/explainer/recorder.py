@@ -139,7 +139,7 @@ class Recording:
             "weights": self._weights[number],
             "mixed": split(at["attention.out_lin"][0]),
             "out_lin": at["attention.out_lin"][1],
-            "attended": at["sa_layer_norm"][0],
+            "attended_plus_x": at["sa_layer_norm"][0],
             "sa_layer_norm": at["sa_layer_norm"][1],
             "lin1": at["ffn.lin1"][1],
             "activation": at["ffn.lin2"][0],

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from minidistil import heads, model, wordpiece
+from minidistil.pipelines import FUNCTIONS
 
 # Functions whose body is shown, and for some only the statements with these names.
 STEPS: dict[str, tuple[Callable[..., Any], tuple[str, ...]]] = {
@@ -28,6 +29,7 @@ STEPS: dict[str, tuple[Callable[..., Any], tuple[str, ...]]] = {
         heads.DistilBertForSequenceClassification.forward,
         ("cls", "pre_classifier", "classifier"),
     ),
+    "softmax": (FUNCTIONS["softmax"], ()),
     "masked_lm": (
         heads.DistilBertForMaskedLM.forward,
         ("vocab_transform", "vocab_projector"),
@@ -69,7 +71,7 @@ def snippet(function: Callable[..., Any], names: tuple[str, ...]) -> Snippet:
     code = textwrap.dedent("".join(source[n - 1] for n in sorted(numbers)))
     lines = zip(sorted(numbers), code.rstrip().split("\n"), strict=True)
     return Snippet(
-        function.__module__.rpartition(".")[2] + ".py",
+        "/".join(function.__module__.split(".")[1:]) + ".py",
         function.__qualname__,
         [Line(first + number - 1, text) for number, text in lines],
     )

@@ -26,15 +26,15 @@ from minidistil.pipelines import DEFAULT_MODEL, DEFAULT_REVISION, Pipeline
 from minidistil.pretrained import PreTrainedModel
 from minidistil.tokenizer import DistilBertTokenizer
 
-# What an explanation of these does not show.
+# Why an explanation of these ends with the encoder.
 NOT_SHOWN: dict[type[PreTrainedModel], str] = {
     DistilBertForQuestionAnswering: "qa_outputs, which scores each token as the start "
-    "and as the end of the answer, is not shown, and no answer is explained",
+    "and as the end of the answer, is not explained",
     DistilBertForTokenClassification: "the classifier, which labels each token, is not "
-    "shown, and no label is explained",
+    "explained",
     DistilBertForMultipleChoice: "the classifier, which scores each choice, is not "
-    "shown, and no choice is explained",
-    DistilBertModel: "there is no head, so there is no answer to explain",
+    "explained",
+    DistilBertModel: "there is no head",
 }
 
 

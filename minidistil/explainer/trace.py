@@ -68,7 +68,7 @@ class BlockTrace(Brief):
         weights: Softmax of each row of scores, (H, T, T).
         mixed: The values, mixed by the weights, (H, T, K).
         out_lin: The heads' mixed values, merged and projected, (T, D).
-        attended: ``out_lin`` + ``x``, (T, D).
+        attended_plus_x: ``out_lin``, which the block calls attended, + ``x``, (T, D).
         sa_layer_norm: That, normalised, (T, D).
         lin1: The FFN's wider layer, (T, F).
         activation: GELU (or ReLU) of it, (T, F).
@@ -86,7 +86,7 @@ class BlockTrace(Brief):
     weights: Tensor
     mixed: Tensor
     out_lin: Tensor
-    attended: Tensor
+    attended_plus_x: Tensor
     sa_layer_norm: Tensor
     lin1: Tensor
     activation: Tensor
@@ -191,7 +191,7 @@ class Trace(Shown):
         embeddings: What the embeddings computed.
         layer: What each block computed: L of them.
         head: What the head computed, if the explanation goes that far.
-        not_shown: What it leaves out; empty if nothing.
+        not_shown: Why it goes no further; empty if it does.
         subject: The model and its tokenizer, for further runs.
     """
 

@@ -50,8 +50,7 @@ def walk(
     """
     shown = [traces] if isinstance(traces, Trace) else traces
     for trace in shown:
-        line = _cut(plain(" / ".join(reading.raw for reading in trace.readings)), WIDTH)
-        yield from (line, "=" * WIDTH)
+        yield from (texts_of(trace), "=" * WIDTH)
         yield from ("1. Text to tokens (wordpiece.py)", "", *_reading(trace), "")
         yield from ("2. Tokens to vectors (model.py)", "", *_layers(trace), "")
         yield from ("3. Vectors to answer (heads.py)", "", *_head(trace), "")
@@ -62,10 +61,21 @@ def walk(
 
 
 def answer(trace: Trace) -> str:
-    """The label and its probability on one line, or why there is none."""
+    """The label and its probability on one line."""
     if trace.answer is None:
-        return plain(trace.not_shown)
+        return "no answer"
     return f"{plain(trace.label or '')}  {float(trace.answer.max()):.4f}"
+
+
+def texts_of(trace: Trace) -> str:
+    """The text, or the two of a pair, as far as there is room on one line."""
+    texts = " / ".join(reading.raw for reading in trace.readings)
+    return _cut(plain(texts), WIDTH) or "(empty text)"
+
+
+def why_no_answer(trace: Trace) -> str:
+    """What the explanation of a model with another head, or with none, ends with."""
+    return f"No answer is shown: {trace.not_shown}."
 
 
 # Text
@@ -136,18 +146,29 @@ def _reading(trace: Trace) -> Iterator[str]:
         yield from _steps(reading)
         yield ""
     yield "  place      id  characters  token"
-    read = [token for token in trace.tokens if token.attended]
+    read = [token for token in trace.tokens if token.attend]
     for place, token in enumerate(read[:ROWS]):
         span = "" if token.start is None else f"{token.start}-{token.end}"
         yield _line(f"  {place:5}  {token.id:6}  {span:>10}  ", token.text)
     yield from _more(len(read), "tokens")
     if hidden := len(trace.tokens) - len(read):
         yield f"  and {hidden} of padding, which the mask hides"
+    if all(token.word is None for token in read):
+        yield from ("", *_prose(_emptiness(trace)))
     for reading in trace.readings:
         if reading.left_out:
             yield _line(
                 f"  no room for {reading.left_out} more tokens of: ", reading.raw
             )
+
+
+def _emptiness(trace: Trace) -> str:
+    """What a text is of which the model reads no word."""
+    blank = all(not reading.raw.strip() for reading in trace.readings)
+    what = "The text is empty" if blank else "There is no word in the text"
+    of = "what is read is" if trace.head is None else "the answer is that of"
+    special = " ".join(token.text for token in trace.tokens if token.attend)
+    return f"{what}: {of} {special} alone."
 
 
 def _steps(reading: Reading) -> Iterator[str]:
@@ -160,17 +181,27 @@ def _steps(reading: Reading) -> Iterator[str]:
     yield from _listed("words", [word.text for word in words] or ["none"])
     yield from _more(len(reading.words), "words")
     if words and not reading.note:
-        looked_up = [[one.found for one in word.attempts] for word in reading.words]
-        whole = f"{looked_up.count([True])} of {len(looked_up)}"
-        yield f"  {'in the vocabulary':{NAME - 2}}{whole}"
+        looked_up = [
+            [one.found for one in word.attempts]
+            for word in reading.words
+            if not _is_literal(word)
+        ]
+        if looked_up:
+            whole = f"{looked_up.count([True])} of {len(looked_up)}"
+            yield f"  {'in the vocabulary':{NAME - 2}}{whole}"
         for word in words:
             yield from _attempts(word)
+
+
+def _is_literal(word: Word) -> bool:
+    """Whether it is no word but a token that is written out, such as [MASK]."""
+    return not word.attempts and len(word.text) <= LONGEST_WORD
 
 
 def _attempts(word: Word) -> Iterator[str]:
     """What was found of a word, and what was not found before; nothing if all was."""
     if not word.attempts:
-        why = "too long a word" if len(word.text) > LONGEST_WORD else "a literal"
+        why = "a literal" if _is_literal(word) else "too long a word"
         yield _line(f"  {why:{NAME - 2}}", word.text)
         return
     if word.attempts[0].found:
@@ -257,7 +288,7 @@ def _head(trace: Trace) -> Iterator[str]:
         return _classifier(trace, trace.head)
     if isinstance(trace.head, MaskedLMTrace):
         return _words(trace, trace.head)
-    return _prose(f"What is not shown: {trace.not_shown}.")
+    return _prose(why_no_answer(trace))
 
 
 def _classifier(trace: Trace, head: ClassifierTrace) -> Iterator[str]:
@@ -348,7 +379,7 @@ def _shares(trace: Trace, found: Attribution) -> Iterator[str]:
     yield from _more(len(rows), "words")
     total = sum(share for share, _ in rows) + found.specials
     space = " " * (2 + 2 * BAR + 1)
-    yield f"{space}{found.specials:10.4f}  [CLS], [SEP] and padding"
+    yield f"{space}{found.specials:10.4f}  special tokens (kept, so 0)"
     yield f"{space}{total:10.4f}  sum"
     change = f"{found.logit - found.baseline:10.4f}"
     yield f"{space}{change}  = {found.logit:.4f} - ({found.baseline:.4f} of [PAD]s)"
@@ -388,7 +419,7 @@ def _ablations(trace: Trace, progress: bool) -> Iterator[str]:
         for place, (change, token) in enumerate(
             zip(found.tokens.tolist(), trace.tokens, strict=True)
         )
-        if token.attended
+        if token.attend
     ]
     for changes in (layers, heads, tokens):
         for change, name in sorted(changes, key=lambda each: -abs(each[0]))[:MOST]:

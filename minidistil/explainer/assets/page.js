@@ -232,9 +232,10 @@ function radios(name, label, options, attributes = {}) {
 /* ---------- words about the numbers ---------- */
 
 function shape(letters, t = trace()) {
-  const numbers = letters.map((x) => sizes(t)[x]);
+  const size = (x) => (x === "L + 1" ? sizes(t).L + 1 : sizes(t)[x]);
+  const numbers = letters.map(size);
   const tuple = (list) => `(${list.join(", ")}${list.length === 1 ? "," : ""})`;
-  return el("span", { class: "shape", title: letters.map((x) => `${x} ${LEGEND[x]}`).join(", ") },
+  return el("span", { class: "shape", title: letters.map((x) => `${x[0]} ${LEGEND[x[0]]}`).join(", ") },
     tuple(letters), " = ", tuple(numbers));
 }
 const LEGEND = {
@@ -265,7 +266,7 @@ function explainTerm(entry) {
   dialog.replaceChildren(
     el("h2", { id: "term-name" }, el("code", {}, entry.name)),
     el("p", {}, entry.what),
-    entry.shape ? el("p", {}, shape(entry.shape.match(/[A-Z]/g).filter((x) => x in sizes()))) : null,
+    entry.shape ? el("p", {}, shape(entry.shape.match(/[A-Z]( \+ 1)?/g).filter((x) => x[0] in sizes()))) : null,
     el("p", { class: "quiet" }, "Computed by ", el("code", {}, entry.where)),
     el("form", { method: "dialog" },
       el("button", { type: "button", onclick: () => { dialog.close(); goTo("glossary"); } }, "All terms"),
@@ -295,10 +296,21 @@ function code(step) {
     body.append("\n");
     last = place;
   }
-  return el("details", { class: "code", "data-code": step },
-    el("summary", {}, el("code", {}, file), " ", el("span", { class: "quiet" }, name)),
+  const details = el("details", { class: "code", "data-code": step, open: isOpen(step) },
+    el("summary", { onclick: () => opened.set(step, !details.open) },
+      el("code", {}, file), " ", el("span", { class: "quiet" }, name)),
     el("pre", { tabindex: 0, "aria-label": `Lines of ${file}` }, body));
+  return details;
 }
+/* Where there is room the few lines that matter most stand open, until they are closed. */
+const SHORT = ["embeddings", "attention", "classifier", "softmax"];
+const opened = new Map();
+const isOpen = (step) => opened.has(step) ? opened.get(step)
+  : SHORT.includes(step) && getComputedStyle(at("main")).display === "grid";
+
+/* The head of a column: what its numbers are, and below how they come about. */
+const column = (name, how) => el("th", { scope: "col", class: "n" }, name,
+  how ? [" ", el("span", { class: "how" }, how)] : null);
 
 function step(title, sentence, ...more) {
   return [el("h3", {}, title), el("p", { class: "what" }, sentence), ...more];
@@ -311,8 +323,9 @@ function colour(name) {
   return [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16));
 }
 
-/* A vector as a strip of K colours: blue below 0, orange above. */
-function strip(packed, start, length, label) {
+/* A vector as a strip of K colours: blue below 0, orange above. What is darkest is its
+   own largest number, unless `strength` makes it paler to be compared with others. */
+function strip(packed, start, length, label, strength = 1) {
   const canvas = el("canvas", { class: "strip", width: length, height: 1,
     role: "img", "aria-label": label });
   const context = canvas.getContext("2d");
@@ -322,7 +335,7 @@ function strip(packed, start, length, label) {
     const level = shade(packed, start + i);
     const end = level < 0 ? minus : plus;
     for (let c = 0; c < 3; c++) {
-      image.data[4 * i + c] = zero[c] + (end[c] - zero[c]) * Math.abs(level) / 7;
+      image.data[4 * i + c] = zero[c] + (end[c] - zero[c]) * strength * Math.abs(level) / 7;
     }
     image.data[4 * i + 3] = 255;
   }
@@ -347,7 +360,7 @@ function attention(number, layer, head) {
   const scale = Math.fround(1 / Math.sqrt(K));
   const packed = t.layers[layer];
   const score = (product, key) =>
-    t.tokens.attended[key] ? Math.fround(product * scale) : -Infinity;
+    t.tokens.attend[key] ? Math.fround(product * scale) : -Infinity;
   const row = (query) => {
     let keys, products, total = null;
     if (packed.products) {
@@ -389,18 +402,23 @@ function summary(name) {
   const row = chosenHead().row(state.query);
   const best = row.keys.map((key, i) => [row.weights[i], key])
     .sort((a, b) => b[0] - a[0]).slice(0, 3)
-    .flatMap(([weight, key], i) => [i ? ", " : "", name(t.tokens.text[key]), ` ${number(weight)}`]);
-  return [`Layer ${state.layer}, head ${state.head}: `, name(t.tokens.text[state.query]),
-    " looks most at ", ...best, "."];
+    .flatMap(([weight, key], i) => [i ? ", “" : "“", name(t.tokens.text[key]), `” ${number(weight)}`]);
+  return [`Layer ${state.layer}, head ${state.head}: “`, name(t.tokens.text[state.query]),
+    "” looks most at ", ...best, "."];
 }
 
 /* ---------- the top ---------- */
 
-/* What is said at the top: of a regression no label, as none has won. */
-function answer(t) {
+/* What is said at the top: of a regression no label, as none has won; of several masks
+   the word for one of them. */
+function answer(t, mask = 0) {
   if (t.label === null) return null;
   const answers = floats(t.head.probabilities);
-  if (t.head.masks) return { label: t.label, number: answers[0], more: "" };
+  if (t.head.masks) {
+    const { masks, words } = t.head;
+    return { label: words[mask][0], number: answers[mask * words[mask].length],
+      more: masks.length > 1 ? ` for [MASK] at ${masks[mask]}` : "" };
+  }
   const kind = t.head.function;
   if (kind === "none") {
     return answers.length === 1 ? { label: "value", number: answers[0], more: "" }
@@ -415,20 +433,23 @@ const spoken = (said) => [
   " ", said.number === null ? null : number(said.number),
   said.more ? el("span", { class: "quiet" }, said.more) : null];
 
+const isBlank = (t) => t.readings.every(({ raw }) => !raw.trim());
+
 part("model-name", ["trace"], () => bdi(trace().model.name));
 part("sentence", ["trace"], () => {
   const t = trace();
   document.documentElement.classList.toggle("long", sizes().T > CELLS);
-  document.title = `${apart(cutTo(t.readings[0].raw, 60))} · minidistil`;
+  document.title = `${apart(cutTo(t.readings[0].raw, 60) || "empty text")} · minidistil`;
+  if (isBlank(t)) return el("span", { class: "quiet" }, "(empty text)");
   const texts = t.readings.map(({ raw }) => {
     const beginning = cutTo(raw, 140);
     return bdi(beginning === raw ? raw : beginning + "…");
   });
   return texts.length < 2 ? texts : [texts[0], el("span", { class: "quiet" }, " · "), texts[1]];
 });
-part("path", ["trace"], () => {
+part("path", ["trace", "mask"], () => {
   const t = trace();
-  const said = answer(t);
+  const said = answer(t, state.mask);
   const { T, L, H, D } = sizes();
   const link = (id, name, ...what) => el("a", {
     href: "#" + id, onclick: (event) => { event.preventDefault(); goTo(id); },
@@ -447,7 +468,12 @@ part("notices", ["trace"], () => {
   const t = trace();
   const { T } = sizes();
   const said = [];
-  if (t.not_shown) said.push(`What this page does not show: ${t.not_shown}.`);
+  if (t.not_shown) said.push(`No answer is shown: ${t.not_shown}.`);
+  if (t.tokens.word.every((word) => word === null)) {
+    said.push((isBlank(t) ? "The text is empty: " : "There is no word in the text: ") +
+      (t.head ? "the answer is that of " : "what is read is ") +
+      t.tokens.text.filter((_, i) => t.tokens.attend[i]).join(" ") + " alone.");
+  }
   const left = t.readings.map((reading, i) => [reading.left_out, i + 1]).filter(([n]) => n);
   if (left.length) {
     said.push(t.readings.length < 2
@@ -466,7 +492,7 @@ part("notices", ["trace"], () => {
     said.push(`The model computed in ${t.model.dtype}; softmax and scores are taken here again ` +
       `from its products, and so may differ in the last digits.`);
   }
-  const hidden = t.tokens.attended.filter((x) => !x).length;
+  const hidden = t.tokens.attend.filter((x) => !x).length;
   if (hidden) said.push(`${count(hidden, "token")} of padding fill this text up to its batch; ` +
     `the mask hides them: their scores are −∞ and their weights 0.`);
   return said.length ? el("ul", { class: "notice" }, said.map((text) => el("li", {}, text))) : null;
@@ -482,7 +508,7 @@ part("compare", ["trace", "layer", "head", "query", "theme"], () => {
   const cards = TRACES.map((t, i) => {
     const said = answer(t);
     const { T, L, H } = t.model.sizes;
-    const padding = t.tokens.attended.filter((x) => !x).length;
+    const padding = t.tokens.attend.filter((x) => !x).length;
     return { label: `Text ${i + 1}: ${apart(t.readings[0].raw)}` + (said ? `, ${apart(said.label)}` : ""),
       content: [
         state.layer < L && state.head < H
@@ -583,15 +609,15 @@ function wordList(words, pieces) {
 }
 
 function tokensOf(t) {
-  const { text, id, start, end, attended } = t.tokens;
+  const { text, id, start, end, attend } = t.tokens;
   const rows = text.map((each, i) => el("tr", {
-    "data-query": i, class: attended[i] ? null : "hidden-token",
+    "data-query": i, class: attend[i] ? null : "hidden-token",
     onclick: () => choose({ query: i }),
   },
     el("td", { class: "n" }, i),
     el("th", { scope: "row" }, token(each)),
     el("td", { class: "n" }, id[i]),
-    el("td", { class: "n" }, start[i] === null ? (attended[i] ? "–" : "padding") : `${start[i]}–${end[i]}`)));
+    el("td", { class: "n" }, start[i] === null ? (attend[i] ? "–" : "padding") : `${start[i]}–${end[i]}`)));
   return step("Tokens", ["What the model reads: one id for each token, the special ones included, ",
     "and the characters of the raw text it stands for. ", shape(["T"])],
     el("div", { class: "scroll tall", tabindex: 0, role: "region", "aria-label": "Tokens" },
@@ -612,7 +638,7 @@ part("picker", ["trace"], () => {
         { class: "segments", id: "layers" })),
     el("div", { class: "pick" }, el("span", { class: "pick-name", "aria-hidden": "true" }, "token"),
       radios("query", "Token that looks", t.tokens.text.map((text, i) => ({
-        content: token(text), label: `${apart(text)}, token ${i}` + (t.tokens.attended[i] ? "" : ", padding"),
+        content: token(text), label: `${apart(text)}, token ${i}` + (t.tokens.attend[i] ? "" : ", padding"),
       })), { class: "tokens", id: "tokens" })),
   ];
 });
@@ -633,7 +659,7 @@ function vectorRows(packed, place, partName) {
 
 function vectorTable(packed, place, partName, label) {
   const few = floats(packed.first).length / floats(packed.norms).length;
-  return el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": label },
+  return el("div", { class: "scroll vector-box", tabindex: 0, role: "region", "aria-label": label },
     el("table", { class: "vectors" },
       el("caption", { class: "unseen" }, label),
       el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "step"),
@@ -649,6 +675,8 @@ part("embeddings", ["trace", "query"], () => {
     "are added and normalised: what it is plus where it stands. ", shape(["T", "D"])],
     el("p", { class: "of" }, token(text), ` id ${t.tokens.id[state.query]}, place ${state.query}`),
     vectorTable(t.embeddings, state.query, "EmbeddingsTrace", `The embeddings of ${apart(text)}`),
+    el("p", { class: "quiet note", id: "what-is-length" }, "length: the vector’s Euclidean norm. [0], [1], …: the first of its " +
+      `${sizes().D} numbers.`),
     code("embeddings"));
 });
 
@@ -667,7 +695,7 @@ function paint(canvas, number, layer, head) {
   const ramp = Array.from({ length: 256 }, (_, i) =>
     pixel(paper.map((from, c) => Math.round(from + (ink[c] - from) * i / 255))));
   pixels.fill(ramp[0]);
-  t.tokens.attended.forEach((seen, x) => {
+  t.tokens.attend.forEach((seen, x) => {
     for (let y = (x + 1) % 2; !seen && y < T; y += 2) pixels[y * T + x] = pixel(hatch);
   });
   for (let y = 0; y < T; y++) {
@@ -695,7 +723,7 @@ part("attention", ["trace", "layer", "theme"], () => {
     content: [picture(state.trace, state.layer, head, null), el("span", {}, head)],
     label: `head ${head}`,
   }));
-  const padded = t.tokens.attended.some((x) => !x);
+  const padded = t.tokens.attend.some((x) => !x);
   return step(["Attention ", el("span", { class: "where" }, `layer ${state.layer}`)],
     ["Every token takes a weighted mean of all tokens’ values. Each head learned weights of its own. ",
       shape(["H", "T", "T"])], code("attention"), padded ? code("mask") : null,
@@ -706,10 +734,18 @@ part("views", ["trace", "layer", "head", "query", "key", "theme"], () => [
   el("h4", {}, `Head ${state.head}: `, el("span", { class: "quiet" },
     "who looks (left, rows) at whom (right, columns)")),
   el("div", { class: "views" }, lines(), matrix()),
-  el("p", { class: "quiet note" }, "Thickness of a line and shade of a cell stand for the weight " +
-    (sizes().T > CELLS ? "(the shade for its root, against the head’s largest). Choose a token or a row."
-      : "(the shade for its root). Choose a token or a cell.")),
+  el("p", { class: "quiet note", id: "what-is-drawn" }, "Thickness of a line and shade of a cell stand for the weight " +
+    (sizes().T > CELLS ? "(the shade for its root, against the head’s largest). " : "(the shade for its root). ") +
+    `Lines for weights below ${small(FAINT)} are not drawn` +
+    (sizes().T > CELLS ? ". Choose a token or a row."
+      : `, of tokens other than the chosen one below ${small(least())}. Choose a token or a cell.`)),
 ]);
+
+/* Of the chosen token nearly all lines are drawn, of the others those that stand out: of
+   half of an even share or more. */
+const FAINT = 0.002;
+const least = () => Math.min(0.05, Math.round(500 / sizes().T) / 1000);
+const small = (x) => String(x).replace(/^0/, "");
 
 function lines() {
   const t = trace();
@@ -730,11 +766,11 @@ function lines() {
     const row = found.row(query);
     row.keys.forEach((key, i) => {
       const weight = row.weights[i];
-      if (weight < (chosen ? 0.002 : 0.05)) return;
+      if (weight < (chosen ? FAINT : least())) return;
       (chosen ? bold : strokes).append(el("path", {
         d: `M${left} ${y(query)}C${left + 40} ${y(query)} ${right - 40} ${y(key)} ${right} ${y(key)}`,
         "stroke-width": (0.4 + 5 * weight).toFixed(2),
-        "stroke-opacity": (chosen ? 0.25 + 0.75 * weight : 0.5 * weight).toFixed(3),
+        "stroke-opacity": (chosen ? 0.25 + 0.75 * weight : 0.5 * Math.sqrt(weight)).toFixed(3),
         "data-from": query, "data-to": key,
       }));
     });
@@ -742,7 +778,7 @@ function lines() {
   svg.append(strokes, bold);
   const label = (text, i, side) => {
     const cut = Array.from(text).length > 13 ? cutTo(text, 12) + "…" : text;
-    const node = el("g", { class: "label " + side + (t.tokens.attended[i] ? "" : " hidden-token"),
+    const node = el("g", { class: "label " + side + (t.tokens.attend[i] ? "" : " hidden-token"),
       ["data-" + (side === "left" ? "query" : "to")]: i,
       onclick: () => choose(side === "left" ? { query: i } : { key: i }) },
       el("rect", { x: side === "left" ? 0 : right, y: y(i) - high / 2, width: 98, height: high, rx: 3 }),
@@ -759,7 +795,7 @@ function matrix() {
   const { T } = sizes();
   if (T > CELLS) return bigMatrix();
   const found = chosenHead();
-  const size = T <= 8 ? 33 : T <= 12 ? 36 : T <= 20 ? 23 : T <= 34 ? 14 : 10;
+  const size = T <= 8 ? 33 : T <= 10 ? 27 : T <= 12 ? 36 : T <= 20 ? 23 : T <= 34 ? 14 : 10;
   const readout = el("p", { id: "cell", class: "readout" });
   const tell = (query, key) => {
     const row = found.row(query);
@@ -771,11 +807,11 @@ function matrix() {
   const rows = t.tokens.text.map((text, query) => {
     const row = found.row(query);
     return el("tr", { "data-query": query },
-      el("th", { scope: "row", class: t.tokens.attended[query] ? null : "hidden-token" }, token(text)),
+      el("th", { scope: "row", class: t.tokens.attend[query] ? null : "hidden-token" }, token(text)),
       row.weights.map((weight, key) => {
         const here = query === state.query && key === pick;
         const cell = el("td", {
-          class: (t.tokens.attended[key] ? "" : "masked ") + depth(Math.sqrt(weight)),
+          class: (t.tokens.attend[key] ? "" : "masked ") + depth(Math.sqrt(weight)),
           vars: { "--w": Math.sqrt(weight).toFixed(4) }, tabindex: here ? 0 : -1,
           "data-cell": `${query}-${key}`, "data-focus": `cell-${query}-${key}`,
           "aria-selected": here ? "true" : null,
@@ -804,7 +840,7 @@ function matrix() {
         vars: { "--size": size + "px" }, onkeydown: keydown },
         el("caption", { class: "unseen" }, `Attention weights of layer ${state.layer}, head ${state.head}`),
         el("thead", {}, el("tr", {}, el("td", {}), t.tokens.text.map((text, i) =>
-          el("th", { scope: "col", class: t.tokens.attended[i] ? null : "hidden-token" },
+          el("th", { scope: "col", class: t.tokens.attend[i] ? null : "hidden-token" },
             el("span", {}, token(text)))))),
         el("tbody", {}, rows))),
     readout);
@@ -833,10 +869,15 @@ part("query", ["trace", "layer", "head", "query", "key", "theme"], () => {
   const packed = t.layers[state.layer];
   const per = (state.head * T + state.query) * K;
   const whole = Boolean(packed.q);
-  const values = (key) => strip(shades(packed.v.shades), (state.head * T + key) * K, K,
-    `The value of ${apart(t.tokens.text[key])}`);
+  const scale = (vectors, place) => floats(vectors.scale)[state.head * T + place];
+  // What is mixed and the mix are on one scale, so that the rows add up to the eye.
+  const most = whole ? Math.max(scale(packed.mixed, state.query),
+    ...row.keys.map((each, i) => row.weights[i] * scale(packed.v, each))) : 0;
+  const share = (x) => (most > 0 ? x / most : 0);
+  const values = (key, weight) => strip(shades(packed.v.shades), (state.head * T + key) * K, K,
+    `Weight × v of ${apart(t.tokens.text[key])}`, share(weight * scale(packed.v, key)));
   const rows = row.keys.map((each, i) => el("tr", {
-    "data-key": each, class: (each === key ? "picked " : "") + (t.tokens.attended[each] ? "" : "hidden-token"),
+    "data-key": each, class: (each === key ? "picked " : "") + (t.tokens.attend[each] ? "" : "hidden-token"),
     onclick: () => choose({ key: each }),
   },
     el("th", { scope: "row" }, whole
@@ -849,36 +890,35 @@ part("query", ["trace", "layer", "head", "query", "key", "theme"], () => {
     el("td", { class: "n", "data-power": "" }, number(row.powers[i])),
     el("td", { class: "n bar", "data-weight": "", vars: { "--w": row.weights[i].toFixed(5) } },
       number(row.weights[i])),
-    whole ? el("td", { class: "value", vars: { "--w": (0.15 + 0.85 * Math.sqrt(row.weights[i])).toFixed(3) } },
-      values(each)) : null));
+    whole ? el("td", { class: "value" }, values(each, row.weights[i])) : null));
   const others = row.others ? el("tr", { class: "rest" },
     el("th", { scope: "row" }, `${row.others} others`), el("td", { class: "n" }, "…"), el("td", { class: "n" }, "…"),
     el("td", { class: "n" }, number(Math.max(0, row.total - sum(row.powers)))),
     el("td", { class: "n bar", vars: { "--w": row.rest.toFixed(5) } }, number(row.rest))) : null;
   const head = el("thead", {}, el("tr", {},
     el("th", { scope: "col" }, "key"),
-    el("th", { scope: "col", class: "n" }, "q · k"),
-    el("th", { scope: "col", class: "n" }, `÷ √${K}`),
-    el("th", { scope: "col", class: "n" }, "exp(· − max)"),
-    el("th", { scope: "col", class: "n" }, "÷ sum"),
-    whole ? el("th", { scope: "col" }, "× v") : null));
+    column("product", "q · k"),
+    column("score", `÷ √${K}`),
+    column("exp", "of score − max"),
+    column("weight", "÷ sum"),
+    whole ? el("th", { scope: "col", class: "value" }, "mixed ", el("span", { class: "how" }, "weight × v")) : null));
   const foot = el("tfoot", {}, el("tr", {},
     el("th", { scope: "row" }, "sum"), el("td", {}),
     el("td", { class: "n quiet" }, `max ${number(row.most)}`),
     el("td", { class: "n", id: "total" }, number(row.total)),
     el("td", { class: "n" }, number(sum(row.weights) + row.rest)),
-    whole ? el("td", { class: "value" }, strip(shades(packed.mixed.shades), per, K, "mixed")) : null));
+    whole ? el("td", { class: "value" }, strip(shades(packed.mixed.shades), per, K, "mixed", share(scale(packed.mixed, state.query)))) : null));
   return [
     step(["One token’s look ", el("span", { class: "where" }, `layer ${state.layer}, head ${state.head}`)],
       [token(text), " asks with its query ", term("q"), " every token’s key ", term("k"), ": the ",
         term("products"), ", divided by √K, are the ", term("scores"), ", softmax makes ", term("weights"),
         " of them, and the values ", term("v"), ", mixed by these weights, are what it takes along: ",
         term("mixed"), ". ", shape(["H", "T", "K"])],
-      el("p", { class: "summary", id: "summary" }, summary(bdi))),
-    whole ? el("div", { class: "query-vector" }, el("span", {}, "q of ", token(text)),
-      strip(shades(packed.q.shades), per, K, `The query of ${apart(text)}`),
-      el("span", { class: "quiet" }, firstOf(packed.q, state.query).map((x) => number(x)).join("  ") +
-        (K > 4 ? " …" : ""))) : null,
+      el("p", { class: "summary", id: "summary" }, summary(token))),
+    whole ? [vectorLine("q", packed.q, state.query),
+      el("p", { class: "quiet note", id: "what-is-a-strip" }, `A strip is a vector, ${K} numbers in 15 shades: orange is above 0, ` +
+        "blue below. Of q and of k the darkest shade is the vector’s own largest number. Below, all of weight × v and their " +
+        `sum are on one scale, up to ±${number(most)}.`)] : null,
     el("div", { class: "scroll tall", tabindex: 0, role: "region", "aria-label": "Scores and weights" },
       el("table", { id: "scores" },
         el("caption", { class: "unseen" }, `What ${apart(text)} looks at`), head,
@@ -908,6 +948,17 @@ function firstOf(packed, place) {
   return Array.from(floats(packed.first).subarray(start, start + few));
 }
 
+/* A query or a key: all of it as a strip, and its first numbers. */
+function vectorLine(name, packed, place) {
+  const t = trace();
+  const { K, T } = sizes();
+  const at = state.head * T + place;
+  return el("div", { class: "vector-line" }, el("span", {}, `${name} of `, token(t.tokens.text[place])),
+    strip(shades(packed.shades), at * K, K, `${name} of ${apart(t.tokens.text[place])}`),
+    el("span", { class: "quiet" }, firstOf(packed, place).map((x) => number(x)).join("  ") + (K > 4 ? " …" : ""),
+      `, up to ±${number(floats(packed.scale)[at])}`));
+}
+
 function product(t, packed, row, key) {
   const { K } = sizes();
   const q = firstOf(packed.q, state.query), k = firstOf(packed.k, key);
@@ -915,19 +966,20 @@ function product(t, packed, row, key) {
   const whole = row.products[key];
   return el("div", { class: "product", id: "product" },
     el("h4", {}, "q of ", token(t.tokens.text[state.query]), " · k of ", token(t.tokens.text[key])),
+    vectorLine("k", packed.k, key),
     el("p", { class: "sum-line" },
       q.map((x, i) => [el("span", { class: "addend" }, i ? "+ " : "", `${number(x)} × ${number(k[i])}`), " "]),
       K > q.length ? [el("span", { class: "addend" }, `+ ${K - q.length} more products `,
         el("span", { class: "quiet" }, `(${number(whole - sum(products))})`)), " "] : null,
       el("b", {}, "= " + number(whole))),
-    t.tokens.attended[key] ? null : el("p", { class: "quiet" },
+    t.tokens.attend[key] ? null : el("p", { class: "quiet" },
       "The mask then puts −∞ in the place of its score: exp(−∞) is 0."));
 }
 
 function mix(t, packed, row) {
   const K = sizes().K;
   const few = firstOf(packed.v, 0).length;
-  const body = row.keys.map((key, i) => el("tr", { class: t.tokens.attended[key] ? null : "hidden-token" },
+  const body = row.keys.map((key, i) => el("tr", { class: t.tokens.attend[key] ? null : "hidden-token" },
     el("th", { scope: "row" }, token(t.tokens.text[key])),
     el("td", { class: "n" }, number(row.weights[i])),
     firstOf(packed.v, key).map((x) => el("td", { class: "n" }, number(x)))));
@@ -939,8 +991,7 @@ function mix(t, packed, row) {
       el("tbody", {}, body),
       el("tfoot", {}, el("tr", {}, el("th", { scope: "row" }, "mixed"), el("td", { class: "n quiet" }, "sum"),
         firstOf(packed.mixed, state.query).map((x) => el("td", { class: "n" }, number(x))))))),
-    el("p", { class: "quiet note" }, `${few < 2 ? "The number is" : "The numbers are"} rounded to four decimals. The coloured strips show all ` +
-      `${K} in 15 shades, from the largest absolute value below 0 (blue) to the one above (orange).`));
+    el("p", { class: "quiet note" }, `${few < 2 ? "The number is" : "The numbers are"} rounded to four decimals. The coloured strips show all ${K}.`));
 }
 
 part("rest", ["trace", "layer", "query"], () => {
@@ -966,7 +1017,7 @@ part("norms", ["trace"], () => {
     Array.from({ length: L + 1 }, (_, i) => el("th", { scope: "col", class: "n", "data-layer": i - 1 },
       i ? `layer ${i - 1}` : "embedded"))));
   const rows = t.tokens.text.map((text, i) => el("tr", { "data-query": i, onclick: () => choose({ query: i }),
-    class: t.tokens.attended[i] ? null : "hidden-token" },
+    class: t.tokens.attend[i] ? null : "hidden-token" },
     el("th", { scope: "row" }, token(text)),
     Array.from({ length: L + 1 }, (_, l) => {
       const x = norms[l * T + i];
@@ -974,7 +1025,7 @@ part("norms", ["trace"], () => {
         vars: { "--w": (0.75 * share(x)).toFixed(3) } }, number(x, 2));
     })));
   return step("Lengths, layer by layer", ["How long each token’s vector is (its Euclidean norm) after the " +
-    "embeddings and after every layer. ", shape(["T", "D"])],
+    "embeddings and after every layer. ", shape(["T", "L + 1"])],
     el("div", { class: "scroll tall", tabindex: 0, role: "region", "aria-label": "Lengths" },
       el("table", { class: "norms", id: "norm-table" }, head, el("tbody", {}, rows))));
 });
@@ -983,7 +1034,7 @@ part("norms", ["trace"], () => {
 
 part("head", ["trace", "mask"], () => {
   const t = trace();
-  if (!t.head) return el("p", { class: "notice", id: "not-shown" }, `Not shown here: ${t.not_shown}.`);
+  if (!t.head) return el("p", { class: "notice", id: "not-shown" }, `No answer is shown: ${t.not_shown}.`);
   return t.head.masks ? maskedHead(t) : classifierHead(t);
 });
 
@@ -1001,7 +1052,7 @@ function classifierHead(t) {
       sigmoid: "Each label has a sigmoid of its own: several may be right, or none. Those of .5 or above are marked.",
       none: "A regression: each logit is an answer, nothing is applied to it.",
     }[t.head.function],
-    labelTable(t), C > FEW ? el("p", { class: "quiet note" }, `The ${FEW} with the largest logits, of ${C}.`) : null),
+    labelTable(t), t.head.function === "softmax" ? code("softmax") : null, C > FEW ? el("p", { class: "quiet note" }, `The ${FEW} with the largest logits, of ${C}.`) : null),
   ];
 }
 
@@ -1014,9 +1065,9 @@ function labelTable(t) {
   const soft = t.head.function === "softmax", sigmoid = t.head.function === "sigmoid";
   const wins = (i) => (soft ? i === t.target : sigmoid && answers[i] >= 0.5);
   return el("div", { class: "scroll" }, el("table", { id: "labels" },
-    el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "label"), el("th", { scope: "col", class: "n" }, "logit"),
-      soft ? el("th", { scope: "col", class: "n" }, "exp(· − max)") : null,
-      soft || sigmoid ? el("th", { scope: "col", class: "n" }, soft ? "÷ sum" : "1 / (1 + exp(−·))") : null)),
+    el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "label"), column("logit"),
+      soft ? column("exp", "of logit − max") : null,
+      soft || sigmoid ? column("probability", soft ? "÷ sum" : "1 / (1 + exp(−logit))") : null)),
     el("tbody", {}, order.map((i) => el("tr", { class: wins(i) ? "winner" : null, "data-label": i },
       el("th", { scope: "row" }, bdi(t.head.labels[i])),
       el("td", { class: "n", "data-logit": "" }, number(logits[i])),
@@ -1044,14 +1095,14 @@ function maskedHead(t) {
       vectorTable(t.head, m, "MaskedLMTrace", "The head’s vectors"), code("masked_lm")),
     step("The most probable words", `Softmax over all ${V} words: exp(logit − largest) divided by the sum.`,
       el("div", { class: "scroll" }, el("table", { id: "labels" },
-        el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "word"), el("th", { scope: "col", class: "n" }, "logit"),
-          el("th", { scope: "col", class: "n" }, "exp(· − max)"), el("th", { scope: "col", class: "n" }, "÷ sum"))),
+        el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "word"), column("logit"),
+          column("exp", "of logit − max"), column("probability", "÷ sum"))),
         el("tbody", {}, t.head.words[m].map((word, i) => el("tr", { class: i ? null : "winner", "data-label": i },
           el("th", { scope: "row" }, token(word)), el("td", { class: "n", "data-logit": "" }, number(logits[i])),
           el("td", { class: "n" }, number(Math.exp(logits[i] - logits[0]))),
           el("td", { class: "n bar", "data-probability": "", vars: { "--w": answers[i].toFixed(5) } }, number(answers[i]))))),
         el("tfoot", {}, el("tr", {}, el("th", { scope: "row" }, `all ${V}`), el("td", { class: "n quiet" }, `max ${number(logits[0])}`),
-          el("td", { class: "n" }, number(total)), el("td", {})))))),
+          el("td", { class: "n" }, number(total)), el("td", {}))))), code("softmax")),
   ];
 }
 
@@ -1064,6 +1115,7 @@ part("lens", ["trace", "mask", "layer"], () => {
   const logits = floats(lens.logits), answers = floats(lens.probabilities);
   const name = (l) => (l ? `layer ${l - 1}` : "embedded");
   const said = N > 1 && { softmax: "would say", sigmoid: "most probable" }[t.head.function];
+  const plain = t.head.function === "none";  // its probabilities are the logits
   const rows = Array.from({ length: L + 1 }, (_, l) => {
     const attributes = { "data-layer": l - 1 };
     if (lens.words) {
@@ -1075,15 +1127,17 @@ part("lens", ["trace", "mask", "layer"], () => {
     const best = scores.indexOf(Math.max(...scores));
     return el("tr", attributes, el("th", { scope: "row" }, name(l)),
       el("td", { class: "n" }, number(logits[l * N + t.target])),
-      el("td", { class: "n bar", vars: { "--w": Math.max(0, Math.min(1, row[t.target])).toFixed(5) } }, number(row[t.target])),
+      plain ? null : el("td", { class: "n bar", vars: { "--w": row[t.target].toFixed(5) } }, number(row[t.target])),
       said ? el("td", {}, bdi(t.head.labels[best])) : null);
   });
   return step("The answer, layer by layer",
     "The logit lens: what the head would say if it read its token after each layer. The head was trained on the " +
     "last one alone, so early answers are a hint, not a belief.",
     el("div", { class: "scroll" }, el("table", { id: "lens-table" },
-      lens.words ? null : el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "after"), el("th", { scope: "col", class: "n" }, "logit"),
-        el("th", { scope: "col", class: "n" }, bdi(t.label)), said ? el("th", { scope: "col" }, said) : null)),
+      el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "after"), lens.words
+        ? el("th", { scope: "col" }, "the most probable words, each with its probability")
+        : [column("logit", ["of ", bdi(t.label)]), plain ? null : column("probability", ["of ", bdi(t.label)]),
+          said ? el("th", { scope: "col" }, said) : null])),
       el("tbody", {}, rows))));
 });
 
@@ -1142,7 +1196,7 @@ part("attribution", ["trace", "mask"], () => {
       texts,
       el("dl", { class: "facts", id: "completeness" }, [
         ["words", signed(sum(found.words.flat()))],
-        ["special tokens", signed(found.specials)],
+        ["special tokens (kept, so 0)", signed(found.specials)],
         ["sum", signed(all), "total"],
         ["logit of the text", number(found.logit)],
         ["minus that of the baseline", number(found.baseline)],
@@ -1169,31 +1223,35 @@ part("ablations", ["trace", "mask"], () => {
   if (!found) return null;
   const { L, H, T } = sizes();
   const [inHeads, inLayers, inTokens] = [found.heads, found.layers, found.tokens].map(floats);
-  const largest = (list) => Math.max(...Array.from(list, (x) => (Number.isFinite(x) ? Math.abs(x) : 0)));
-  const cell = (x, most, title, data) => {
+  const all = [inHeads, inLayers, inTokens].flatMap((list) => Array.from(list, Math.abs));
+  const most = Math.max(...all.filter(Number.isFinite));
+  // The root, as beside a token or a layer nothing would be seen of a head.
+  const look = (x) => {
     const { class: sign, share } = tint(x, most);
-    return el("td", { class: `n tint ${sign}`, title: `${title}: ${signed(x)}`, vars: { "--w": share.toFixed(3) }, ...data },
-      short(x));
+    return { class: `tint ${sign}`, vars: { "--w": Math.sqrt(share).toFixed(3) } };
   };
-  const mostHeads = largest(inHeads), mostLayers = largest(inLayers), mostTokens = largest(inTokens);
+  const cell = (x, title, data) => {
+    const { class: sign, vars } = look(x);
+    return el("td", { class: `n ${sign}`, vars, title: `${title}: ${signed(x)}`, ...data }, short(x));
+  };
   const indices = (n) => Array.from({ length: n }, (_, i) => i);
   return step(["Without it ", el("span", { class: "where" }, "ablations"), " ", maskOf(t)],
-    ["How the logit of ", bdi(t.label), " changes if one head, one layer or one token is taken out and all the rest " +
-      "stays. Orange: it rises; blue: it falls, so the part spoke for it. ", shape(["L", "H"])],
+    ["How the logit of ", bdi(t.label), " changes if one part is taken out and all the rest stays: a head’s ",
+      term("mixed"), " values become 0, a layer is skipped, a token is hidden by the mask. Orange: it rises; blue: it " +
+      "falls, so the part spoke for it. ", shape(["L", "H"])],
     otherMask(t, "ablations"),
+    el("p", { class: "quiet note" }, `Heads, layers and tokens are coloured on one scale, up to ±${number(most, 2)}; the shade stands for the root.`),
     el("h4", {}, "Heads ", el("span", { class: "quiet" }, "in columns; last, the whole layer")),
     el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Ablation of heads and layers" },
       el("table", { class: "grid", id: "ablated-heads", vars: { "--heads": H } },
         el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "layer"),
           indices(H).map((h) => el("th", { scope: "col", class: "n" }, h)), el("th", { scope: "col", class: "n" }, "all"))),
         el("tbody", {}, indices(L).map((l) => el("tr", { "data-layer": l }, el("th", { scope: "row" }, el("span", { class: "unseen" }, "layer "), l),
-          indices(H).map((h) => cell(inHeads[l * H + h], mostHeads, `without layer ${l}, head ${h}`, { "data-ablated": `${l}-${h}` })),
-          cell(inLayers[l], mostLayers, `without layer ${l}`, { "data-ablated": `${l}` })))))),
+          indices(H).map((h) => cell(inHeads[l * H + h], `without layer ${l}, head ${h}`, { "data-ablated": `${l}-${h}` })),
+          cell(inLayers[l], `without layer ${l}`, { "data-ablated": `${l}` })))))),
     el("h4", {}, "Tokens"),
     el("ul", { class: "taken", id: "ablated-tokens" }, indices(T).map((i) => {
-      const { class: sign, share } = tint(inTokens[i], mostTokens);
-      return el("li", { class: `tint ${sign}`, vars: { "--w": share.toFixed(3) }, "data-ablated-token": i,
-        title: signed(inTokens[i]) }, token(t.tokens.text[i]), " ", el("span", { class: "n" }, short(inTokens[i])));
+      return el("li", { ...look(inTokens[i]), "data-ablated-token": i, title: signed(inTokens[i]) }, token(t.tokens.text[i]), " ", el("span", { class: "n" }, short(inTokens[i])));
     })));
 });
 
