@@ -34,6 +34,15 @@ def _warnings_are_shown_as_before(monkeypatch):
     monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
 
 
+@pytest.fixture(autouse=True)
+def _one_thread():
+    """The command has one for a small model; with two, last bits would differ."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture
 def explain(folder, tmp_path, monkeypatch):
     """Run `minidistil explain` in this process, in an empty folder."""
