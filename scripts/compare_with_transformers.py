@@ -165,7 +165,10 @@ def encode(
 ) -> dict[str, Tensor]:
     """The texts as the arguments of a model; as the choices of one that chooses."""
     tokenizer = AutoTokenizer.from_pretrained(source, **where)
-    encoded = tokenizer([*texts], padding=True, truncation=True, return_tensors="pt")
+    longest = min(tokenizer.model_max_length, model.config.max_position_embeddings)
+    encoded = tokenizer(
+        [*texts], padding=True, truncation=True, max_length=longest, return_tensors="pt"
+    )
     inputs = {name: tensor.to(model.device) for name, tensor in encoded.items()}
     if isinstance(model, DistilBertForMultipleChoice):
         return {name: tensor[None] for name, tensor in inputs.items()}

@@ -122,6 +122,16 @@ def test_json_has_the_text_as_it_was_and_the_answer(classify, classifier):
     assert json.loads(result.stdout) == {"text": text, **answer}
 
 
+def test_all_labels_of_a_model_with_one_are_a_list_too(tmp_path):
+    folder = write_checkpoint(tmp_path, num_labels=1)
+    call = ["classify", "--model", str(folder), "--json", "-k"]
+    (every, one) = (
+        json.loads(CliRunner().invoke(main, [*call, count, "Bad"]).stdout)
+        for count in ("all", "1")
+    )
+    assert every == one | {"labels": [{key: one[key] for key in ("label", "score")}]}
+
+
 def test_json_with_top_k_has_the_other_labels_too(classify, classifier):
     record = json.loads(classify("--json", "-k", "2", "Bad").stdout)
     (answers,) = classifier(["Bad"], top_k=2)

@@ -447,12 +447,18 @@ def test_a_wrong_line_is_named_and_those_before_it_are_answered(run, line, said)
         (["-f", "-", "a", "b", "c"], "or --file, not both"),
         (["-f", "-", "-q", "Why?"], "or --file, not both"),
         (["The sky is"], "give a PROMPT and CHOICES, or --file"),
-        ([], "give a PROMPT and CHOICES, or --file"),
+        (["-q", "Why?"], "give a PROMPT and CHOICES, or --file"),
     ],
     ids=str,
 )
 def test_a_prompt_or_a_file_is_needed_and_not_both(run, arguments, said):
     assert_refused(run("choose", *arguments, stdin=LINES), said, code=2)
+
+
+def test_prompts_are_read_from_standard_input_if_there_is_nothing_else(run):
+    result = run("choose", stdin=LINES)
+    assert result.exit_code == 0
+    assert result.stdout == run("choose", "-f", "-", stdin=LINES).stdout
 
 
 def test_a_file_of_prompts_has_a_bar(run, monkeypatch):

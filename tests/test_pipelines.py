@@ -25,6 +25,7 @@ from minidistil import (
     AutoTokenizer,
     CheckpointError,
     CheckpointNotFoundError,
+    DistilBertForSequenceClassification,
     Engine,
     TextClassificationPipeline,
     pipeline,
@@ -240,9 +241,40 @@ def test_a_data_set_is_answered_with_an_iterator_as_in_transformers(
     assert_same([*answers], [*reference(DataSet(items), batch_size=2)], 1e-5)
 
 
-def test_a_stream_without_an_end_is_answered_too(classify):
-    answers = classify(Stream())
+class Counted(Stream):
+    """One that guesses how long it is."""
+
+    def __len__(self):
+        return 10**9
+
+
+@pytest.mark.parametrize(
+    "stream",
+    [Stream(), Counted(), torch.utils.data.DataLoader(Stream(), batch_size=None)],
+    ids=["stream", "counted", "loader"],
+)
+def test_a_stream_without_an_end_is_answered_too(classify, stream):
+    answers = classify(stream)
     assert_same([next(answers) for _ in range(9)], classify(["Not bad"] * 9), 1e-5)
+
+
+class OddError(Exception):
+    """As a source of texts may raise."""
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError, IndexError, KeyError, OSError, RuntimeError, OddError]
+)
+def test_what_came_before_a_mistake_is_answered(classify, error):
+    def texts():
+        yield from [words(1 + i) for i in range(5)]
+        raise error("what went wrong")
+
+    answers = classify(texts())
+    found = [next(answers) for _ in range(5)]
+    assert_same(found, classify([words(1 + i) for i in range(5)]), 1e-5)
+    with pytest.raises(error, match="what went wrong"):
+        next(answers)
 
 
 def test_an_iterator_is_read_as_its_answers_are_taken(classify, monkeypatch):
@@ -306,6 +338,14 @@ def test_without_a_task_it_is_what_the_model_is_for(tmp_path, kind):
     model = getattr(minidistil, kind).from_pretrained(folder)
     assert pipeline(model=model, tokenizer=folder).task == CLASSES[kind]
     assert pipeline(model=Engine(model), tokenizer=folder).task == CLASSES[kind]
+
+
+def test_a_model_of_ones_own_class_is_for_what_the_class_below_it_is(folder):
+    class Own(DistilBertForSequenceClassification):
+        pass
+
+    found = pipeline(model=Own.from_pretrained(folder), tokenizer=folder)
+    assert found.task == "text-classification"
 
 
 def test_a_checkpoint_of_sentence_transformers_is_for_sentence_embeddings(tmp_path):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import random
 import threading
+from itertools import repeat
 
 import pytest
 import torch
@@ -547,6 +548,17 @@ def test_a_model_that_reads_nothing_beside_its_frame_is_refused(folder):
             ValueError, match=f"model_max_length is {limit}, .* least 4"
         ):
             QuestionAnsweringPipeline(model, tokenizer)
+
+
+def test_iterators_of_questions_and_contexts_are_read_as_answers_are_taken(answer):
+    answers = answer(question=repeat(QUESTION), context=repeat(CONTEXT))
+    assert [next(answers) for _ in range(5)] == [answer(ONE)] * 5
+    answers = answer(question=iter([QUESTION] * 2), context=[CONTEXT])
+    assert next(answers) == answer(ONE)
+    with pytest.raises(
+        ValueError, match="got more questions, expected one context, or"
+    ):
+        next(answers)
 
 
 def test_a_row_of_a_data_set_may_have_more(answer):

@@ -5,11 +5,25 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 
 import pytest
 
-from minidistil.pipelines.reading import PATIENCE
+
+@pytest.mark.parametrize("lines", [1, 5, 300])
+def test_all_lines_that_have_come_are_answered(lines):
+    call = [sys.executable, "-m", "minidistil", "classify", "--model", "tiny"]
+    with subprocess.Popen(
+        call, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as program:
+        texts = [f"Not bad {i}" for i in range(lines)]
+        half = "and half a li"  # that waits for its end
+        program.stdin.write("\n".join([*texts, half]))
+        program.stdin.flush()
+        found = [program.stdout.readline() for _ in texts]
+        assert [line.split("  ")[-1].strip() for line in found] == texts
+        program.stdin.close()
+        assert program.stdout.read().strip().endswith(f"  {half}")
+    assert program.returncode == 0
 
 
 @pytest.mark.parametrize("command", ["classify", "embed", "features"])
@@ -23,7 +37,6 @@ def test_a_line_is_answered_before_the_next_is_written(command):
             program.stdin.flush()
             # Were it not answered, this would wait for ever.
             assert json.loads(program.stdout.readline())["text"] == text
-            time.sleep(2 * PATIENCE)
         program.stdin.close()
         assert program.stdout.read() == ""
     assert program.returncode == 0

@@ -263,6 +263,27 @@ def rename(tensors):
     tensors["another"] = tensors.pop("classifier.bias")
 
 
+def put_huge(tensors):
+    for tensor in tensors.values():
+        tensor *= 1e20
+
+
+def test_numbers_that_cannot_be_computed_with_are_wrong(tmp_path):
+    """They are finite, and load; what is made of them is not."""
+    folder = write_checkpoint(tmp_path)
+    spoil(folder, put_huge)
+    found = verify(folder)
+    assert not found.right
+    assert statuses(found)["model, float32"] == "WRONG"
+    assert statuses(found)["engine, float32"] == "WRONG"
+    assert "NaN or infinite" in found.checks[-1].detail
+
+
+def test_a_device_without_numbers_is_refused(folder):
+    with pytest.raises(ValueError, match="'meta' cannot be used"):
+        verify(folder, device="meta")
+
+
 def assert_does_not_load(found, kind, words):
     assert not found.right
     assert found.kind == kind

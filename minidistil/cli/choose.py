@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 import click
 
 from minidistil.cli.common import (
     FETCHED,
-    counted_from_one,
-    each_text,
     engine_options,
     json_option,
     length_options,
     model_options,
     printable,
     say,
+    texts_or_lines,
     told,
-    with_answers,
 )
 from minidistil.progress import counting_sequences
 
@@ -34,7 +31,7 @@ Answers = list[dict[str, Any]]
     "--file",
     "source",
     type=click.File("rb"),
-    help="Read prompts from a file; - is standard input.",
+    help="Read prompts from a file; - is standard input, the default.",
 )
 @click.option("-q", "--question", help="What is asked, read before each choice.")
 @model_options(None, sources=FETCHED)
@@ -64,10 +61,12 @@ def choose(
             "give PROMPT, CHOICES and --question or --file, not both: in a file each "
             "line has its own"
         )
-    if source is None and not choices:
-        raise click.UsageError("give a PROMPT and CHOICES, or --file")
+    one = "a PROMPT and CHOICES"
+    if not choices and (prompt is not None or question is not None):
+        raise click.UsageError(f"give {one}, or --file")
+    given = None if choices else texts_or_lines((), source, one)
     asked = {} if question is None else {"question": question}
-    one = {"prompt": prompt, **asked, "choices": choices}
+    problem = {"prompt": prompt, **asked, "choices": choices}
     with told(model):
         from minidistil.pipelines import pipeline
 
@@ -80,14 +79,13 @@ def choose(
             max_length=max_length,
             precision=precision,
         )
-        if source is None:
-            answers = chooser(one)
-            for line in [_as_json(one, answers)] if as_json else _lines(answers):
+        if given is None:
+            answers = chooser(problem)
+            for line in [_as_json(problem, answers)] if as_json else _lines(answers):
                 say(line)
             return
-        with counting_sequences("choosing"), counted_from_one("line", "prompt"):
-            problems = _problems(each_text((), source))
-            for problem, answers in with_answers(problems, chooser):
+        with counting_sequences("choosing"):
+            for problem, answers in given.answered(chooser, _problem, noun="prompt"):
                 if as_json:
                     say(_as_json(problem, answers))
                     continue
@@ -96,15 +94,14 @@ def choose(
                     say(f"  {line}")
 
 
-def _problems(lines: Iterator[str]) -> Iterator[Any]:
-    for number, line in enumerate(lines, start=1):
-        try:
-            yield json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise ValueError(
-                f"line {number} is {line!r:.60}, expected JSON such as "
-                f'{{"prompt": "The sky is", "choices": ["blue.", "green."]}} ({error})'
-            ) from None
+def _problem(line: str) -> Any:
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError):
+        raise ValueError(
+            f"is {line!r:.60}, expected JSON such as "
+            f'{{"prompt": "The sky is", "choices": ["blue.", "green."]}}'
+        ) from None
 
 
 def _as_json(problem: dict[str, Any], answers: Answers) -> str:

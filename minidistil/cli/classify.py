@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 import click
 
 from minidistil.cli.common import (
-    counted_from_one,
-    each_text,
     engine_options,
     json_option,
     length_options,
@@ -18,9 +15,8 @@ from minidistil.cli.common import (
     printable,
     say,
     text_arguments,
+    texts_or_lines,
     told,
-    with_answers,
-    word_for_one,
 )
 from minidistil.progress import counting_sequences
 
@@ -84,9 +80,7 @@ def classify(
 
     Put -- before texts that begin with a dash.
     """
-    word = word_for_one(texts)
-    each = each_text(texts, source)
-    given = _pairs(each, word) if pairs else ({"text": text} for text in each)
+    given = texts_or_lines(texts, source)
     with told(model):
         from minidistil.pipelines import pipeline
 
@@ -101,28 +95,36 @@ def classify(
             max_length=max_length,
             precision=precision,
         )
-        with counting_sequences("classifying"), counted_from_one(word):
-            for one, answers in with_answers(given, classifier):
-                say(_as_json(one, answers) if as_json else _as_line(one, answers))
+        read = _pair if pairs else _alone
+        with counting_sequences("classifying"):
+            for one, answers in given.answered(classifier, read):
+                if as_json:
+                    say(_as_json(one, answers, several=top_k != 1))
+                else:
+                    say(_as_line(one, answers))
 
 
-def _pairs(texts: Iterator[str], word: str) -> Iterator[dict[str, str]]:
-    """Part each at its tab; ``word`` is what an error calls one of them."""
-    for number, text in enumerate(texts, start=1):
-        first, _, second = text.partition("\t")
-        # With nothing behind the tab the first text would be read alone.
-        if not second or "\t" in second:
-            raise ValueError(
-                f"{word} {number} is {text!r:.60}, expected two texts with one tab "
-                f"between them, for --pairs"
-            )
-        yield {"text": first, "text_pair": second}
+def _alone(text: str) -> dict[str, str]:
+    return {"text": text}
 
 
-def _as_json(given: dict[str, str], answers: list[dict[str, Any]]) -> str:
+def _pair(text: str) -> dict[str, str]:
+    first, _, second = text.partition("\t")
+    # With nothing behind the tab the first text would be read alone.
+    if not second or "\t" in second:
+        raise ValueError(
+            f"is {text!r:.60}, expected two texts with one tab between them, for "
+            f"--pairs"
+        )
+    return {"text": first, "text_pair": second}
+
+
+def _as_json(
+    given: dict[str, str], answers: list[dict[str, Any]], *, several: bool
+) -> str:
     best = answers[0]
     record = {**given, "label": best["label"], "score": best["score"]}
-    if len(answers) > 1:
+    if several:
         record["labels"] = answers
     # ASCII: one line for every reader, and no codes that would steer the terminal.
     return json.dumps(record)

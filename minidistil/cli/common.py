@@ -6,8 +6,10 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BufferedIOBase
 from itertools import tee
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, BinaryIO, TypeVar, cast
 from unicodedata import category
 
 import click
@@ -20,6 +22,8 @@ EXPECTED = (ValueError, TypeError, OSError)
 
 WITH_TINY = "'tiny' (a classifier in the package), a folder, or a hub repository"
 FETCHED = "A folder, or a hub repository"
+
+BYTES = 2**20  # of a file, that are read at once
 
 WAYS = ("head", "head+tail", "window", "error")
 
@@ -79,7 +83,7 @@ def length_options(ways: tuple[str, ...] = WAYS) -> Callable[[Command], Command]
 
 
 def text_arguments(command: Command) -> Command:
-    """Add TEXTS and --file, for `each_text`."""
+    """Add TEXTS and --file, for `texts_or_lines`."""
     texts = click.argument("texts", nargs=-1)
     source = click.option(
         "-f",
@@ -98,8 +102,63 @@ def json_option(command: Command) -> Command:
     )(command)
 
 
-def each_text(texts: tuple[str, ...], source: BinaryIO | None) -> Iterator[str]:
+@dataclass(frozen=True)
+class Texts:
+    """What a command is given to read.
+
+    Attributes:
+        word: What a user calls one of them, before its number: "TEXT" or "line".
+        blocks: They, as many at a time as there are when they are asked for: lines that
+            are still being written are answered as they come.
+    """
+
+    word: str
+    blocks: Iterator[list[str]]
+
+    def __iter__(self) -> Iterator[str]:
+        """Go through all of them."""
+        return (text for block in self.blocks for text in block)
+
+    def answered(
+        self,
+        answer: Callable[[Iterator[Any]], Iterator[Any]],
+        read: Callable[[str], Any] = str,
+        noun: str = "text",
+    ) -> Iterator[tuple[Any, Any]]:
+        """Return each of them, and its answer.
+
+        Args:
+            answer: A pipeline.
+            read: Makes of a text what the pipeline reads; may raise a ValueError that
+                says what the text is, in words that go behind its number.
+            noun: What the pipeline calls one of them in its errors.
+        """
+        before = 0
+        for block in self.blocks:
+            to_show, to_answer = tee(self._read(block, read, before))
+            with counted_from_one(self.word, noun, before):
+                yield from zip(to_show, answer(to_answer), strict=True)
+            before += len(block)
+
+    def _read(
+        self, block: list[str], read: Callable[[str], Any], before: int
+    ) -> Iterator[Any]:
+        for number, text in enumerate(block, before + 1):
+            try:
+                yield read(text)
+            except ValueError as error:
+                raise ValueError(f"{self.word} {number} {error}") from error
+
+
+def texts_or_lines(
+    texts: tuple[str, ...], source: BinaryIO | None, one: str = "a TEXT"
+) -> Texts:
     """Return the texts that were given, or the lines of a file or of standard input.
+
+    Args:
+        texts: TEXTS.
+        source: --file.
+        one: What a user should give, in the words of the command.
 
     Raises:
         click.UsageError: at once, for both or for none of them.
@@ -107,22 +166,23 @@ def each_text(texts: tuple[str, ...], source: BinaryIO | None) -> Iterator[str]:
     if texts and source:
         raise click.UsageError("give texts or --file, not both")
     if texts:
-        return iter(texts)
+        return Texts("TEXT", iter([[*texts]]))
     if source is None:
         if sys.stdin is None or sys.stdin.isatty():
-            raise click.UsageError("give a TEXT, --file, or lines on standard input")
+            raise click.UsageError(f"give {one}, --file, or lines on standard input")
         source = sys.stdin.buffer
-    return _lines(source)
-
-
-def word_for_one(texts: tuple[str, ...]) -> str:
-    """Return what a user calls one of `each_text`."""
-    return "TEXT" if texts else "line"
+    return Texts("line", _blocks(cast(BufferedIOBase, source)))
 
 
 @contextmanager
-def counted_from_one(word: str, noun: str = "text") -> Iterator[None]:
-    """Call inputs in errors what users do, such as line 1; the library says text 0."""
+def counted_from_one(word: str, noun: str = "text", before: int = 0) -> Iterator[None]:
+    """Call inputs in errors what users do, such as line 1; the library says text 0.
+
+    Args:
+        word: The users' word.
+        noun: The library's.
+        before: How many inputs there were before those that the library was given.
+    """
     try:
         yield
     except (TypeError, ValueError) as error:
@@ -130,32 +190,40 @@ def counted_from_one(word: str, noun: str = "text") -> Iterator[None]:
         if named is None:
             raise
         rest = str(error)[named.end() :]
-        raise ValueError(f"{word} {int(named[1]) + 1}{rest}") from error
+        raise ValueError(f"{word} {before + int(named[1]) + 1}{rest}") from error
 
 
-def _lines(source: BinaryIO) -> Iterator[str]:
+def _blocks(source: BufferedIOBase) -> Iterator[list[str]]:
     """Read one text a line; an empty line is an empty text, so that lines keep step."""
-    for number, line in enumerate(source, start=1):
-        try:
-            yield line.rstrip(b"\r\n").decode("utf-8-sig" if number == 1 else "utf-8")
-        except UnicodeDecodeError as error:
-            raise ValueError(
-                f"line {number} is not UTF-8 text ({error.reason}, byte "
-                f"{error.start + 1}); convert the file to UTF-8"
-            ) from None
+    before = 0
+    for lines in _lines(source):
+        block = []
+        for number, line in enumerate(lines, before + 1):
+            try:
+                encoding = "utf-8-sig" if number == 1 else "utf-8"
+                block.append(line.rstrip(b"\r").decode(encoding))
+            except UnicodeDecodeError as error:
+                yield block
+                raise ValueError(
+                    f"line {number} is not UTF-8 text ({error.reason}, byte "
+                    f"{error.start + 1}); convert the file to UTF-8"
+                ) from None
+        yield block
+        before += len(block)
 
 
-def with_answers(
-    inputs: Iterator[Any], answer: Callable[[Iterator[Any]], Iterator[Any]]
-) -> Iterator[tuple[Any, Any]]:
-    """Return each input with its answer.
-
-    The answer is asked for first, and reads its input: were the input read here, a
-    pipeline could not know that it was long in coming.
-    """
-    to_show, to_answer = tee(inputs)
-    for answered, one in zip(answer(to_answer), to_show, strict=True):
-        yield one, answered
+def _lines(source: BufferedIOBase) -> Iterator[list[bytes]]:
+    """Read lines, as many at a time as there are; only for the first one waits."""
+    parts: list[bytes] = []  # of a line whose end is still to come
+    while read := source.read1(BYTES):
+        first, *lines = read.split(b"\n")
+        parts.append(first)
+        if lines:
+            *whole, rest = b"".join(parts), *lines
+            yield whole
+            parts = [rest]
+    if rest := b"".join(parts):
+        yield [rest]
 
 
 @contextmanager

@@ -10,16 +10,14 @@ import click
 
 from minidistil.cli.common import (
     counted_from_one,
-    each_text,
     engine_options,
     json_option,
     length_options,
     model_options,
     say,
     text_arguments,
+    texts_or_lines,
     told,
-    with_answers,
-    word_for_one,
 )
 from minidistil.progress import counting_sequences
 
@@ -66,7 +64,7 @@ def embed(
     """
     if as_json == (output is not None):
         raise click.UsageError("give --output or --json, one of them")
-    given = each_text(texts, source)
+    given = texts_or_lines(texts, source)
     with told(model):
         from minidistil.pipelines import check_vector_file, pipeline, save_vectors
 
@@ -86,12 +84,13 @@ def embed(
             precision=precision,
             **{name: value for name, value in options.items() if value is not None},
         )
-        with counting_sequences("embedding"), counted_from_one(word_for_one(texts)):
+        with counting_sequences("embedding"):
             if output is None:
-                for text, vector in with_answers(given, encode):
+                for text, vector in given.answered(encode):
                     say(json.dumps({"text": text, "vector": vector.tolist()}))
                 return
-            rows = [*encode(given)]
+            with counted_from_one(given.word):
+                rows = [*encode(iter(given))]
         import torch
 
         vectors = torch.stack(rows) if rows else encode([])

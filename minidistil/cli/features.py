@@ -10,16 +10,14 @@ import click
 
 from minidistil.cli.common import (
     counted_from_one,
-    each_text,
     engine_options,
     json_option,
     length_options,
     model_options,
     say,
     text_arguments,
+    texts_or_lines,
     told,
-    with_answers,
-    word_for_one,
 )
 from minidistil.progress import counting_sequences
 
@@ -56,7 +54,7 @@ def features(
     """
     if as_json == (output is not None):
         raise click.UsageError("give --output or --json, one of them")
-    given = each_text(texts, source)
+    given = texts_or_lines(texts, source)
     with told(model):
         from minidistil.pipelines import check_features_file, pipeline, save_features
 
@@ -72,11 +70,12 @@ def features(
             precision=precision,
             return_tensors=True,
         )
-        with counting_sequences("reading"), counted_from_one(word_for_one(texts)):
+        with counting_sequences("reading"):
             if output is None:
-                for text, (vectors,) in with_answers(given, extract):
+                for text, (vectors,) in given.answered(extract):
                     say(json.dumps({"text": text, "vectors": vectors.tolist()}))
                 return
-            found = [vectors for (vectors,) in extract(given)]
+            with counted_from_one(given.word):
+                found = [vectors for (vectors,) in extract(iter(given))]
         save_features(found, output)
         click.echo(f"{output}: the vectors of {sum(map(len, found))} tokens")

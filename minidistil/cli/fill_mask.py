@@ -9,8 +9,6 @@ import click
 
 from minidistil.cli.common import (
     FETCHED,
-    counted_from_one,
-    each_text,
     engine_options,
     json_option,
     length_options,
@@ -18,9 +16,8 @@ from minidistil.cli.common import (
     printable,
     say,
     text_arguments,
+    texts_or_lines,
     told,
-    with_answers,
-    word_for_one,
 )
 from minidistil.progress import counting_sequences
 
@@ -64,7 +61,7 @@ def fill_mask(
 
     A line is printed for each guess: its score, the word, and the text with it.
     """
-    given = each_text(texts, source)
+    given = texts_or_lines(texts, source)
     with told(model):
         from minidistil.pipelines import pipeline
 
@@ -79,8 +76,8 @@ def fill_mask(
             max_length=max_length,
             precision=precision,
         )
-        with counting_sequences("filling"), counted_from_one(word_for_one(texts)):
-            for text, answer in with_answers(given, fill):
+        with counting_sequences("filling"):
+            for text, answer in given.answered(fill):
                 # Of one mask there is its list alone.
                 masks = answer if isinstance(answer[0], list) else [answer]
                 if as_json:

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 import click
 
 from minidistil.cli.common import (
     FETCHED,
-    counted_from_one,
-    each_text,
     engine_options,
     json_option,
     model_options,
     printable,
     say,
     text_arguments,
+    texts_or_lines,
     told,
-    with_answers,
-    word_for_one,
 )
 from minidistil.progress import counting_sequences
 
@@ -86,7 +82,7 @@ def tag(
     if delimiter is not None and not (words and delimiter):
         raise click.UsageError("--delimiter goes with --words, and is not empty")
     between = delimiter or " "
-    given = each_text(texts, source)
+    given = texts_or_lines(texts, source)
     with told(model):
         from minidistil.pipelines import pipeline
 
@@ -103,13 +99,12 @@ def tag(
             precision=precision,
         )
 
-        def tag_each(each: Iterator[Any]) -> Iterator[Any]:
-            if words:
-                each = (text.split(between) for text in each)
-            yield from tagger(each)
+        def read(text: str) -> str | list[str]:
+            return text.split(between) if words else text
 
-        with counting_sequences("tagging"), counted_from_one(word_for_one(texts)):
-            for text, found in with_answers(given, tag_each):
+        with counting_sequences("tagging"):
+            for one, found in given.answered(tagger, read):
+                text = between.join(one) if words else one
                 if as_json:
                     say(json.dumps({"text": text, "entities": found}))
                 else:

@@ -156,7 +156,7 @@ def load(source: str, revision: str | None, text: str | None) -> None:
     with told(source):
         from minidistil.weights.walk import SENTENCE, walk
 
-        steps = walk(source, text or SENTENCE, **_where(revision))
+        steps = walk(source, SENTENCE if text is None else text, **_where(revision))
         for number, step in enumerate(steps, start=1):
             title = f"Step {number}: {step.title}"
             _say(title)

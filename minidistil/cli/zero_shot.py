@@ -9,8 +9,6 @@ import click
 
 from minidistil.cli.common import (
     FETCHED,
-    counted_from_one,
-    each_text,
     engine_options,
     json_option,
     length_options,
@@ -18,8 +16,8 @@ from minidistil.cli.common import (
     printable,
     say,
     text_arguments,
+    texts_or_lines,
     told,
-    word_for_one,
 )
 from minidistil.progress import counting_sequences
 
@@ -65,7 +63,7 @@ def zero_shot(
 
     The model has to be one of natural language inference (MNLI).
     """
-    given = each_text(texts, source)
+    given = texts_or_lines(texts, source)
     with told(model):
         from minidistil.pipelines import pipeline
 
@@ -81,9 +79,9 @@ def zero_shot(
             max_length=max_length,
             precision=precision,
         )
-        with counting_sequences("classifying"), counted_from_one(word_for_one(texts)):
-            for answer in classifier(given):
-                text = answer.pop("sequence")
+        with counting_sequences("classifying"):
+            for text, answer in given.answered(classifier):
+                del answer["sequence"]
                 say(
                     json.dumps({"text": text} | answer)
                     if as_json

@@ -127,9 +127,10 @@ def _as_problem(name: str, value: object) -> Problem:
     if not isinstance(value, Mapping) or not (
         {"prompt", "choices"} <= value.keys() <= {"prompt", "question", "choices"}
     ):
+        # A misspelt question would otherwise be passed over.
         raise TypeError(
             f'{name} is {value!r:.60}, expected {{"prompt": …, "choices": […]}}, '
-            f'perhaps with a "question"'
+            f'perhaps with a "question", and nothing else'
         )
     prompt, question, choices = value["prompt"], value.get("question"), value["choices"]
     if not isinstance(prompt, str) or not isinstance(question, str | None):

@@ -6,8 +6,9 @@ is read in overlapping windows, each together with the question.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any, NamedTuple
 
 import torch
@@ -40,6 +41,7 @@ DEFAULT_REVISION = "564e9b582944a57a3e586bbb98fd6f0a4118db7f"
 # 2018, arXiv:1810.04805): tokens in a window, and tokens that two windows share.
 WINDOW = 384
 SHARED = 128
+UNEQUAL = "expected one context, or one for each question"
 SHORTEST = 4  # one token of the context beside [CLS] and two [SEP]
 
 Answer = dict[str, Any]
@@ -347,20 +349,28 @@ def _one_argument(inputs: tuple[Any, ...], question: Any, context: Any) -> Any:
     return each if is_read_once(questions) else [*each]
 
 
-def _pairs(questions: Iterable[Any], contexts: Any) -> list[Any]:
+def _pairs(questions: Iterable[Any], contexts: Any) -> list[Any] | Iterator[Any]:
     """One mapping for each question and its context."""
     if not is_many(contexts):
         raise _not_asked("context", contexts, "a string, or a list of strings")
-    questions, contexts = [*questions], [*items_of(contexts)]
+    contexts = items_of(contexts)
+    if is_read_once(questions) or is_read_once(contexts):
+        return _zipped(questions, contexts)
+    questions, contexts = [*questions], [*contexts]
     if len(questions) != len(contexts):
         raise ValueError(
-            f"got {len(questions)} questions and {len(contexts)} contexts, expected "
-            f"one context, or one for each question"
+            f"got {len(questions)} questions and {len(contexts)} contexts, {UNEQUAL}"
         )
-    return [
-        {"question": question, "context": context}
-        for question, context in zip(questions, contexts, strict=True)
-    ]
+    return [*_zipped(questions, contexts)]
+
+
+def _zipped(questions: Iterable[Any], contexts: Iterable[Any]) -> Iterator[Any]:
+    ended = object()
+    for question, context in zip_longest(questions, contexts, fillvalue=ended):
+        if question is ended or context is ended:
+            more = "contexts" if question is ended else "questions"
+            raise ValueError(f"got more {more}, {UNEQUAL}")
+        yield {"question": question, "context": context}
 
 
 def _as_asked(name: str, value: object) -> Asked:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from itertools import islice
 from time import monotonic
 from typing import Any, Protocol, TypeGuard, TypeVar, runtime_checkable
@@ -76,10 +76,10 @@ def items_of(many: Iterable[Any] | Dataset) -> Iterable[Any]:
 def is_read_once(many: Iterable[Any]) -> bool:
     """Whether it is read as answers are taken: nobody knows how much is still to come.
 
-    So are iterators, and what says of itself only how to go through it, such as torch's
-    ``IterableDataset``.
+    So are iterators, and what can only be gone through, such as a data set or a loader
+    of torch. (That it has a length says little: a loader has one, which may fail.)
     """
-    return isinstance(many, Iterator) or not isinstance(many, Sized)
+    return isinstance(many, Iterator) or not isinstance(many, Collection)
 
 
 def as_text(name: str, value: object) -> str:
@@ -179,6 +179,7 @@ def _chunk(
             chunk.append(one)
             if monotonic() - began > PATIENCE:
                 return chunk, None, True
-    except (TypeError, ValueError) as error:
-        return chunk, error, False  # raised when what came before it is answered
+    except Exception as error:
+        # Whatever it is, it is raised when what came before it is answered.
+        return chunk, error, False
     return chunk, None, False

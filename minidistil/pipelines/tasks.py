@@ -149,10 +149,12 @@ def _task_of(
     model: str | os.PathLike[str] | PreTrainedModel | Engine, where: dict[str, Any]
 ) -> str:
     """The task that a model is for."""
-    if isinstance(model, Engine):
-        return TASK_OF[model.kind]
-    if isinstance(model, PreTrainedModel):
-        return TASK_OF[type(model)]
+    if isinstance(model, Engine | PreTrainedModel):
+        kind = model.kind if isinstance(model, Engine) else type(model)
+        for known, task in TASK_OF.items():
+            if issubclass(kind, known):
+                return task
+        raise TypeError(f"got a {kind.__name__}, which no task is for: give task=")
     files = open_checkpoint(model, **where)
     config = DistilBertConfig.from_json_file(files.require("config.json"))
     task = TASK_OF[kind_of(config, Weights(files))]

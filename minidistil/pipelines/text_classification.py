@@ -197,5 +197,5 @@ def _as_texts(name: str, value: object) -> Texts:
             return (text, second) if second else (text,)
     raise TypeError(
         f"{name} is {value!r:.60} ({type(value).__name__}), expected a string, a pair "
-        f'{{"text": …, "text_pair": …}}, or a list of them'
+        f'{{"text": …, "text_pair": …}} and nothing else, or a list of them'
     )
