@@ -17,6 +17,7 @@ import pytest
 import torch
 import transformers
 from checkpoints import write_checkpoint
+from texts import words
 
 import minidistil
 from minidistil import (
@@ -34,25 +35,6 @@ from minidistil import (
 from minidistil.pipelines import loading, reading
 
 LABELS = {"id2label": {0: "NEGATIVE", 1: "POSITIVE"}}
-# Each is one token of the vocabulary.
-WORDS = [
-    "the",
-    "film",
-    "was",
-    "good",
-    "but",
-    "its",
-    "end",
-    "were",
-    "far",
-    "too",
-    "long",
-]
-
-
-def words(count: int, start: int = 0) -> str:
-    """Return a text of so many tokens."""
-    return " ".join(WORDS[i % len(WORDS)] for i in range(start, start + count))
 
 
 @pytest.fixture(scope="module")

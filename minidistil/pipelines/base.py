@@ -221,7 +221,7 @@ class Pipeline(Generic[Options]):
         if isinstance(self.model, DistilBertForMultipleChoice):
             ids, mask = ids[:, None], mask[:, None]  # one choice each: (B, 1, T)
         with torch.inference_mode():
-            found = _numbers(self.model(ids, mask)).float().cpu()
+            found = as_one_tensor(self.model(ids, mask)).float().cpu()
         if not all_finite(found):
             raise ValueError(
                 "the model's results are NaN or infinite: its weights are damaged, or "
@@ -242,7 +242,7 @@ def _portion(sequences: Iterator[Ids]) -> list[Ids]:
     return portion
 
 
-def _numbers(output: Any) -> Tensor:
+def as_one_tensor(output: Any) -> Tensor:
     """What a forward pass found, in one tensor, as an engine gives it."""
     if isinstance(output, QuestionAnsweringOutput):
         return torch.stack((output.start_logits, output.end_logits), dim=-1)

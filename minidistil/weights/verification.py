@@ -8,18 +8,17 @@ says in float64, the engine's too?
 from __future__ import annotations
 
 import hashlib
-import math
 import os
 import random
 import re
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from minidistil.checkpoint import (
     INDEX_FILE,
@@ -31,10 +30,7 @@ from minidistil.checkpoint import (
 )
 from minidistil.config import DistilBertConfig
 from minidistil.engine import Engine
-from minidistil.heads import (
-    DistilBertForMultipleChoice,
-    DistilBertForQuestionAnswering,
-)
+from minidistil.heads import DistilBertForMultipleChoice
 from minidistil.hub import (
     CheckpointFiles,
     CheckpointNotFoundError,
@@ -43,7 +39,7 @@ from minidistil.hub import (
 )
 from minidistil.kinds import kind_of
 from minidistil.model import DistilBertModel
-from minidistil.outputs import BaseModelOutput
+from minidistil.pipelines.base import as_one_tensor
 from minidistil.pretrained import PreTrainedModel, usable_device
 from minidistil.progress import (
     counting_bytes,
@@ -54,6 +50,7 @@ from minidistil.progress import (
 from minidistil.tokenizer import DistilBertTokenizer
 from minidistil.weights import goldens
 from minidistil.weights.catalogue import hub_files
+from minidistil.weights.distance import Results, compare, read
 from minidistil.weights.headers import read_headers
 
 # How far the numbers of a trained checkpoint (its logits have a deviation of 2.6) may
@@ -67,31 +64,6 @@ SLACK = {
     "bfloat16": 0.15,
     "int8": 0.4,
 }
-# How far the encoder's states may be off, as a share of their own size (both are root
-# mean squares). Honest ones, on trained and on random weights of any size, were off by
-# at most 7e-7, 0.0023, 0.0125 and 0.054 in the last four.
-SHARE = {
-    "float64": 1e-9,
-    "float32 on a device": 5e-3,
-    "float32": 1e-5,
-    "float16": 0.005,
-    "bfloat16": 0.03,
-    "int8": 0.12,
-}
-# What the layers of a head round by themselves, as a share of the answers' size; in
-# int8 they are in float32.
-ROUNDED = {
-    "float64": 1e-9,
-    "float32 on a device": 1e-3,
-    "float32": 1e-6,
-    "float16": 1e-3,
-    "bfloat16": 8e-3,
-    "int8": 1e-6,
-}
-# Answers may be off this many times as much as that and what an exact head makes of the
-# states that were found, together.
-_TIMES = 4
-_LARGEST = 40  # times as much as on the whole, a single number may be off
 _LENGTHS = (1, 2, 7, 32, 33, 130, 512)  # tokens, of the sequences that are tried
 _CHUNK = 2**20
 
@@ -365,38 +337,27 @@ def sha256(path: Path) -> str:
 # The model in float64
 
 
-@dataclass(frozen=True)
-class _Read:
-    """What was made of some sequences: a tensor for each.
-
-    Attributes:
-        states: The encoder's, (T, D).
-        answers: What `Engine` describes; of a bare encoder the states.
-    """
-
-    states: list[Tensor]
-    answers: list[Tensor]
-
-
 def _check_against_float64(loader: _Loader, exact: PreTrainedModel) -> Iterator[Check]:
     """Compare the model and the engine with ``exact``, which loses its encoder."""
     kind = type(exact)
     sequences = _sequences(exact.config)
-    expected = _read(exact, steps(sequences, "float64"))
-    found = _read(loader.model(kind), steps(sequences, "model"))
+    expected = read(exact, steps(sequences, "float64"))
+    found = read(loader.model(kind), steps(sequences, "model"))
     numbers = loader.numbers(loader.dtype)
-    yield _compared(f"model, {loader.dtype}", numbers, found, expected, exact)
+    right, figures = compare(found, expected, exact, numbers)
+    yield Check(f"model, {loader.dtype}", "OK" if right else "WRONG", figures)
     name = f"engine, {loader.precision}"
     states = loader.engine(DistilBertModel)
     answers = loader.engine(kind)
     try:
         with counting_sequences("engine"):
-            found = _Read(states(sequences), answers(sequences))
+            found = Results(states(sequences), answers(sequences))
     except ValueError as error:  # numbers that are not finite
         yield Check(name, "WRONG", str(error))
         return
     numbers = loader.numbers(loader.precision)
-    yield _compared(name, numbers, found, expected, exact)
+    right, figures = compare(found, expected, exact, numbers)
+    yield Check(name, "OK" if right else "WRONG", figures)
 
 
 def _sequences(config: DistilBertConfig) -> list[list[int]]:
@@ -407,88 +368,6 @@ def _sequences(config: DistilBertConfig) -> list[list[int]]:
         [chance.randrange(config.vocab_size) for _ in range(length)]
         for length in sorted(lengths)
     ]
-
-
-@torch.inference_mode()
-def _read(model: PreTrainedModel, sequences: Iterable[list[int]]) -> _Read:
-    """What `Engine` returns for a sequence, by the model, one sequence at a time."""
-    read = _Read([], [])
-    for ids in sequences:
-        inputs = torch.tensor([ids], device=model.device)
-        if isinstance(model, DistilBertForMultipleChoice):
-            inputs = inputs[None]
-        # Every id is meant to be read, the padding's too.
-        out = model(inputs, torch.ones_like(inputs), output_hidden_states=True)
-        read.states.append(out.hidden_states[-1][0])
-        read.answers.append(_first(model, out)[0])
-    return read
-
-
-def _first(model: PreTrainedModel, out: Any) -> Tensor:
-    """A model's result as the one tensor that an engine returns."""
-    if isinstance(model, DistilBertForQuestionAnswering):
-        return torch.stack([out.start_logits, out.end_logits], dim=-1)
-    result: Tensor = out[0]
-    return result
-
-
-class _Known(nn.Module):
-    """In place of an encoder: states that are known, of one sequence after another."""
-
-    def __init__(self, states: Iterable[Tensor]) -> None:
-        super().__init__()
-        self._states = iter(states)
-
-    def forward(self, *inputs: Any, **named: Any) -> BaseModelOutput:
-        """Whatever is asked: the states of the next sequence."""
-        states = next(self._states)[None].cpu().double()
-        return BaseModelOutput(states, (states,))
-
-
-def _compared(
-    name: str, numbers: str, found: _Read, expected: _Read, exact: PreTrainedModel
-) -> Check:
-    """Compare the states, and then what the head made of them.
-
-    How much a head makes of small errors, depends on its weights: where large numbers
-    nearly cancel each other, much. So it is measured: by an exact head, on the states
-    that were found.
-    """
-    allowed = SHARE[numbers] * _size(expected.states)
-    off = _off(found.states, expected.states)
-    parts = [_judged("the encoder's states", off, allowed)]
-    if not isinstance(exact, DistilBertModel):
-        exact.distilbert = _Known(found.states)
-        with counting_seconds("head"):
-            blank = [[0] * len(states) for states in found.states]
-            carried = _read(exact, blank).answers
-        allowed = _size(_off(carried, expected.answers))
-        allowed += ROUNDED[numbers] * _size(expected.answers)
-        off = _off(found.answers, expected.answers)
-        parts.append(_judged("the answers", off, _TIMES * allowed))
-    status = "OK" if all(right for right, _ in parts) else "WRONG"
-    return Check(name, status, "; ".join(text for _, text in parts))
-
-
-def _off(found: Sequence[Tensor], expected: Sequence[Tensor]) -> list[Tensor]:
-    return [
-        ours.cpu().double() - exact for ours, exact in zip(found, expected, strict=True)
-    ]
-
-
-def _size(numbers: Sequence[Tensor]) -> float:
-    """The root of the mean of the squares."""
-    count = sum(each.numel() for each in numbers)
-    return math.sqrt(sum(float(each.square().sum()) for each in numbers) / count)
-
-
-def _judged(what: str, off: Sequence[Tensor], allowed: float) -> tuple[bool, str]:
-    """Whether numbers are near enough to those in float64, and the figures."""
-    mean, largest = _size(off), max(float(each.abs().max()) for each in off)
-    return mean <= allowed and largest <= _LARGEST * allowed, (
-        f"{what} are off from float64 by {mean:.1e} in the mean, at most {largest:.1e} "
-        f"(allowed are {allowed:.1e} and {_LARGEST * allowed:.1e})"
-    )
 
 
 # Published answers
@@ -543,7 +422,7 @@ def _by_model(model: PreTrainedModel) -> Answer:
     @torch.inference_mode()
     def answer(inputs: Mapping[str, Tensor]) -> Tensor:
         there = {name: tensor.to(model.device) for name, tensor in inputs.items()}
-        return _first(model, model(**there)).float().cpu()
+        return as_one_tensor(model(**there)).float().cpu()
 
     return answer
 
