@@ -224,6 +224,17 @@ def test_converting_writes_and_says_what(folder, tmp_path):
     assert model.dtype == torch.bfloat16
 
 
+def test_a_layer_that_is_left_out_is_one_line(folder, tmp_path):
+    result = run("convert", folder, tmp_path, "--layers", "1")
+    assert result.stdout.splitlines()[1:] == [
+        "left out: transformer.layer.0, 16 tensors"
+    ]
+    told = json.loads(
+        run("convert", folder, tmp_path, "--layers", "1", "--json").stdout
+    )
+    assert len(told["left_out"]) == 16
+
+
 def test_converting_as_json_is_one_object(folder, tmp_path):
     told = json.loads(run("convert", folder, tmp_path, "--json").stdout)
     assert told["folder"] == str(tmp_path)

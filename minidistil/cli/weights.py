@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
+from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
 _FLOATS = ("float32", "float16", "bfloat16", "float64")
 _SHOWN = 8  # lines of a longer list
+_LAYER = re.compile(r"^(.*?\blayer\.\d+)\..+")  # transformer.layer.1 and what is in it
 
 
 @click.group(short_help="List, inspect, load, verify and convert checkpoints.")
@@ -324,8 +327,10 @@ def convert(
         f"{made.folder}: {made.kind}, {made.tensors} tensors, {made.parameters:,} "
         f"parameters in {made.dtype}"
     )
-    for name in made.left_out:
-        _say(f"left out: {name}")
+    # Of a layer, by its name alone.
+    parts = Counter(_LAYER.sub(r"\1", name) for name in made.left_out)
+    for part, tensors in parts.items():
+        _say(f"left out: {part}" + (f", {tensors} tensors" if tensors > 1 else ""))
 
 
 def _layers(given: str | None) -> str | list[int] | None:
