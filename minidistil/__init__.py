@@ -15,7 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from minidistil.checkpoint import CheckpointError as CheckpointError
+    from minidistil.checkpoint.tensors import CheckpointError as CheckpointError
     from minidistil.config import (
         ConfigError as ConfigError,
         DistilBertConfig as DistilBertConfig,

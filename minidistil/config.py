@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from minidistil.files import write_file
-from minidistil.quote import quote
+from minidistil.messages import quote
 
 # transformers reads and writes these under either name.
 ALIASES = {
@@ -146,7 +146,7 @@ class DistilBertConfig:
         if model_type != "distilbert":
             hint = (
                 "; a BERT encoder can be folded into a DistilBERT: run `minidistil "
-                "weights convert`, or see minidistil.convert.fold_bert"
+                "weights convert`, or see minidistil.weights.bert.fold_bert"
                 if model_type == "bert"
                 else ""
             )

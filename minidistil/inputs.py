@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from minidistil.keywords import unknown_keyword
+from minidistil.messages import unknown_keyword
 
 if TYPE_CHECKING:
     from minidistil.config import DistilBertConfig

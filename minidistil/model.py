@@ -24,10 +24,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from minidistil.checkpoint.pretrained import PreTrainedModel
 from minidistil.config import DistilBertConfig
 from minidistil.inputs import check_inputs, unknown_argument
 from minidistil.outputs import BaseModelOutput
-from minidistil.pretrained import PreTrainedModel
 
 # BERT's value; DistilBERT's config.json does not hold it. It only guards against 0 / 0.
 LAYER_NORM_EPS = 1e-12

@@ -23,11 +23,11 @@ from torch import Tensor, nn
 from transformers.utils import logging
 
 from minidistil import AutoTokenizer, DistilBertForMultipleChoice
-from minidistil.checkpoint import Contents
+from minidistil.auto import KINDS, kind_of
+from minidistil.checkpoint.pretrained import PreTrainedModel
+from minidistil.checkpoint.tensors import Contents
 from minidistil.config import DistilBertConfig
 from minidistil.hub import open_checkpoint
-from minidistil.kinds import KINDS, kind_of
-from minidistil.pretrained import PreTrainedModel
 from minidistil.progress import counting_seconds
 from minidistil.weights.headers import read_headers
 from minidistil.weights.trace import Row, compare, first_difference, record

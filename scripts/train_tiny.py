@@ -48,7 +48,7 @@ from minidistil import (
     DistilBertForSequenceClassification,
     DistilBertTokenizer,
 )
-from minidistil.convert import fold_bert
+from minidistil.weights.bert import fold_bert
 
 NAMES = {0: "NEGATIVE", 1: "POSITIVE"}
 NO_LABEL = -100  # what cross_entropy passes over

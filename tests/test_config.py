@@ -244,7 +244,7 @@ def test_two_names_that_contradict_each_other_are_refused():
     ("values", "message"),
     [
         ({"model_type": "bert"}, "model_type is 'bert', expected 'distilbert'"),
-        ({"model_type": "bert"}, "minidistil.convert.fold_bert"),
+        ({"model_type": "bert"}, "minidistil.weights.bert.fold_bert"),
         ({"model_type": "gpt2"}, "model_type is 'gpt2', expected 'distilbert'"),
         ({"model_type": None}, "model_type is None, expected 'distilbert'"),
         ({"activation": "swish"}, "activation is 'swish', expected gelu or relu"),

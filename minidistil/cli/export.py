@@ -32,11 +32,11 @@ def export(source: str, file: Path, revision: str | None, as_json: bool) -> None
     and on the longest, before FILE gets its name.
     """
     with told(source), _told_what_to_install():
-        from minidistil.checkpoint import Weights
+        from minidistil.auto import kind_of
+        from minidistil.checkpoint.tensors import Weights
         from minidistil.config import DistilBertConfig
-        from minidistil.export import check_request, export as write
         from minidistil.hub import open_checkpoint
-        from minidistil.kinds import kind_of
+        from minidistil.weights.exporting import check_request, export as write
 
         check_request(file)
         files = open_checkpoint(source, revision=revision)

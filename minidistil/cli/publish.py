@@ -47,7 +47,7 @@ def publish(
     are removed from REPO. The token is the one of `hf auth login`, or HF_TOKEN.
     """
     with told(folder):
-        from minidistil.publish import push_to_hub
+        from minidistil.weights.publishing import push_to_hub
 
         done = push_to_hub(
             folder,

@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from minidistil.checkpoint import all_finite
+from minidistil.checkpoint.tensors import all_finite
 from minidistil.engine.attention import Group, attend
 from minidistil.engine.batches import Batch, spare
 from minidistil.engine.precision import Plan

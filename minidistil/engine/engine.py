@@ -11,13 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from minidistil.checkpoint import all_finite
+from minidistil.checkpoint.pretrained import PreTrainedModel, usable_device
+from minidistil.checkpoint.tensors import all_finite
 from minidistil.engine.batches import Batch, as_integers, batches, checked
 from minidistil.engine.encoder import FastEncoder, Read, plain
 from minidistil.engine.heads import HEADS
 from minidistil.engine.operators import undisturbed
 from minidistil.engine.precision import check_precision, plan
-from minidistil.pretrained import PreTrainedModel, usable_device
 from minidistil.progress import sequences_read
 
 # Enough rows for a product to run at full speed, few enough to stay in the cache.

@@ -9,11 +9,11 @@ from typing import SupportsIndex
 import torch
 from torch import Tensor, nn
 
+from minidistil.checkpoint.pretrained import PreTrainedModel
 from minidistil.explainer.recorder import hooks_of
 from minidistil.explainer.trace import MaskedLMTrace, Trace
 from minidistil.model import DistilBertModel
 from minidistil.outputs import BaseModelOutput
-from minidistil.pretrained import PreTrainedModel
 
 # What a batch of changed inputs may hold: it bounds the memory, not the answer.
 TOKENS_AT_ONCE = 1024

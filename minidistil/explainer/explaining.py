@@ -7,14 +7,14 @@ import warnings
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from minidistil.checkpoint.pretrained import PreTrainedModel
 from minidistil.explainer.reading import Token, read, tokens_of
 from minidistil.explainer.recorder import Recording
 from minidistil.explainer.subject import NOT_SHOWN, Subject, load, loaded
 from minidistil.explainer.trace import ClassifierTrace, MaskedLMTrace, Trace, Traces
 from minidistil.heads import DistilBertForMaskedLM, DistilBertForSequenceClassification
-from minidistil.keywords import unknown_keyword
+from minidistil.messages import unknown_keyword
 from minidistil.pipelines import Pipeline
-from minidistil.pretrained import PreTrainedModel
 from minidistil.tokenizer import DistilBertTokenizer
 
 Model = str | os.PathLike[str] | PreTrainedModel | Pipeline[Any]

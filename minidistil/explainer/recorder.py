@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
+from minidistil.checkpoint.pretrained import PreTrainedModel
 from minidistil.explainer.trace import (
     BlockTrace,
     ClassifierTrace,
@@ -20,7 +21,6 @@ from minidistil.explainer.trace import (
 )
 from minidistil.model import tokens_to_attend
 from minidistil.pipelines import FUNCTIONS, function_for
-from minidistil.pretrained import PreTrainedModel
 
 # The name of a layer -> what it read, what it returned.
 Seen = dict[str, tuple[Tensor, Tensor]]

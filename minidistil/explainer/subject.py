@@ -9,7 +9,9 @@ from typing import Any
 
 from torch import nn
 
-from minidistil.checkpoint import Weights
+from minidistil.auto import KINDS, kind_of
+from minidistil.checkpoint.pretrained import PreTrainedModel
+from minidistil.checkpoint.tensors import Weights
 from minidistil.config import DistilBertConfig
 from minidistil.engine import Engine
 from minidistil.explainer.recorder import twin
@@ -20,10 +22,8 @@ from minidistil.heads import (
     DistilBertForTokenClassification,
 )
 from minidistil.hub import HubCheckpointFiles, open_checkpoint
-from minidistil.kinds import KINDS, kind_of
 from minidistil.model import DistilBertModel
 from minidistil.pipelines import DEFAULT_MODEL, DEFAULT_REVISION, Pipeline
-from minidistil.pretrained import PreTrainedModel
 from minidistil.tokenizer import DistilBertTokenizer
 
 # Why an explanation of these ends with the encoder.

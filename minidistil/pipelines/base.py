@@ -10,12 +10,12 @@ from typing import Any, ClassVar, Generic, TypeVar
 import torch
 from torch import Tensor
 
-from minidistil.checkpoint import all_finite
+from minidistil.checkpoint.pretrained import PreTrainedModel
+from minidistil.checkpoint.tensors import all_finite
 from minidistil.engine import Engine
 from minidistil.heads import DistilBertForMultipleChoice
-from minidistil.keywords import unknown_keyword
+from minidistil.messages import unknown_keyword
 from minidistil.outputs import BaseModelOutput, QuestionAnsweringOutput
-from minidistil.pretrained import PreTrainedModel
 from minidistil.tokenizer import DistilBertTokenizer
 
 Ids = list[int]

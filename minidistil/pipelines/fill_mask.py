@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from minidistil.checkpoint.pretrained import PreTrainedModel
 from minidistil.engine import Engine
 from minidistil.heads import DistilBertForMaskedLM
 from minidistil.pipelines.base import Ids, Pipeline, check_integer
@@ -23,7 +24,6 @@ from minidistil.pipelines.reading import (
     made_of_each,
     refuse_half_characters,
 )
-from minidistil.pretrained import PreTrainedModel
 from minidistil.tokenizer import DistilBertTokenizer
 
 # The masks whose logits are in memory at once: 31 MB of distilbert-base's vocabulary,

@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
+from minidistil.checkpoint.pretrained import PreTrainedModel, usable_device
 from minidistil.engine import Engine, check_precision
-from minidistil.pretrained import PreTrainedModel, usable_device
 from minidistil.tokenizer import DistilBertTokenizer
 
 Path = str | os.PathLike[str]

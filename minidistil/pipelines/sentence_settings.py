@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from minidistil.checkpoint import (
+from minidistil.checkpoint.tensors import (
     LENGTH_FILES,
     MODULES_FILE,
     PROMPTS_FILE,
@@ -18,7 +18,7 @@ from minidistil.checkpoint import (
 )
 from minidistil.config import ConfigError
 from minidistil.hub import CheckpointFiles, open_checkpoint
-from minidistil.quote import quote
+from minidistil.messages import quote
 
 # Up to version 5 of sentence-transformers there is a switch for each.
 SWITCHES = {

@@ -8,11 +8,12 @@ from typing import Any
 
 import torch
 
-from minidistil.checkpoint import MODULES_FILE, CheckpointError, Weights
+from minidistil.auto import kind_of
+from minidistil.checkpoint.pretrained import PreTrainedModel
+from minidistil.checkpoint.tensors import MODULES_FILE, CheckpointError, Weights
 from minidistil.config import DistilBertConfig
 from minidistil.engine import Engine
 from minidistil.hub import open_checkpoint
-from minidistil.kinds import kind_of
 from minidistil.pipelines.base import Pipeline
 from minidistil.pipelines.feature_extraction import FeatureExtractionPipeline
 from minidistil.pipelines.fill_mask import FillMaskPipeline
@@ -23,7 +24,6 @@ from minidistil.pipelines.sentence_embeddings import SentenceEmbeddingsPipeline
 from minidistil.pipelines.text_classification import TextClassificationPipeline
 from minidistil.pipelines.token_classification import TokenClassificationPipeline
 from minidistil.pipelines.zero_shot import ZeroShotClassificationPipeline
-from minidistil.pretrained import PreTrainedModel
 from minidistil.tokenizer import DistilBertTokenizer
 
 TASKS: dict[str, type[Pipeline[Any]]] = {

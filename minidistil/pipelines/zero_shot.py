@@ -13,8 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from minidistil.checkpoint.pretrained import PreTrainedModel
 from minidistil.engine import Engine
 from minidistil.heads import DistilBertForSequenceClassification
+from minidistil.messages import quote
 from minidistil.pipelines.base import Pipeline, check_flag
 from minidistil.pipelines.beside import fit_beside
 from minidistil.pipelines.cutting import CutOptions, framed
@@ -26,8 +28,6 @@ from minidistil.pipelines.reading import (
     made_of_each,
     refuse_half_characters,
 )
-from minidistil.pretrained import PreTrainedModel
-from minidistil.quote import quote
 from minidistil.tokenizer import DistilBertTokenizer
 
 

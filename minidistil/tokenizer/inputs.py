@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
-from minidistil.keywords import unknown_keyword
+from minidistil.messages import unknown_keyword
 from minidistil.wordpiece import whole_characters
 
 Text: TypeAlias = "str | list[str]"  # as it stands, or cut into words already

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from minidistil.quote import cut, quote
+from minidistil.messages import cut, quote
 from minidistil.wordpiece import LONGEST_WORD
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from minidistil.checkpoint import SINGLE_FILE
+from minidistil.checkpoint.tensors import SINGLE_FILE
 from minidistil.progress import steps
 
 AS_OF = "2026-11-22"  # when the list below was drawn up, from published pages

@@ -15,7 +15,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from minidistil.checkpoint import (
+from minidistil.auto import KINDS, kind_of
+from minidistil.checkpoint.fitting import (
+    OUTPUT_EMBEDDINGS,
+    WORD_EMBEDDINGS,
+    check_fit,
+    fit,
+    skeleton,
+)
+from minidistil.checkpoint.pretrained import PreTrainedModel, with_dtype
+from minidistil.checkpoint.tensors import (
     COMPANIONS,
     DTYPES,
     INDEX_FILE,
@@ -32,19 +41,10 @@ from minidistil.checkpoint import (
     save,
 )
 from minidistil.config import ALIASES, DistilBertConfig
-from minidistil.convert import every_second_layer, fold_bert, keep_layers
-from minidistil.fitting import (
-    OUTPUT_EMBEDDINGS,
-    WORD_EMBEDDINGS,
-    check_fit,
-    fit,
-    skeleton,
-)
 from minidistil.hub import CheckpointFiles, open_checkpoint
-from minidistil.kinds import KINDS, kind_of
-from minidistil.pretrained import PreTrainedModel, with_dtype
+from minidistil.messages import quote
 from minidistil.progress import counting_seconds, steps
-from minidistil.quote import quote
+from minidistil.weights.bert import every_second_layer, fold_bert, keep_layers
 from minidistil.weights.pickles import read_pickles
 
 _ENCODER = ("embeddings.", "transformer.")
@@ -222,7 +222,7 @@ def read_tensors(files: CheckpointFiles) -> Tensors:
 
 
 def _contents(source: str, tensors: Mapping[str, Tensor]) -> Contents:
-    """Tensors as `minidistil.fitting` wants to see them."""
+    """Tensors as `minidistil.checkpoint.fitting` wants to see them."""
     return Contents(
         source,
         (

@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from minidistil.checkpoint.pretrained import PreTrainedModel
 from minidistil.heads import DistilBertForMultipleChoice
 from minidistil.model import DistilBertModel
 from minidistil.outputs import BaseModelOutput
 from minidistil.pipelines.base import as_one_tensor
-from minidistil.pretrained import PreTrainedModel
 from minidistil.progress import counting_seconds
 
 # How far the encoder's states may be off, as a share of their own size (both are root

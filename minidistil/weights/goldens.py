@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from minidistil.checkpoint.pretrained import PreTrainedModel
 from minidistil.heads import (
     DistilBertForMaskedLM,
     DistilBertForMultipleChoice,
@@ -24,7 +25,6 @@ from minidistil.heads import (
     DistilBertForTokenClassification,
 )
 from minidistil.model import DistilBertModel
-from minidistil.pretrained import PreTrainedModel
 from minidistil.tokenizer import DistilBertTokenizer
 
 FILE = Path(__file__).parent / "goldens.jsonl"

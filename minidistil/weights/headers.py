@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeGuard
 
-from minidistil.checkpoint import (
+from minidistil.checkpoint.tensors import (
     INDEX_FILE,
     SINGLE_FILE,
     CheckpointError,
@@ -24,7 +24,7 @@ from minidistil.checkpoint import (
     read_index,
 )
 from minidistil.hub import CheckpointFiles, HubCheckpointFiles
-from minidistil.quote import quote
+from minidistil.messages import quote
 
 # Bytes; the safetensors library's own limit.
 LONGEST = 100_000_000

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from minidistil.checkpoint import SINGLE_FILE, Contents, Entry, plain_name
+from minidistil.auto import KINDS, kind_of
+from minidistil.checkpoint.fitting import Fit, fit, heads_of, skeleton
+from minidistil.checkpoint.pretrained import PreTrainedModel
+from minidistil.checkpoint.tensors import SINGLE_FILE, Contents, Entry, plain_name
 from minidistil.config import ConfigError, DistilBertConfig
-from minidistil.fitting import Fit, fit, heads_of, skeleton
 from minidistil.hub import CheckpointFiles, open_checkpoint
-from minidistil.kinds import KINDS, kind_of
-from minidistil.pretrained import PreTrainedModel
 from minidistil.weights.headers import Header, header_of, read_headers, size_of
 
 

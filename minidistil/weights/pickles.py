@@ -20,15 +20,15 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from minidistil.checkpoint import (
+from minidistil.checkpoint.tensors import (
     CheckpointError,
     check_index,
     find_shard,
     read_index,
 )
 from minidistil.hub import CheckpointFiles
+from minidistil.messages import quote
 from minidistil.progress import steps
-from minidistil.quote import quote
 
 SINGLE_PICKLE = "pytorch_model.bin"
 PICKLE_INDEX = "pytorch_model.bin.index.json"

@@ -20,7 +20,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from minidistil.checkpoint import (
+from minidistil.auto import kind_of
+from minidistil.checkpoint.pretrained import PreTrainedModel, usable_device
+from minidistil.checkpoint.tensors import (
     INDEX_FILE,
     SINGLE_FILE,
     CheckpointError,
@@ -37,10 +39,8 @@ from minidistil.hub import (
     HubCheckpointFiles,
     open_checkpoint,
 )
-from minidistil.kinds import kind_of
 from minidistil.model import DistilBertModel
 from minidistil.pipelines.base import as_one_tensor
-from minidistil.pretrained import PreTrainedModel, usable_device
 from minidistil.progress import (
     counting_bytes,
     counting_seconds,

@@ -13,14 +13,21 @@ from typing import Any
 
 import torch
 
-from minidistil.checkpoint import Weights
+from minidistil.auto import KINDS, kind_of
+from minidistil.checkpoint.fitting import (
+    check_fit,
+    fill,
+    fit,
+    is_tied,
+    parameters,
+    skeleton_like,
+)
+from minidistil.checkpoint.pretrained import PreTrainedModel
+from minidistil.checkpoint.tensors import Weights
 from minidistil.config import DistilBertConfig
-from minidistil.fitting import check_fit, fill, fit, is_tied, parameters, skeleton_like
 from minidistil.hub import HubCheckpointFiles, open_checkpoint
-from minidistil.kinds import KINDS, kind_of
 from minidistil.pipelines import FUNCTIONS, function_for
 from minidistil.pipelines.pieces import ids_of
-from minidistil.pretrained import PreTrainedModel
 from minidistil.progress import counting_seconds
 from minidistil.tokenizer import DistilBertTokenizer
 from minidistil.weights.headers import header_of, size_of

@@ -1,0 +1,39 @@
+"""How an error message shows what it got: on one line, and never all of a long value.
+
+What is quoted may come from a hostile file: a name of a million characters, brackets
+ten thousand deep, half of a surrogate pair.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from reprlib import Repr
+
+_SHORT = Repr()
+_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 120  # characters
+_SHORT.maxlevel = 3
+_SHORT.maxdict = _SHORT.maxlist = _SHORT.maxtuple = 12  # entries
+
+
+def quote(value: object) -> str:
+    """The value as Python writes it; of a long one, the beginning and the end."""
+    return _SHORT.repr(value)
+
+
+def cut(text: object, length: int = 300) -> str:
+    """What another library says, printable, in ``length`` characters at most."""
+    whole = str(text).encode(errors="backslashreplace").decode()
+    return whole if len(whole) <= length else f"{whole[:length]} …"
+
+
+def unknown_keyword(
+    unknown: Iterable[str], known: Iterable[str], where: str
+) -> TypeError:
+    """Return the error for the first of ``unknown``, given to ``where``."""
+    name, known = next(iter(unknown)), sorted(known)
+    # A part of a name says more than letters in common: mask, of attention_mask.
+    near = [each for each in known if name in each] if len(name) > 2 else []
+    near = near or difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"it takes {', '.join(known)}"
+    return TypeError(f"{where} has no argument {name!r}; {hint}")

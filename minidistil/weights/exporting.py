@@ -1,0 +1,296 @@
+"""Write a model as a program that others run: ONNX, or torch's own (``.pt2``).
+
+Both take ``input_ids`` and ``attention_mask``, (B, T) integers, or (B, C, T) for
+multiple choice, of any batch and any number of tokens that the model has positions
+for. Both are run beside the model, over that whole range, before the file gets its
+name.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from minidistil.checkpoint.fitting import skeleton
+from minidistil.checkpoint.pretrained import PreTrainedModel
+from minidistil.files import replacing
+from minidistil.heads import (
+    DistilBertForMultipleChoice,
+    DistilBertForQuestionAnswering,
+    DistilBertForSequenceClassification,
+)
+from minidistil.model import DistilBertModel
+from minidistil.progress import counting_seconds, steps
+
+# The oldest in which torch writes every operator that the model has.
+OPSET = 17
+# Of the largest number in a result, or of 1 if that is larger.
+TOLERANCE = 1e-5
+_NEEDED = ("onnx", "onnxruntime")  # to write ONNX, and to check it
+
+# (input_ids, attention_mask) -> the results, in the order of `output_names`
+Program = Callable[[Tensor, Tensor], tuple[Tensor, ...]]
+
+
+class ExportError(ValueError):
+    """A model cannot be exported, or what was exported gives other numbers."""
+
+
+@dataclass(frozen=True)
+class Checked:
+    """How the exported program was compared with the model.
+
+    Attributes:
+        batches: How many batches both were given.
+        tokens: The most tokens in one of them.
+        difference: The largest, as a share of the largest number in the result (or of
+            1 if that is larger).
+    """
+
+    batches: int
+    tokens: int
+    difference: float
+
+
+def export(model: PreTrainedModel, file: str | os.PathLike[str]) -> Checked:
+    """Write a model to a file, ``.onnx`` or ``.pt2`` by its name, and check it.
+
+    Raises:
+        ExportError: if the numbers differ by more than `TOLERANCE`; no file is written.
+        ValueError: for another name, or a model that is not in float32, on the CPU and
+            in ``eval()``.
+        ImportError: for ``.onnx``, if onnx or onnxruntime is not installed.
+    """
+    path = Path(file)
+    check_request(path)
+    if model.dtype != torch.float32 or model.device.type != "cpu" or model.training:
+        raise ValueError(
+            f"the model is {model.dtype} on {model.device}, "
+            f"{'in training' if model.training else 'in eval()'}; expected float32 on "
+            "the CPU in eval(), as from_pretrained() loads it"
+        )
+    write, load = _FORMATS[path.suffix]
+    with replacing(path) as temporary:
+        with counting_seconds("writing"):
+            write(_Plain(model).eval(), temporary)
+        with counting_seconds("reading again"):
+            program = load(temporary)
+        checked = compare(model, program)
+    return checked  # noqa: RET504  # the file has its name only now
+
+
+def check_request(file: Path) -> None:
+    """Say at once what `export` would say of a file, before a model is loaded.
+
+    Raises:
+        ValueError: for a name that ends in neither ``.onnx`` nor ``.pt2``.
+        ImportError: if a library is not installed that it takes.
+    """
+    if file.suffix not in _FORMATS:
+        raise ValueError(
+            f"'{file}' ends in {file.suffix!r}, expected {' or '.join(_FORMATS)}"
+        )
+    needed = _NEEDED if file.suffix == ".onnx" else ()
+    if absent := [name for name in needed if find_spec(name) is None]:
+        raise ImportError(
+            f"exporting to ONNX takes {' and '.join(absent)}, not installed here: "
+            "pip install 'minidistil[onnx]'"
+        )
+
+
+def output_names(model: PreTrainedModel) -> list[str]:
+    """The names of the results that a program of this model has, in order."""
+    if isinstance(model, DistilBertModel):
+        return ["last_hidden_state"]
+    if isinstance(model, DistilBertForQuestionAnswering):
+        return ["start_logits", "end_logits"]
+    return ["logits"]
+
+
+class _Plain(nn.Module):
+    """A model that takes two tensors and returns a tuple of tensors, no more."""
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, ...]:
+        """Run the model."""
+        result: tuple[Tensor, ...] = self.model(
+            input_ids=input_ids, attention_mask=attention_mask
+        ).to_tuple()
+        return result
+
+
+def _axes(model: nn.Module) -> list[str]:
+    """The names of the axes of ``input_ids``."""
+    choices = ["choices"] if isinstance(model, DistilBertForMultipleChoice) else []
+    return ["batch", *choices, "tokens"]
+
+
+def _result_axes(model: nn.Module) -> list[str]:
+    """The names of the axes of a result that can be of any size."""
+    if isinstance(model, DistilBertForSequenceClassification):
+        return ["batch"]
+    return _axes(model)[:2]
+
+
+def _example(model: PreTrainedModel) -> tuple[Tensor, Tensor]:
+    """Inputs to trace with; some tokens are hidden, so that hiding is traced."""
+    tokens = min(4, model.config.max_position_embeddings)
+    shape = (2, 3, tokens) if len(_axes(model)) == 3 else (2, tokens)
+    mask = torch.ones(shape, dtype=torch.long)
+    mask[0, ..., -1] = 0
+    return torch.zeros(shape, dtype=torch.long), mask
+
+
+def _write_onnx(plain: _Plain, file: Path) -> None:
+    """Write ONNX by tracing.
+
+    torch's newer exporter needs onnxscript, whose versions go with torch's, and takes
+    fifty times as long; tracing is the same in every torch this library runs on. What
+    it could miss, a branch taken for good, `compare` would find.
+    """
+    # Step by step: older versions of torch cannot write the fused attention.
+    model = skeleton(type(plain.model), plain.model.config, "eager").eval()
+    model.load_state_dict(plain.model.state_dict(), assign=True)
+    inputs, outputs = ["input_ids", "attention_mask"], output_names(model)
+    axes = {name: dict(enumerate(_axes(model))) for name in inputs}
+    axes |= {name: dict(enumerate(_result_axes(model))) for name in outputs}
+    # Newer versions of torch must be told that tracing is meant.
+    known = inspect.signature(torch.onnx.export).parameters.keys()
+    tracing: dict[str, Any] = {"dynamo": False} if "dynamo" in known else {}
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # of values that become constants; see above
+        torch.onnx.export(
+            _Plain(model).eval(),
+            _example(model),
+            str(file),
+            input_names=inputs,
+            output_names=outputs,
+            dynamic_axes=axes,
+            opset_version=OPSET,
+            **tracing,
+        )
+
+
+def _load_onnx(file: Path) -> Program:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # errors alone
+    session = onnxruntime.InferenceSession(
+        file.read_bytes(), options, providers=["CPUExecutionProvider"]
+    )
+
+    def run(input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, ...]:
+        given = {
+            "input_ids": input_ids.numpy(),
+            "attention_mask": attention_mask.numpy(),
+        }
+        return tuple(map(torch.from_numpy, session.run(None, given)))
+
+    return run
+
+
+def _write_program(plain: _Plain, file: Path) -> None:
+    model = plain.model
+    limits = {"tokens": model.config.max_position_embeddings}
+    sizes = {
+        axis: torch.export.Dim(name, min=1, max=limits.get(name, 2**20))
+        for axis, name in enumerate(_axes(model))
+    }
+    with torch.no_grad():
+        program = torch.export.export(
+            plain, _example(model), dynamic_shapes=(sizes, sizes)
+        )
+    # To an open file: by a name, torch insists on an ending.
+    with file.open("wb") as stream:
+        torch.export.save(program, stream)
+
+
+def _load_program(file: Path) -> Program:
+    with file.open("rb") as stream:
+        program: Any = torch.export.load(stream).module()
+    return torch.no_grad()(program)  # type: ignore[no-any-return]
+
+
+_FORMATS: dict[str, tuple[Callable[[_Plain, Path], None], Callable[[Path], Program]]]
+_FORMATS = {
+    ".onnx": (_write_onnx, _load_onnx),
+    ".pt2": (_write_program, _load_program),
+}
+
+
+@torch.no_grad()
+def compare(model: PreTrainedModel, program: Program) -> Checked:
+    """Run a program beside the model it was made from, over the range of shapes.
+
+    Raises:
+        ExportError: if the numbers differ by more than `TOLERANCE`.
+    """
+    batches = list(_batches(model))
+    largest = 0.0
+    for ids, mask in steps(batches, "checking"):
+        ours = model(input_ids=ids, attention_mask=mask).to_tuple()
+        theirs = program(ids, mask)
+        for name, our, their in zip(output_names(model), ours, theirs, strict=True):
+            difference = _difference(our, their)
+            if not difference <= TOLERANCE:
+                raise ExportError(
+                    f"{name} of the exported program differs from the model's by "
+                    f"{difference:.1e} for input_ids of shape {tuple(ids.shape)}, "
+                    f"expected at most {TOLERANCE}; nothing was written"
+                )
+            largest = max(largest, difference)
+    return Checked(len(batches), max(ids.shape[-1] for ids, _ in batches), largest)
+
+
+def _difference(ours: Tensor, theirs: Tensor) -> float:
+    if ours.shape != theirs.shape:
+        return float("inf")
+    if ours.numel() == 0:
+        return 0.0
+    return float((ours - theirs).abs().max() / ours.abs().max().clamp(min=1))
+
+
+def _batches(model: PreTrainedModel) -> Iterator[tuple[Tensor, Tensor]]:
+    """Random ids and masks: of every size near a small one, then of ever longer ones.
+
+    Masks hide nothing, the end, the beginning, every third token, or all of a row.
+    """
+    limit = model.config.max_position_embeddings
+    sizes = {1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 144, 233, 377, limit - 1, limit}
+    generator = torch.Generator().manual_seed(0)
+    for tokens in sorted(size for size in sizes if 1 <= size <= limit):
+        # Of long texts few: they take long, and a batch is a batch.
+        for batch in (1, 2, 5) if tokens < 100 else (1, 2):
+            choices = (batch % 3 + 1,) * (len(_axes(model)) - 2)
+            shape = (batch, *choices, tokens)
+            ids = torch.randint(model.config.vocab_size, shape, generator=generator)
+            yield ids, _mask(ids)
+
+
+def _mask(ids: Tensor) -> Tensor:
+    tokens = ids.shape[-1]
+    places = torch.arange(tokens)
+    kinds = [
+        places >= 0,
+        places <= tokens // 2,
+        places >= tokens // 2,
+        places % 3 != 0,
+        places < 0,
+    ]
+    rows = ids.numel() // tokens
+    first = tokens if rows == 1 else 0  # so that one text alone meets each kind
+    chosen = [kinds[(first + row) % len(kinds)] for row in range(rows)]
+    return torch.stack(chosen).long().view(ids.shape)

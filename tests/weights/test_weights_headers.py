@@ -1,0 +1,123 @@
+"""Reading a safetensors header by itself, as strictly as the safetensors library."""
+
+from __future__ import annotations
+
+import json
+import random
+import struct
+
+import pytest
+import safetensors.torch
+import torch
+from damaged_files import HOSTILE
+from safetensors import SafetensorError, safe_open
+
+from minidistil.checkpoint.tensors import CheckpointError
+from minidistil.weights.headers import BITS, LONGEST, header_of, parse_header, size_of
+
+
+def test_a_header_is_what_the_safetensors_library_wrote(tmp_path):
+    path = tmp_path / "a.safetensors"
+    tensors = {"a": torch.ones(3, 2), "b": torch.ones(4).half(), "c": torch.tensor(1)}
+    safetensors.torch.save_file(tensors, path, {"format": "pt"})
+    header = header_of(path)
+    assert header.metadata == {"format": "pt"}
+    assert header.size == path.stat().st_size
+    found = {entry.name: (entry.dtype, entry.shape) for entry in header.tensors}
+    assert found == {"a": ("F32", (3, 2)), "b": ("F16", (4,)), "c": ("I64", ())}
+    assert sum(map(size_of, header.tensors)) == header.size - header.data_start
+
+
+def test_a_file_may_hold_no_tensor(tmp_path):
+    safetensors.torch.save_file({}, tmp_path / "empty.safetensors")
+    assert header_of(tmp_path / "empty.safetensors").tensors == []
+
+
+# A file without tensors is sound, and it is for loading to refuse it.
+@pytest.mark.parametrize("name", HOSTILE.keys() - {"no tensors"})
+def test_a_hostile_file_is_one_error_that_names_it(tmp_path, name):
+    path = tmp_path / "hostile.safetensors"
+    path.write_bytes(HOSTILE[name])
+    with pytest.raises(CheckpointError) as error:
+        header_of(path)
+    assert str(path) in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_git_lfs_pointer_is_recognised(tmp_path):
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
+    with pytest.raises(CheckpointError, match="run `git lfs pull`"):
+        header_of(path)
+
+
+def test_a_header_is_not_read_beyond_the_librarys_own_limit(tmp_path):
+    path = tmp_path / "model.safetensors"
+    with path.open("wb") as file:
+        file.write(struct.pack("<Q", LONGEST + 1))
+        file.truncate(LONGEST + 100)
+    with pytest.raises(CheckpointError, match="its header would have 100,000,001"):
+        header_of(path)
+    with pytest.raises(SafetensorError):
+        safe_open(path, "pt")
+
+
+def test_a_shape_of_ten_thousand_dimensions_takes_no_time(tmp_path):
+    described = {"dtype": "F32", "shape": [2**62] * 10_000, "data_offsets": [0, 8]}
+    text = json.dumps({"w": described}).encode()
+    start = struct.pack("<Q", len(text)) + text
+    with pytest.raises(CheckpointError, match="the shape of 'w'"):
+        parse_header(tmp_path, start, len(start) + 8)
+
+
+@pytest.mark.parametrize("dtype", BITS)
+def test_every_type_has_the_size_that_the_library_knows(tmp_path, dtype):
+    path = tmp_path / "typed.safetensors"
+    for size in range(0, 72):
+        described = {"dtype": dtype, "shape": [8], "data_offsets": [0, size]}
+        text = json.dumps({"w": described}).encode()
+        path.write_bytes(struct.pack("<Q", len(text)) + text + bytes(size))
+        try:
+            safe_open(path, "np")
+        except SafetensorError as error:
+            if "unknown variant" in str(error):
+                pytest.skip(f"this safetensors does not know {dtype}")
+            with pytest.raises(CheckpointError):
+                header_of(path)
+        else:
+            assert size_of(header_of(path).tensors[0]) == size
+
+
+def test_what_the_library_refuses_is_refused_and_the_rest_is_read(tmp_path):
+    path = tmp_path / "mutated.safetensors"
+    tensors = {f"layer.{i}": torch.ones(i + 1, 2) for i in range(3)}
+    safetensors.torch.save_file(tensors, path, {"format": "pt"})
+    sound = path.read_bytes()
+    end = 8 + int.from_bytes(sound[:8], "little")
+    chance = random.Random(0)
+    taken = 0
+    for _ in range(1500):
+        damaged = bytearray(sound)
+        for _ in range(chance.randint(1, 2)):
+            damaged[chance.randrange(end)] = chance.choice(b'0123456789[]{}",:Fe t')
+        if chance.random() < 0.2:
+            del damaged[chance.randrange(len(damaged)) :]
+        path.write_bytes(bytes(damaged))
+        try:
+            with safe_open(path, "np") as file:
+                expected = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+        except SafetensorError:
+            with pytest.raises(CheckpointError):
+                header_of(path)
+            continue
+        try:
+            found = header_of(path)
+        except CheckpointError as error:
+            # The library lets a name stand twice, and takes the last.
+            assert "twice" in str(error)  # noqa: PT017
+            continue
+        taken += 1
+        assert {entry.name: list(entry.shape) for entry in found.tensors} == {
+            name: each.get_shape() for name, each in expected.items()
+        }
+    assert taken > 50
