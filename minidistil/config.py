@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from minidistil.files import write_file
-from minidistil.messages import quote
+from minidistil.messages import MinidistilError, quote
 
 # transformers reads and writes these under either name.
 ALIASES = {
@@ -26,7 +26,7 @@ PROBLEM_TYPES = (
 )
 
 
-class ConfigError(ValueError):
+class ConfigError(MinidistilError, ValueError):
     """A configuration that no DistilBERT can be built from."""
 
 

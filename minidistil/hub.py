@@ -12,6 +12,8 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from minidistil.messages import MinidistilError
+
 BUNDLED = {"tiny": Path(__file__).parent / "bundled" / "tiny-sst2"}
 
 # Any of these in the cache tells which commit of a repository the cache holds.
@@ -20,7 +22,7 @@ _USUAL_FILES = ("config.json", "model.safetensors", "vocab.txt", "tokenizer.json
 _NOT_ALLOWED = (401, 403)  # HTTP: unauthorized, forbidden
 
 
-class CheckpointNotFoundError(FileNotFoundError):
+class CheckpointNotFoundError(MinidistilError, FileNotFoundError):
     """A checkpoint, or a file it must have, cannot be found or fetched."""
 
 
@@ -31,6 +33,11 @@ class CheckpointFiles:
         self._folder = folder
         self._description = description
         self.name = str(folder)  # by which it can be opened
+
+    @property
+    def revision(self) -> str | None:
+        """The commit of a hub repository that the files are of; None of a folder."""
+        return None
 
     def __str__(self) -> str:
         return self._description
@@ -158,7 +165,7 @@ class HubCheckpointFiles(CheckpointFiles):
             return huggingface_hub.file_exists(
                 self._repo,
                 name,
-                revision=self._commit or self._revision,
+                revision=self.revision,
                 token=self._token,
             )
         except Exception:
@@ -180,7 +187,7 @@ class HubCheckpointFiles(CheckpointFiles):
             self._repo,
             name,
             cache_dir=self._cache_dir,
-            revision=self._commit or self._revision,
+            revision=self.revision,
         )
 
     def _cached(self, name: str) -> Path | None:
@@ -207,7 +214,7 @@ class HubCheckpointFiles(CheckpointFiles):
             found = huggingface_hub.hf_hub_download(
                 self._repo,
                 name,
-                revision=self._commit or self._revision,
+                revision=self.revision,
                 token=self._token,
                 cache_dir=self._cache_dir,
             )
@@ -263,10 +270,18 @@ class HubCheckpointFiles(CheckpointFiles):
         return CheckpointNotFoundError(f"cannot fetch {name} of {self}: {reason}")
 
     @property
+    def revision(self) -> str | None:
+        """The commit, once a file was found; until then what the caller asked for."""
+        return self._commit or self._revision
+
+    @property
     def address(self) -> dict[str, Any]:
         """The repository, the revision and the token, by the hub library's names."""
-        revision = self._commit or self._revision
-        return {"repo_id": self._repo, "revision": revision, "token": self._token}
+        return {
+            "repo_id": self._repo,
+            "revision": self.revision,
+            "token": self._token,
+        }
 
     @property
     def offline(self) -> str | None:

@@ -1,7 +1,8 @@
-"""How an error message shows what it got: on one line, and never all of a long value.
+"""Error messages: their base class, and how they show what was got.
 
-What is quoted may come from a hostile file: a name of a million characters, brackets
-ten thousand deep, half of a surrogate pair.
+A value is shown on one line, and never all of a long one. It may come from a hostile
+file: a name of a million characters, brackets ten thousand deep, half of a surrogate
+pair.
 """
 
 from __future__ import annotations
@@ -9,6 +10,15 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from reprlib import Repr
+
+
+class MinidistilError(Exception):
+    """The base of this library's own errors, each of which says what to do.
+
+    Each of them is a built-in kind of error too, such as ValueError. A wrong argument
+    is a plain TypeError, ValueError or IndexError, as elsewhere in Python.
+    """
+
 
 _SHORT = Repr()
 _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 120  # characters

@@ -17,8 +17,8 @@ ROOT = PACKAGE.parent
 # Which rooms each room may import: always rooms further up this table.
 ALLOWED: dict[str, set[str]] = {
     "files": set(),
-    "hub": set(),
     "messages": set(),
+    "hub": {"messages"},
     "outputs": set(),
     "progress": set(),
     "wordpiece": set(),
@@ -30,7 +30,7 @@ ALLOWED: dict[str, set[str]] = {
     "model": {"checkpoint", "config", "inputs", "outputs"},
     "heads": {"config", "inputs", "losses", "model", "outputs"},
     "auto": {"checkpoint", "config", "heads", "hub", "model"},
-    "engine": {"checkpoint", "config", "heads", "model", "progress"},
+    "engine": {"auto", "checkpoint", "config", "heads", "model", "progress"},
     "pipelines": {
         "auto",
         "checkpoint",
@@ -80,6 +80,7 @@ ALLOWED: dict[str, set[str]] = {
         "config",
         "explainer",
         "hub",
+        "messages",
         "pipelines",
         "progress",
         "weights",

@@ -26,7 +26,7 @@ from torch import Tensor
 from minidistil.config import ConfigError
 from minidistil.files import replacing_all
 from minidistil.hub import CheckpointFiles, CheckpointNotFoundError
-from minidistil.messages import cut, quote
+from minidistil.messages import MinidistilError, cut, quote
 
 SINGLE_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
@@ -57,7 +57,7 @@ DTYPES = {
 }
 
 
-class CheckpointError(ValueError):
+class CheckpointError(MinidistilError, ValueError):
     """A checkpoint's tensors cannot be read, are not sound, or do not fit."""
 
 

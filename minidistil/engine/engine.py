@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from minidistil.auto import identify
 from minidistil.checkpoint.pretrained import PreTrainedModel, usable_device
 from minidistil.checkpoint.tensors import all_finite
 from minidistil.engine.batches import Batch, as_integers, batches, checked
@@ -109,7 +110,7 @@ class Engine:
     def from_pretrained(
         cls,
         source: str | os.PathLike[str],
-        kind: type[PreTrainedModel],
+        kind: type[PreTrainedModel] | None = None,
         precision: str = "float32",
         *,
         kernels: str | None = None,
@@ -125,7 +126,8 @@ class Engine:
 
         Args:
             source: ``"tiny"``, a folder, or a hub repository.
-            kind: The class of the model, such as `DistilBertForSequenceClassification`.
+            kind: The class of the model, such as `DistilBertForSequenceClassification`;
+                by default the one that the checkpoint is for.
             precision: With the next two, see `Engine`.
             kernels: See `Engine`.
             token_budget: See `Engine`.
@@ -134,6 +136,7 @@ class Engine:
                 `PreTrainedModel.from_pretrained`.
         """
         check_precision(precision)
+        kind = kind or identify(source, **where).kind
         return cls(
             kind.mapped(source, **where).to(usable_device(device)),
             precision,

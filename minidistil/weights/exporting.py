@@ -28,6 +28,7 @@ from minidistil.heads import (
     DistilBertForQuestionAnswering,
     DistilBertForSequenceClassification,
 )
+from minidistil.messages import MinidistilError
 from minidistil.model import DistilBertModel
 from minidistil.progress import counting_seconds, steps
 
@@ -41,7 +42,7 @@ _NEEDED = ("onnx", "onnxruntime")  # to write ONNX, and to check it
 Program = Callable[[Tensor, Tensor], tuple[Tensor, ...]]
 
 
-class ExportError(ValueError):
+class ExportError(MinidistilError, ValueError):
     """A model cannot be exported, or what was exported gives other numbers."""
 
 

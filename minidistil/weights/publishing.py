@@ -31,7 +31,7 @@ from minidistil.checkpoint.tensors import (
 )
 from minidistil.config import DistilBertConfig
 from minidistil.hub import CheckpointFiles, HubCheckpointFiles, open_checkpoint
-from minidistil.messages import cut, quote
+from minidistil.messages import MinidistilError, cut, quote
 from minidistil.progress import steps
 from minidistil.tokenizer import DistilBertTokenizer
 from minidistil.weights.inspection import inspect
@@ -61,7 +61,7 @@ _PASSING = (408, 429, 500, 502, 503, 504)
 Answer = TypeVar("Answer")
 
 
-class PublishError(OSError):
+class PublishError(MinidistilError, OSError):
     """The hub did not take a checkpoint, or may not be asked to."""
 
 
