@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from minidistil.files import write_file
-from minidistil.messages import MinidistilError, quote
+from minidistil.files import read_json_object, write_file
+from minidistil.messages import MinidistilError, check_integer, quote
 
 # transformers reads and writes these under either name.
 ALIASES = {
@@ -67,7 +67,7 @@ class DistilBertConfig:
 
     def __post_init__(self) -> None:
         for name, maximum in _SIZES.items():
-            _check_integer(name, getattr(self, name), minimum=1)
+            check_integer(name, getattr(self, name), minimum=1, error=ConfigError)
             if getattr(self, name) > maximum:
                 raise _wrong(name, getattr(self, name), f"at most {maximum}")
         for name in _PROBABILITIES:
@@ -84,7 +84,9 @@ class DistilBertConfig:
         if self.activation not in ACTIVATIONS:
             raise _wrong("activation", self.activation, " or ".join(ACTIVATIONS))
         if self.pad_token_id is not None:
-            _check_integer("pad_token_id", self.pad_token_id, minimum=0)
+            check_integer(
+                "pad_token_id", self.pad_token_id, minimum=0, error=ConfigError
+            )
             if self.pad_token_id >= self.vocab_size:
                 expected = f"null, or an id below vocab_size={self.vocab_size}"
                 raise _wrong("pad_token_id", self.pad_token_id, expected)
@@ -94,7 +96,7 @@ class DistilBertConfig:
 
     def _settle_labels(self) -> None:
         """Make num_labels, id2label and label2id agree, or say why they cannot."""
-        _check_integer("num_labels", self.num_labels, minimum=0)
+        check_integer("num_labels", self.num_labels, minimum=0, error=ConfigError)
         if self.num_labels > _MOST_LABELS:
             raise _wrong("num_labels", self.num_labels, f"at most {_MOST_LABELS}")
         if not isinstance(self.label2id, Mapping):
@@ -184,14 +186,7 @@ class DistilBertConfig:
     @classmethod
     def from_json_file(cls, path: str | Path) -> DistilBertConfig:
         """Read a ``config.json``; a `ConfigError` names the file."""
-        try:
-            values = json.loads(Path(path).read_text(encoding="utf-8"))
-        except (ValueError, RecursionError) as error:
-            raise ConfigError(f"{path} is not valid JSON: {error}") from None
-        if not isinstance(values, dict):
-            raise ConfigError(
-                f"{path} holds a {type(values).__name__}, expected a JSON object"
-            )
+        values = read_json_object(Path(path), ConfigError)
         try:
             return cls.from_dict(values)
         except ConfigError as error:
@@ -267,12 +262,6 @@ def default_labels(count: int) -> dict[int, str]:
 
 def _wrong(name: str, got: object, expected: str) -> ConfigError:
     return ConfigError(f"{name} is {quote(got)}, expected {expected}")
-
-
-def _check_integer(name: str, value: object, *, minimum: int) -> None:
-    # bool is a subclass of int; `true` layers is a mistake.
-    if not isinstance(value, int) or isinstance(value, bool) or value < minimum:
-        raise _wrong(name, value, f"an integer of at least {minimum}")
 
 
 def _check_number(name: str, value: object, *, maximum: float) -> None:

@@ -1,12 +1,16 @@
-"""Write a file so that a reader finds the old one or the new one, never a part."""
+"""Read JSON; write a file so that a reader finds the old or the new one, whole."""
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+from minidistil.messages import MinidistilError, cut
 
 
 @contextmanager
@@ -76,3 +80,26 @@ def write_file(path: Path, content: bytes) -> None:
     """Write ``content`` to ``path``, making its folder if need be."""
     with replacing(path) as temporary:
         temporary.write_bytes(content)
+
+
+def read_json_object(
+    path: Path, error: type[ValueError], content: bytes | None = None, **options: Any
+) -> dict[str, Any]:
+    """Read a JSON object from a file, or from the ``content`` that it had.
+
+    Args:
+        path: The file, named in errors.
+        error: What is raised unless it is a JSON object.
+        content: Its bytes, if they have been read.
+        options: For `json.loads`.
+    """
+    try:
+        text = (path.read_bytes() if content is None else content).decode()
+        value = json.loads(text, **options)
+    except MinidistilError:
+        raise  # of a function among the options
+    except (ValueError, RecursionError) as problem:
+        raise error(f"{path} is not valid JSON: {cut(problem)}") from None
+    if not isinstance(value, dict):
+        raise error(f"{path} holds a {type(value).__name__}, expected a JSON object")
+    return value

@@ -12,7 +12,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from minidistil.messages import MinidistilError
+from minidistil.messages import MinidistilError, first_line
 
 BUNDLED = {"tiny": Path(__file__).parent / "bundled" / "tiny-sst2"}
 
@@ -264,7 +264,7 @@ class HubCheckpointFiles(CheckpointFiles):
             )
         else:
             reason = (
-                f"{_one_line(error)}. Check the connection and try again, or "
+                f"{first_line(error)}. Check the connection and try again, or "
                 f"run: {self._download_command}"
             )
         return CheckpointNotFoundError(f"cannot fetch {name} of {self}: {reason}")
@@ -421,7 +421,7 @@ def _open_repository(
     except HFValidationError as error:
         raise CheckpointNotFoundError(
             f"{name!r} is not a folder here, nor can it be a hub repository "
-            f"({_one_line(error)}). Name a folder, a repository (such as "
+            f"({first_line(error)}). Name a folder, a repository (such as "
             "'distilbert/distilbert-base-uncased') or 'tiny', the bundled checkpoint."
         ) from error
 
@@ -432,14 +432,9 @@ def _why_offline(error: BaseException) -> str:
     cause = error.__cause__ or error
     if isinstance(cause, OfflineModeIsEnabled):
         return "offline mode, HF_HUB_OFFLINE=1"
-    return f"the hub cannot be reached: {_one_line(cause)}"
+    return f"the hub cannot be reached: {first_line(cause)}"
 
 
 def _status(error: BaseException | None) -> int | None:
     """The HTTP status that an error of the hub carries."""
     return getattr(getattr(error, "response", None), "status_code", None)
-
-
-def _one_line(error: BaseException) -> str:
-    text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0].rstrip(" .")

@@ -37,6 +37,41 @@ def cut(text: object, length: int = 300) -> str:
     return whole if len(whole) <= length else f"{whole[:length]} …"
 
 
+def first_line(error: BaseException) -> str:
+    """What an error of another library says first, without the full stop."""
+    text = str(error).strip() or type(error).__name__
+    return cut(text.splitlines()[0].rstrip(" ."))
+
+
+def check_integer(
+    name: str, value: object, *, minimum: int, error: type[ValueError] = ValueError
+) -> None:
+    """Raise ``error`` unless the value is an integer that is large enough."""
+    # bool is a subclass of int; top_k=True is a mistake.
+    if not isinstance(value, int) or isinstance(value, bool) or value < minimum:
+        raise error(
+            f"{name} is {quote(value)}, expected an integer of at least {minimum}"
+        )
+
+
+def check_flag(name: str, value: object) -> None:
+    """Raise ValueError unless an option is True or False."""
+    if not isinstance(value, bool):
+        raise ValueError(f"{name} is {quote(value)}, expected True or False")
+
+
+def check_characters(name: str, text: str) -> None:
+    """Raise TypeError at half of a surrogate pair, which stands for no character."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        half = text[error.start]
+        raise TypeError(
+            f"{name} has half of a surrogate pair, {half!r} (character {error.start}), "
+            f"expected whole characters; decode it as UTF-8"
+        ) from None
+
+
 def unknown_keyword(
     unknown: Iterable[str], known: Iterable[str], where: str
 ) -> TypeError:

@@ -16,8 +16,8 @@ ROOT = PACKAGE.parent
 
 # Which rooms each room may import: always rooms further up this table.
 ALLOWED: dict[str, set[str]] = {
-    "files": set(),
     "messages": set(),
+    "files": {"messages"},
     "hub": {"messages"},
     "outputs": set(),
     "progress": set(),

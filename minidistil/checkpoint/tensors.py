@@ -24,7 +24,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from minidistil.config import ConfigError
-from minidistil.files import replacing_all
+from minidistil.files import read_json_object, replacing_all
 from minidistil.hub import CheckpointFiles, CheckpointNotFoundError
 from minidistil.messages import MinidistilError, cut, quote
 
@@ -450,12 +450,4 @@ def parse_json(file: Path, text: bytes) -> dict[str, Any]:
             raise CheckpointError(f"{file} names {quote(twice[0])} twice")
         return dict(pairs)
 
-    try:
-        value = json.loads(text.decode(), object_pairs_hook=unique)
-    except CheckpointError:
-        raise
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{file} is not valid JSON: {error}") from None
-    if not isinstance(value, dict):
-        raise CheckpointError(f"{file} holds no JSON object")
-    return value
+    return read_json_object(file, CheckpointError, text, object_pairs_hook=unique)

@@ -14,7 +14,7 @@ from minidistil.checkpoint.pretrained import PreTrainedModel
 from minidistil.checkpoint.tensors import all_finite
 from minidistil.engine import Engine
 from minidistil.heads import DistilBertForMultipleChoice
-from minidistil.messages import unknown_keyword
+from minidistil.messages import check_integer, unknown_keyword
 from minidistil.outputs import BaseModelOutput, QuestionAnsweringOutput
 from minidistil.tokenizer import DistilBertTokenizer
 
@@ -250,16 +250,3 @@ def as_one_tensor(output: Any) -> Tensor:
         return output.last_hidden_state
     logits: Tensor = output.logits
     return logits
-
-
-def check_integer(name: str, value: object, *, minimum: int) -> None:
-    """Raise ValueError unless an option is an integer that is large enough."""
-    # bool is a subclass of int; top_k=True is a mistake.
-    if not isinstance(value, int) or isinstance(value, bool) or value < minimum:
-        raise ValueError(f"{name} is {value!r}, expected {minimum} or more, an integer")
-
-
-def check_flag(name: str, value: object) -> None:
-    """Raise ValueError unless an option is True or False."""
-    if not isinstance(value, bool):
-        raise ValueError(f"{name} is {value!r}, expected True or False")

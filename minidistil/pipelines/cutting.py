@@ -6,7 +6,8 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from minidistil.pipelines.base import Ids, TaskOptions, check_integer
+from minidistil.messages import check_integer
+from minidistil.pipelines.base import Ids, TaskOptions
 from minidistil.tokenizer import DistilBertTokenizer
 
 

@@ -14,7 +14,8 @@ from torch import Tensor
 from minidistil.checkpoint.pretrained import PreTrainedModel
 from minidistil.engine import Engine
 from minidistil.heads import DistilBertForMaskedLM
-from minidistil.pipelines.base import Ids, Pipeline, check_integer
+from minidistil.messages import check_characters, check_integer
+from minidistil.pipelines.base import Ids, Pipeline
 from minidistil.pipelines.cutting import CUTS, CutOptions, framed, how_to_cut
 from minidistil.pipelines.pieces import ids_of
 from minidistil.pipelines.reading import (
@@ -22,7 +23,6 @@ from minidistil.pipelines.reading import (
     as_text,
     is_many,
     made_of_each,
-    refuse_half_characters,
 )
 from minidistil.tokenizer import DistilBertTokenizer
 
@@ -71,7 +71,7 @@ class FillMaskOptions(CutOptions):
                 "the whole vocabulary"
             )
         for target in [targets] if isinstance(targets, str) else targets:
-            refuse_half_characters("a target", target)
+            check_characters("a target", target)
 
 
 class View(NamedTuple):

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import torch
 
 from minidistil.heads import DistilBertForMultipleChoice
+from minidistil.messages import check_characters
 from minidistil.pipelines.base import Ids, Pipeline
 from minidistil.pipelines.beside import Pair, fit_beside
 from minidistil.pipelines.cutting import CutOptions, framed
@@ -16,7 +17,6 @@ from minidistil.pipelines.reading import (
     answer_many,
     is_many,
     made_of_each,
-    refuse_half_characters,
 )
 
 Answer = dict[str, str | int | float]
@@ -151,5 +151,5 @@ def _as_problem(name: str, value: object) -> Problem:
         )
     seconds = [f"{question} {choice}" if question else choice for choice in choices]
     for text in (prompt, *seconds):
-        refuse_half_characters(name, text)
+        check_characters(name, text)
     return Problem(prompt, [*choices], seconds)

@@ -16,12 +16,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from minidistil.heads import DistilBertForQuestionAnswering
+from minidistil.messages import check_characters, check_flag, check_integer
 from minidistil.pipelines.base import (
     Ids,
     Pipeline,
     TaskOptions,
-    check_flag,
-    check_integer,
 )
 from minidistil.pipelines.pieces import Pieces, pieces_of, windows
 from minidistil.pipelines.reading import (
@@ -30,7 +29,6 @@ from minidistil.pipelines.reading import (
     is_read_once,
     items_of,
     made_of_each,
-    refuse_half_characters,
 )
 
 # What transformers 4 uses when no model is named, at its revision.
@@ -383,7 +381,7 @@ def _as_asked(name: str, value: object) -> Asked:
             raise _not_asked(f"{name}'s {part}", value[part], "a string")
         if not value[part]:
             raise ValueError(f"{name}'s {part} is empty, expected a text")
-        refuse_half_characters(f"{name}'s {part}", value[part])
+        check_characters(f"{name}'s {part}", value[part])
     # A context of blanks has no answer; a question of blanks asks nothing.
     if value["question"].isspace():
         raise ValueError(f"{name}'s question is blank, expected a text")

@@ -7,6 +7,8 @@ from itertools import islice
 from time import monotonic
 from typing import Any, Protocol, TypeGuard, TypeVar, runtime_checkable
 
+from minidistil.messages import check_characters
+
 # Inputs are tokenized and sorted this many at a time, so that memory does not grow
 # with their number.
 CHUNK = 1024
@@ -89,24 +91,12 @@ def as_text(name: str, value: object) -> str:
         TypeError: for anything else.
     """
     if isinstance(value, str):
-        refuse_half_characters(name, value)
+        check_characters(name, value)
         return value
     raise TypeError(
         f"{name} is {value!r:.60} ({type(value).__name__}), expected a string, or a "
         f"list of them"
     )
-
-
-def refuse_half_characters(name: str, text: str) -> None:
-    """Raise TypeError at half of a surrogate pair, which stands for no character."""
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        half = text[error.start]
-        raise TypeError(
-            f"{name} has half of a surrogate pair, {half!r} (character {error.start}), "
-            f"expected whole characters; decode it as UTF-8"
-        ) from None
 
 
 def answer_many(

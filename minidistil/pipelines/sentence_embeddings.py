@@ -15,8 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from minidistil.messages import check_flag
 from minidistil.model import DistilBertModel
-from minidistil.pipelines.base import Pipeline, check_flag
+from minidistil.pipelines.base import Pipeline
 from minidistil.pipelines.cutting import CutOptions, cut, framed
 from minidistil.pipelines.pieces import ids_of
 from minidistil.pipelines.reading import answer_many, as_text, is_many, made_of_each

@@ -6,7 +6,6 @@ normalising. Pooling has a ``config.json`` of its own, in a folder.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from minidistil.checkpoint.tensors import (
     read_modules,
 )
 from minidistil.config import ConfigError
+from minidistil.files import read_json_object
 from minidistil.hub import CheckpointFiles, open_checkpoint
 from minidistil.messages import quote
 
@@ -81,7 +81,7 @@ def read_settings(
 
 def _pooling(files: CheckpointFiles, folder: str) -> str:
     path = files.require(f"{folder}/config.json")
-    config = _read(path)
+    config = read_json_object(path, ConfigError)
     modes = config.get("pooling_mode")
     if modes is None:
         modes = [
@@ -101,7 +101,7 @@ def _length(files: CheckpointFiles, lower_case: bool) -> dict[str, int]:
     path = files.first(*LENGTH_FILES)
     if path is None:
         return {}
-    config = _read(path)
+    config = read_json_object(path, ConfigError)
     if _flag(path, config, "do_lower_case") and not lower_case:
         raise ConfigError(
             f"{path} asks for do_lower_case, and the tokenizer does not do it; pass "
@@ -131,7 +131,7 @@ def _refuse_the_rest(files: CheckpointFiles) -> None:
     path = files.find(PROMPTS_FILE)
     if path is None:
         return
-    config = _read(path)
+    config = read_json_object(path, ConfigError)
     name, prompts = config.get("default_prompt_name"), config.get("prompts") or {}
     if not isinstance(name, str | None) or not isinstance(prompts, dict):
         raise ConfigError(
@@ -149,13 +149,3 @@ def _refuse_the_rest(files: CheckpointFiles) -> None:
             f"{path} keeps the first {quote(length)} numbers of each vector, which is "
             f"not done here: cut them yourself, and {PLAIN}"
         )
-
-
-def _read(path: Path) -> Any:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{path} is not valid JSON: {error}") from None
-    if not isinstance(value, dict):
-        raise ConfigError(f"{path} holds a {type(value).__name__}, expected a dict")
-    return value

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from minidistil.config import DistilBertConfig
 from minidistil.heads import DistilBertForSequenceClassification
-from minidistil.pipelines.base import Ids, Pipeline, check_integer
+from minidistil.messages import check_characters, check_integer
+from minidistil.pipelines.base import Ids, Pipeline
 from minidistil.pipelines.beside import fit_beside
 from minidistil.pipelines.cutting import (
     CUTS,
@@ -24,7 +25,6 @@ from minidistil.pipelines.reading import (
     answer_many,
     is_many,
     made_of_each,
-    refuse_half_characters,
 )
 
 # What the course and transformers use when no model is named, at their revision.
@@ -184,15 +184,15 @@ class TextClassificationPipeline(Pipeline[Options]):
 def _as_texts(name: str, value: object) -> Texts:
     """Return (text,) or (text, text_pair)."""
     if isinstance(value, str):
-        refuse_half_characters(name, value)
+        check_characters(name, value)
         return (value,)
     if isinstance(value, Mapping) and value.keys() in ({"text"}, {"text", "text_pair"}):
         text, second = value["text"], value.get("text_pair")
         if second is None:
             second = ""
         if isinstance(text, str) and isinstance(second, str):
-            refuse_half_characters(name, text)
-            refuse_half_characters(name, second)
+            check_characters(name, text)
+            check_characters(name, second)
             # An empty second text is none, as in transformers.
             return (text, second) if second else (text,)
     raise TypeError(

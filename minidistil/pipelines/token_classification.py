@@ -16,18 +16,16 @@ from typing import Any, NamedTuple, TypeGuard
 from torch import Tensor
 
 from minidistil.heads import DistilBertForTokenClassification
+from minidistil.messages import check_characters, check_flag, check_integer
 from minidistil.pipelines.base import (
     Ids,
     Pipeline,
     TaskOptions,
-    check_flag,
-    check_integer,
 )
 from minidistil.pipelines.pieces import Pieces, pieces_of, windows
 from minidistil.pipelines.reading import (
     answer_many,
     is_many,
-    refuse_half_characters,
 )
 
 Answer = dict[str, Any]
@@ -361,7 +359,7 @@ def _as_text(name: str, value: object, options: Options) -> Text:
     """Return a text, put together from its words if it comes in words."""
     if not options.is_split_into_words:
         if isinstance(value, str):
-            refuse_half_characters(name, value)
+            check_characters(name, value)
             return Text(value)
         raise TypeError(
             f"{name} is {value!r:.60} ({type(value).__name__}), expected a string, or "
@@ -374,5 +372,5 @@ def _as_text(name: str, value: object, options: Options) -> Text:
             f"words, which are strings, for is_split_into_words is True"
         )
     text = Text(options.delimiter.join(words), words)
-    refuse_half_characters(name, text.text)
+    check_characters(name, text.text)
     return text

@@ -16,8 +16,8 @@ from torch import Tensor
 from minidistil.checkpoint.pretrained import PreTrainedModel
 from minidistil.engine import Engine
 from minidistil.heads import DistilBertForSequenceClassification
-from minidistil.messages import quote
-from minidistil.pipelines.base import Pipeline, check_flag
+from minidistil.messages import check_characters, check_flag, quote
+from minidistil.pipelines.base import Pipeline
 from minidistil.pipelines.beside import fit_beside
 from minidistil.pipelines.cutting import CutOptions, framed
 from minidistil.pipelines.pieces import ids_of
@@ -26,7 +26,6 @@ from minidistil.pipelines.reading import (
     as_text,
     is_many,
     made_of_each,
-    refuse_half_characters,
 )
 from minidistil.tokenizer import DistilBertTokenizer
 
@@ -80,7 +79,7 @@ def labels(given: Any) -> list[str]:
             f"of them empty"
         )
     for label in listed:
-        refuse_half_characters("a candidate label", label)
+        check_characters("a candidate label", label)
     return listed
 
 
@@ -97,7 +96,7 @@ def check_template(template: Any) -> None:
             f"hypothesis_template is {template!r:.60}, expected a sentence with {{}} "
             f"where the label goes, and with no other braces"
         )
-    refuse_half_characters("hypothesis_template", template)
+    check_characters("hypothesis_template", template)
 
 
 class ZeroShotClassificationPipeline(Pipeline[ZeroShotOptions]):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from minidistil.checkpoint.tensors import SINGLE_FILE
+from minidistil.messages import first_line
 from minidistil.progress import steps
 
 AS_OF = "2026-11-22"  # when the list below was drawn up, from published pages
@@ -137,8 +138,7 @@ def official_checkpoints(
             ]
         except Exception as error:
             # The hub library lets its HTTP library's errors through, of any class.
-            text = str(error).strip() or type(error).__name__
-            offline = text.splitlines()[0]
+            offline = first_line(error)
     return Listing(
         [replace(each, cached=_is_cached(each.repo, cache_dir)) for each in found],
         offline,

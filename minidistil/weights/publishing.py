@@ -31,7 +31,7 @@ from minidistil.checkpoint.tensors import (
 )
 from minidistil.config import DistilBertConfig
 from minidistil.hub import CheckpointFiles, HubCheckpointFiles, open_checkpoint
-from minidistil.messages import MinidistilError, cut, quote
+from minidistil.messages import MinidistilError, cut, first_line, quote
 from minidistil.progress import steps
 from minidistil.tokenizer import DistilBertTokenizer
 from minidistil.weights.inspection import inspect
@@ -449,7 +449,7 @@ def _may_pass(error: Exception) -> bool:
 
 
 def _refused(repo: str, error: Exception) -> PublishError:
-    said = cut(str(error).strip() or type(error).__name__).splitlines()[0]
+    said = first_line(error)
     status = _status(error)
     if status in (401, 403):
         cure = (

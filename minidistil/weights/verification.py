@@ -39,6 +39,7 @@ from minidistil.hub import (
     HubCheckpointFiles,
     open_checkpoint,
 )
+from minidistil.messages import first_line
 from minidistil.model import DistilBertModel
 from minidistil.pipelines.base import as_one_tensor
 from minidistil.progress import (
@@ -256,7 +257,7 @@ def _check_files(files: CheckpointFiles) -> Iterator[Check]:
             published = _published_hash(files, path)
         except Exception as error:
             # Of any class: see `minidistil.hub`.
-            yield _unknown_hash(path, _why(error))
+            yield _unknown_hash(path, first_line(error))
             continue
         if published is None:
             yield Check(path.name, "SKIPPED", "not a file of the hub's: no known hash")
@@ -280,7 +281,7 @@ def _check_copies(
             published = hub_files(original, token=token)
         except Exception as error:
             # Of any class: see `minidistil.hub`.
-            reason = _why(error)
+            reason = first_line(error)
     for path in _weight_files(files):
         if reason or path.name not in published:
             yield _unknown_hash(path, reason or f"{original} has no such file")
@@ -296,10 +297,6 @@ def _check_copies(
 
 def _unknown_hash(path: Path, why: str) -> Check:
     return Check(path.name, "SKIPPED", f"the hub's hash is not known: {why}")
-
-
-def _why(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def _weight_files(files: CheckpointFiles) -> list[Path]:

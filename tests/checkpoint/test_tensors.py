@@ -281,7 +281,7 @@ def test_a_shard_name_cannot_lead_out_of_the_checkpoint(tmp_path, name):
         (b"{", "is not valid JSON"),
         (b"[" * 100_000, "is not valid JSON"),
         (b'{"weight_map": "\xff"}', "is not valid JSON"),
-        (b"[]", "holds no JSON object"),
+        (b"[]", "holds a list, expected a JSON object"),
         (b"{}", "expected"),
         (b'{"weight_map": {"a": "x", "a": "y"}}', "names 'a' twice"),
     ],

@@ -426,7 +426,7 @@ PROMPT = {"prompts": {"query": "query: "}, "default_prompt_name": "query"}
         ([ENCODER, POOLING], {"pooling_mode": ["cls", "mean"]}, {}, "one of them"),
         ([ENCODER, POOLING], {"pooling_mode": 3}, {}, "the pooling 3"),
         ([ENCODER, POOLING], {}, {}, r"the pooling \[\]"),
-        ([ENCODER, POOLING], [], {}, "holds a list, expected a dict"),
+        ([ENCODER, POOLING], [], {}, "holds a list, expected a JSON object"),
         (
             [ENCODER, POOLING],
             MEAN,

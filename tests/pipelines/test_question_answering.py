@@ -613,17 +613,17 @@ def test_as_many_contexts_as_questions_are_needed(answer):
 @pytest.mark.parametrize(
     ("option", "value", "message"),
     [
-        ("top_k", 0, "1 or more"),
-        ("top_k", None, "1 or more"),
-        ("max_answer_len", 0, "1 or more"),
-        ("max_answer_len", True, "1 or more"),
-        ("max_seq_len", 3, "4 or more"),
-        ("doc_stride", -1, "0 or more"),
-        ("doc_stride", 1.5, "0 or more"),
-        ("max_question_len", 0, "1 or more"),
+        ("top_k", 0, "at least 1"),
+        ("top_k", None, "at least 1"),
+        ("max_answer_len", 0, "at least 1"),
+        ("max_answer_len", True, "at least 1"),
+        ("max_seq_len", 3, "at least 4"),
+        ("doc_stride", -1, "at least 0"),
+        ("doc_stride", 1.5, "at least 0"),
+        ("max_question_len", 0, "at least 1"),
         ("handle_impossible_answer", "yes", "True or False"),
         ("align_to_words", 1, "True or False"),
-        ("batch_size", 0, "1 or more"),
+        ("batch_size", 0, "at least 1"),
     ],
 )
 def test_an_option_out_of_range_is_refused_wherever_it_is_given(

@@ -338,11 +338,11 @@ def test_what_is_no_list_of_words_is_refused(label, value):
         ("aggregation_strategy", None, "one of none, simple"),
         ("ignore_labels", "O", "a list of labels"),
         ("ignore_labels", None, "a list of labels"),
-        ("stride", -1, "0 or more"),
-        ("stride", True, "0 or more"),
+        ("stride", -1, "at least 0"),
+        ("stride", True, "at least 0"),
         ("is_split_into_words", "no", "True or False"),
         ("delimiter", None, "a string"),
-        ("batch_size", 0, "1 or more"),
+        ("batch_size", 0, "at least 1"),
     ],
 )
 def test_an_option_out_of_range_is_refused_wherever_it_is_given(
