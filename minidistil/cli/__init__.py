@@ -17,7 +17,7 @@ from minidistil.cli.explain import explain
 from minidistil.cli.export import export
 from minidistil.cli.features import features
 from minidistil.cli.fill_mask import fill_mask
-from minidistil.cli.output import terminal_output
+from minidistil.cli.output import warnings_as_lines
 from minidistil.cli.publish import publish
 from minidistil.cli.tag import tag
 from minidistil.cli.weights import weights
@@ -29,7 +29,7 @@ from minidistil.cli.zero_shot import zero_shot
 @click.pass_context
 def main(context: click.Context) -> None:
     """DistilBERT to read, to trust and to use."""
-    context.with_resource(terminal_output())  # until the subcommand has ended
+    context.with_resource(warnings_as_lines())  # until the subcommand has ended
 
 
 weights.add_command(export)

@@ -6,7 +6,7 @@ from typing import Any, BinaryIO
 
 import click
 
-from minidistil.cli.options import file_option, option, pipeline_command
+from minidistil.cli.options import file_option, flag, number, option, pipeline_command
 from minidistil.cli.output import one_line, print_json, print_line
 from minidistil.cli.texts import numbered_from_one, standard_input
 from minidistil.progress import counting_sequences
@@ -14,31 +14,30 @@ from minidistil.progress import counting_sequences
 
 @pipeline_command(
     "Find answers to questions in a text.",
-    option(
+    number(
         "-k --top-k", "How many answers, the likeliest first.", minimum=1, default=1
     ),
-    option(
+    number(
         "--max-answer-len", "The tokens that an answer may have.", minimum=1, default=15
     ),
-    option(
+    number(
         "--max-seq-len",
         "The tokens of a window, question included.  [default: 384]",
         minimum=4,
     ),
-    option(
+    number(
         "--max-question-len",
         "The tokens of a question that are read.  [default: all]",
         minimum=1,
     ),
-    option(
+    number(
         "--doc-stride",
         "The tokens that two windows share.  [default: 128, or half of a small window]",
         minimum=0,
     ),
-    option(
+    flag(
         "--impossible handle_impossible_answer",
         "Let the answer be that there is none, an empty one.",
-        is_flag=True,
     ),
     option(
         "--align/--no-align align_to_words",

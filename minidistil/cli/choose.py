@@ -15,7 +15,7 @@ from minidistil.cli.texts import print_answers
 Problem = dict[str, Any]
 Answers = list[dict[str, Any]]
 
-PIPELINE = "multiple-choice"
+TASK = "multiple-choice"
 
 
 @pipeline_command(
@@ -43,13 +43,13 @@ def choose(
     wanted = "a PROMPT and CHOICES"
     if prompt is None and question is None:
         print_answers(
-            PIPELINE,
+            TASK,
             "choosing",
             source=source,
             as_json=as_json,
+            read=_read,
             record=_record,
             lines=_lines_below_prompt,
-            read=_read,
             wanted=wanted,
             **options,
         )
@@ -65,7 +65,7 @@ def choose(
 
     asked = {} if question is None else {"question": question}
     problem = {"prompt": prompt, **asked, "choices": choices}
-    answers = pipeline(PIPELINE, **options)(problem)
+    answers = pipeline(TASK, **options)(problem)
     if as_json:
         print_json(_record(problem, answers))
     else:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from minidistil.cli.options import option, pipeline_command
+from minidistil.cli.options import choice, flag, option, pipeline_command
 from minidistil.cli.output import one_line
 from minidistil.cli.texts import print_answers
 
@@ -37,15 +37,13 @@ class _Count(click.IntRange):
         metavar="N",
         default=1,
     ),
-    option(
+    choice(
         "--function function_to_apply",
+        ("softmax", "sigmoid", "none"),
         "What makes scores of logits.  [default: what the model's problem asks for]",
-        choices=("softmax", "sigmoid", "none"),
     ),
-    option(
-        "--pairs",
-        "Each TEXT, or line, is a pair: two texts, with a tab between them.",
-        is_flag=True,
+    flag(
+        "--pairs", "Each TEXT, or line, is a pair: two texts, with a tab between them."
     ),
     default="the Hugging Face course's SST-2 checkpoint, 268 MB",
     tiny=True,

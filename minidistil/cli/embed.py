@@ -7,7 +7,7 @@ from typing import Any, BinaryIO
 
 import click
 
-from minidistil.cli.options import option, output_option, pipeline_command
+from minidistil.cli.options import choice, option, output_option, pipeline_command
 from minidistil.cli.output import print_json, print_line
 from minidistil.cli.texts import texts_or_lines
 from minidistil.progress import counting_sequences
@@ -16,10 +16,10 @@ from minidistil.progress import counting_sequences
 @pipeline_command(
     "Turn texts into vectors.",
     output_option("A file for all vectors, .npy or .safetensors."),
-    option(
+    choice(
         "--pooling",
+        ("mean", "cls"),
         "What stands for a text.  [default: what the checkpoint says, or else mean]",
-        choices=("mean", "cls"),
     ),
     option(
         "--normalize/--no-normalize",

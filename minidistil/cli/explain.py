@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from minidistil.cli.options import command, model_options, option
-from minidistil.cli.output import print_line
+from minidistil.cli.options import command, flag, model_options, option
+from minidistil.cli.output import print_line, print_text
 
 if TYPE_CHECKING:
     from minidistil.explainer import Traces
@@ -41,14 +41,13 @@ SMALL = 384
         f"[default: {PAGE}, in place of an earlier page only]",
         type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
     ),
-    option("--open opened", "Open the page in the browser.", is_flag=True),
-    option("--text as_text", "Print the way; write no page.", is_flag=True),
-    option(
-        "--patient",
-        "Tell why also where that takes minutes: for long texts, or many.",
-        is_flag=True,
+    flag("--open opened", "Open the page in the browser."),
+    flag("--text as_text", "Print the way; write no page."),
+    flag(
+        "--patient", "Tell why also where that takes minutes: for long texts, or many."
     ),
-    option("--padded padding", "Run the texts as one batch, padded.", is_flag=True),
+    flag("--padded padding", "Run the texts as one batch, padded."),
+    offers_tiny=True,
 )
 def explain(
     texts: tuple[str, ...],
@@ -70,24 +69,25 @@ def explain(
         raise click.UsageError("--open needs a file: name another --output than -")
     if not (as_text or output):
         _check_replaceable(PAGE)
-    from minidistil.explainer import compare, walk
+    from minidistil.explainer import compare
+    from minidistil.explainer.walk import answer, texts_of, walk, why_no_answer
 
     traces = compare(texts, text_pairs=pairs or None, **options)
     how = {"patient": patient, "progress": sys.stderr.isatty()}
     with _threads_for(traces):
         if as_text:
-            for line in walk.walk(traces, **how):
+            for line in walk(traces, **how):
                 print_line(line)
             return
         if output == STDOUT:
-            click.echo(traces.to_html(**how))
+            print_text(traces.to_html(**how))
             return
         path = output or PAGE
         traces.save(path, **how)
     print_line(str(path))
     for trace in traces:
-        print_line(f"{walk.answer(trace)}  {walk.texts_of(trace)}")
-    reasons = [walk.why_no_answer(trace) for trace in traces if trace.head is None]
+        print_line(f"{answer(trace)}  {texts_of(trace)}")
+    reasons = [why_no_answer(trace) for trace in traces if trace.head is None]
     for reason in dict.fromkeys(reasons):  # several texts may have the same
         print_line(reason)
     if opened and not webbrowser.open(path.resolve().as_uri()):

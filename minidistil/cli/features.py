@@ -16,7 +16,7 @@ from minidistil.progress import counting_sequences
 @pipeline_command(
     "Turn every token of texts into a vector.",
     output_option(
-        "A .safetensors file for all texts: tensors 0, 1, … of (tokens, numbers)."
+        "A .safetensors file for all texts: tensors 0, 1, ... of (tokens, numbers)."
     ),
     default="DistilBERT, cased, as it was pretrained, 263 MB",
     tiny=True,

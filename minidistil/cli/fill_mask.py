@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from minidistil.cli.options import option, pipeline_command
+from minidistil.cli.options import number, option, pipeline_command
 from minidistil.cli.output import one_line
 from minidistil.cli.texts import print_answers
 
 
 @pipeline_command(
     "Guess the words behind [MASK].",
-    option(
+    number(
         "-k --top-k",
         "How many words for each mask, the best first.",
         minimum=1,

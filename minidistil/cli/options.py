@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 import click
 
-from minidistil.cli.output import OFFLINE_HINT, LibraryCommand
+from minidistil.cli.output import LibraryCommand
 
 Part: TypeAlias = Callable[..., Any]  # adds an argument or an option to a function
 
@@ -22,49 +22,28 @@ TRUNCATIONS = ("head", "head+tail", "window", "error")
 PRECISIONS = ("float32", "bfloat16", "int8")
 
 
-def option(
-    names: str,
-    help: str,
-    *,
-    choices: Sequence[str] | None = None,
-    minimum: int | None = None,
-    **settings: Any,
-) -> Part:
-    """An option, which shows its default.
-
-    Args:
-        names: As click takes them, with a blank between them.
-        help: What it is for.
-        choices: The words that it may be, or
-        minimum: the smallest number that it may be.
-        settings: What click.option takes beside these.
-    """
-    if choices is not None:
-        settings["type"] = click.Choice(choices)
-    if minimum is not None:
-        settings |= {"type": click.IntRange(min=minimum), "metavar": "N"}
+def option(names: str, help: str, **settings: Any) -> Part:
+    """An option that shows its default; its names have blanks between them."""
     shown = settings.get("default") is not None
     return click.option(*names.split(), help=help, show_default=shown, **settings)
 
 
-def command(
-    short_help: str, *parts: Part, name: str | None = None
-) -> Callable[[Part], click.Command]:
-    """Make a command of a function.
+def flag(names: str, help: str) -> Part:
+    """An option that is given or not."""
+    return option(names, help, is_flag=True)
 
-    Args:
-        short_help: What the list of commands says of it.
-        parts: Its arguments and options.
-        name: What it is called; by default as the function.
-    """
 
-    def decorate(function: Part) -> click.Command:
-        for part in reversed(parts):
-            function = part(function)
-        made = click.command(name, cls=LibraryCommand, short_help=short_help)
-        return made(function)
+def number(names: str, help: str, *, minimum: int, default: int | None = None) -> Part:
+    """An option for an integer."""
+    integer = click.IntRange(min=minimum)
+    return option(names, help, type=integer, metavar="N", default=default)
 
-    return decorate
+
+def choice(
+    names: str, choices: Sequence[str], help: str, *, default: str | None = None
+) -> Part:
+    """An option for one of some words."""
+    return option(names, help, type=click.Choice(choices), default=default)
 
 
 def file_option(help: str) -> Part:
@@ -74,8 +53,7 @@ def file_option(help: str) -> Part:
 
 def output_option(help: str) -> Part:
     """--output, a file."""
-    file = click.Path(path_type=Path, dir_okay=False)
-    return option("-o --output", help, type=file)
+    return option("-o --output", help, type=click.Path(path_type=Path, dir_okay=False))
 
 
 REVISION = option("--revision", "Branch, tag or commit of the hub repository.")
@@ -87,33 +65,42 @@ TEXTS = (
     ),
 )
 DEVICE = option("--device", "Such as cuda or mps.", default="cpu")
-JSON = option("--json as_json", "Print one JSON object a line.", is_flag=True)
+JSON = flag("--json as_json", "Print one JSON object a line.")
 
 
-def model_options(
-    default: str | None = None, *, tiny: bool = False
-) -> tuple[Part, ...]:
+def command(
+    short_help: str, *parts: Part, name: str | None = None, offers_tiny: bool = False
+) -> Callable[[Part], LibraryCommand]:
+    """Make a command of a function.
+
+    Args:
+        short_help: What the list of commands says of it.
+        parts: Its arguments and options.
+        name: What it is called; by default as the function.
+        offers_tiny: See `LibraryCommand`.
+    """
+
+    def decorate(function: Part) -> LibraryCommand:
+        for part in reversed(parts):
+            function = part(function)
+        made = click.command(name, cls=LibraryCommand, short_help=short_help)(function)
+        made.offers_tiny = offers_tiny
+        return made
+
+    return decorate
+
+
+def model_options(default: str | None, tiny: bool) -> tuple[Part, Part]:
     """--model and --revision.
 
     Args:
         default: The model where none is named, in words; None if one must be.
         tiny: Whether the model in the package can do what the command does.
     """
+    shown = "" if default is None else f"  [default: {default}]"
     sources = TINY if tiny else FETCHED
-    model = option(
-        "-m --model",
-        f"{sources}." if default is None else f"{sources}.  [default: {default}]",
-        required=default is None,
-        callback=_offer_tiny if tiny else None,
-    )
-    return model, REVISION
-
-
-def _offer_tiny(context: click.Context, _: click.Parameter, model: Any) -> Any:
-    """Where no model is named, keep a hint for when the default cannot be fetched."""
-    if model is None:
-        context.meta[OFFLINE_HINT] = "\nOr use --model tiny, which needs no network."
-    return model
+    required = default is None
+    return option("-m --model", f"{sources}.{shown}", required=required), REVISION
 
 
 def pipeline_command(
@@ -123,38 +110,39 @@ def pipeline_command(
     default: str | None = None,
     tiny: bool = False,
     truncations: Sequence[str] = TRUNCATIONS,
-) -> Callable[[Part], click.Command]:
+) -> Callable[[Part], LibraryCommand]:
     """Make a command that runs a pipeline.
 
     Args:
-        short_help: See `command`.
+        short_help: What the list of commands says of it.
         own: The options that other pipelines do not have.
-        inputs: What it reads.
+        inputs: The arguments and options that say what it reads.
         default: See `model_options`.
         tiny: See there.
         truncations: The ways to read a text that is too long; none if the pipeline has
             no such option.
     """
-    lengths = (
-        option(
-            "--truncation",
-            "How to read a text that is too long.  [default: head, with a warning]",
-            choices=truncations,
-        ),
-        option(
-            "--max-length",
-            "How many tokens to read at once, all of them counted, [CLS] and [SEP] "
-            "too.  [default: what the checkpoint allows]",
-            minimum=3,
-        ),
+    how = "How to read a text that is too long.  [default: head, with a warning]"
+    length = (
+        "How many tokens to read at once, all of them counted, [CLS] and [SEP] too.  "
+        "[default: what the checkpoint allows]"
     )
-    precision = option(
-        "--precision",
+    precision = (
         "What to compute in; the others are nearly as exact, and faster where the "
-        "processor has them.",
-        choices=PRECISIONS,
-        default="float32",
+        "processor has them."
     )
-    models = model_options(default, tiny=tiny)
-    engine = (*(lengths if truncations else ()), precision, DEVICE, JSON)
-    return command(short_help, *inputs, *models, *own, *engine)
+    lengths = (
+        choice("--truncation", truncations, how),
+        number("--max-length", length, minimum=3),
+    )
+    return command(
+        short_help,
+        *inputs,
+        *model_options(default, tiny),
+        *own,
+        *(lengths if truncations else ()),
+        choice("--precision", PRECISIONS, precision, default="float32"),
+        DEVICE,
+        JSON,
+        offers_tiny=tiny,
+    )

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import json
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager
 from contextvars import ContextVar
 from threading import Lock
 from typing import Any
@@ -20,52 +19,48 @@ from minidistil.progress import clear_bar
 
 # The library's errors explain themselves: bad input, a missing or damaged checkpoint.
 EXPECTED = (ValueError, TypeError, OSError)
-# Where a context keeps what to say beside a checkpoint that cannot be found.
-OFFLINE_HINT = "minidistil.offline_hint"
-
-_lock = Lock()
-_commands = 0  # that run now, in any thread
-_restore = ExitStack()  # what the first of them changed
-_in_command: ContextVar[bool] = ContextVar("in_command", default=False)
 
 
 class LibraryCommand(click.Command):
-    """A command that ends with the library's own words where the library refuses."""
+    """A command that shows the library's errors as click's, without a traceback.
+
+    Attributes:
+        offers_tiny: Whether to say, where the default model cannot be fetched, that
+            the one in the package will do.
+    """
+
+    offers_tiny = False
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
-        with library_errors_as_click(ctx.meta.get(OFFLINE_HINT, "")):
+        try:
             return super().invoke(ctx)
-
-
-@contextmanager
-def library_errors_as_click(hint: str = "") -> Iterator[None]:
-    """Turn the library's errors into click's, which are shown without a traceback.
-
-    Args:
-        hint: What to say beside a checkpoint that cannot be found.
-    """
-    try:
-        yield
-    except BrokenPipeError:
-        raise  # click ends quietly when nobody reads on
-    except CheckpointNotFoundError as error:
-        raise click.ClickException(f"{error}{hint}") from error
-    except EXPECTED as error:
-        raise click.ClickException(str(error)) from error
+        except BrokenPipeError:
+            raise  # click ends quietly when nobody reads on
+        except EXPECTED as error:
+            missing = isinstance(error, CheckpointNotFoundError)
+            hint = ""
+            if missing and self.offers_tiny and ctx.params["model"] is None:
+                hint = "\nOr use --model tiny, which needs no network."
+            raise click.ClickException(f"{error}{hint}") from error
 
 
 def print_line(line: str = "") -> None:
     """Print a line, without codes that would steer the terminal."""
-    clear_bar()
-    click.echo("".join(char for char in line if category(char) != "Cc"))
+    print_text("".join(char for char in line if category(char) != "Cc"))
 
 
 def print_json(record: dict[str, Any]) -> None:
     """Print a JSON object on one line."""
-    clear_bar()
     # ASCII: one line for every reader, and no codes that would steer the terminal.
-    click.echo(json.dumps(record))
+    print_text(json.dumps(record))
+
+
+def print_text(text: str) -> None:
+    """Print a text; of a character that standard output does not have, its code."""
+    clear_bar()
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    click.echo(text.encode(encoding, "backslashreplace").decode(encoding))
 
 
 def one_line(text: str) -> str:
@@ -73,19 +68,24 @@ def one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-@contextmanager
-def terminal_output() -> Iterator[None]:
-    """Show warnings as lines, and of characters that cannot be printed their codes.
+_lock = Lock()
+_commands = 0  # that run now, in any thread
+_in_command: ContextVar[bool] = ContextVar("in_command", default=False)
+_show_warning = warnings.showwarning  # what the first of them found
 
-    Both are switches of the whole process: the first of several commands that run at
-    the same time, in threads, turns them, and the last one turns them back.
+
+@contextmanager
+def warnings_as_lines() -> Iterator[None]:
+    """Show the warnings of a command as lines, while it runs.
+
+    The function that shows warnings is the whole process's: the first of several
+    commands that run at once, in threads, replaces it, the last one puts it back.
     """
-    global _commands
+    global _commands, _show_warning
     with _lock:
-        if not _commands:
-            _show_warnings_as_lines()
-            _print_codes_of_unprintable_characters()
         _commands += 1
+        if warnings.showwarning is not _warn:
+            _show_warning, warnings.showwarning = warnings.showwarning, _warn
     outside = _in_command.set(True)
     try:
         yield
@@ -94,27 +94,12 @@ def terminal_output() -> Iterator[None]:
         with _lock:
             _commands -= 1
             if not _commands:
-                _restore.close()
+                warnings.showwarning = _show_warning
 
 
-def _show_warnings_as_lines() -> None:
-    before = warnings.showwarning
-
-    def show(message: Warning | str, *place: Any, **more: Any) -> None:
-        if not _in_command.get():  # in a thread that runs no command
-            before(message, *place, **more)
-            return
+def _warn(message: Warning | str, *place: Any, **more: Any) -> None:
+    if _in_command.get():
         clear_bar()
         click.echo(f"Warning: {message}", err=True)
-
-    warnings.showwarning = show
-    _restore.callback(setattr, warnings, "showwarning", before)
-
-
-def _print_codes_of_unprintable_characters() -> None:
-    stdout = sys.stdout
-    if isinstance(stdout, io.TextIOWrapper):
-        # To change it back writes what is left to be written; nobody may be there.
-        _restore.enter_context(suppress(OSError, ValueError))
-        _restore.callback(stdout.reconfigure, errors=stdout.errors)
-        stdout.reconfigure(errors="backslashreplace")
+    else:  # of a thread that runs no command
+        _show_warning(message, *place, **more)

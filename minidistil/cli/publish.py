@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from minidistil.cli.options import JSON, command, option
+from minidistil.cli.options import JSON, command, flag, option
 from minidistil.cli.output import print_json, print_line
 
 
@@ -15,7 +15,7 @@ from minidistil.cli.output import print_json, print_line
     click.argument("folder"),
     click.argument("repo"),
     option("--revision", "The branch, made if need be.  [default: main]"),
-    option("--dry-run", "Check all, show the card, send nothing.", is_flag=True),
+    flag("--dry-run", "Check all, show the card, send nothing."),
     option(
         "--private/--public",
         "Who may see REPO.  [default: what the hub says, or as it is]",

@@ -7,18 +7,18 @@ from typing import Any
 
 import click
 
-from minidistil.cli.options import option, pipeline_command
+from minidistil.cli.options import choice, flag, number, option, pipeline_command
 from minidistil.cli.output import one_line
 from minidistil.cli.texts import print_answers
 
 
 @pipeline_command(
     "Find names, or other entities, in texts.",
-    option(
+    choice(
         "--aggregation aggregation_strategy",
+        ("none", "simple", "first", "average", "max"),
         "What becomes of tokens: 'none' shows each, 'simple' makes entities of them, "
         "the others of whole words.",
-        choices=("none", "simple", "first", "average", "max"),
         default="simple",
     ),
     option(
@@ -27,16 +27,15 @@ from minidistil.cli.texts import print_answers
         multiple=True,
         default=["O"],
     ),
-    option(
+    number(
         "--stride",
         "Read long texts whole, in windows that share so many tokens.  [default: only "
         "the beginning, with a warning]",
         minimum=0,
     ),
-    option(
+    flag(
         "--words is_split_into_words",
         "Each TEXT, or line, is words, split already, with the delimiter between them.",
-        is_flag=True,
     ),
     option("--delimiter", "What stands between --words.  [default: a blank]"),
     truncations=(),

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BufferedIOBase
-from itertools import tee
+from itertools import chain, tee
 from typing import Any, BinaryIO, cast
 
 import click
@@ -37,8 +37,8 @@ def print_answers(
     Args:
         task: The pipeline's task.
         bar: What the bar is called that counts what was read.
-        texts: TEXTS.
-        source: --file.
+        texts: See `texts_or_lines`.
+        source: See there.
         as_json: --json.
         record: From a text and its answer to the JSON object that is printed.
         lines: From both to the lines that are printed without --json.
@@ -70,7 +70,7 @@ class Texts:
     """
 
     word: str
-    blocks: Iterator[list[str]]
+    blocks: Iterator[list[str]] | Iterator[list[bytes]]
 
     def answered(
         self,
@@ -86,7 +86,7 @@ class Texts:
         """
         before = 0
         for block in self.blocks:
-            to_show, to_answer = tee(self._read(block, read, before))
+            to_show, to_answer = tee(self._read(block, before, read))
             with numbered_from_one(self.word, before):
                 yield from zip(to_show, ask(to_answer), strict=True)
             before += len(block)
@@ -94,14 +94,14 @@ class Texts:
     def answers(self, ask: Callable[[Iterator[str]], Iterable[Any]]) -> list[Any]:
         """Return a pipeline's answers to all texts."""
         with numbered_from_one(self.word):
-            return [*ask(text for block in self.blocks for text in block)]
+            return [*ask(self._read(chain.from_iterable(self.blocks), 0, str))]
 
     def _read(
-        self, block: list[str], read: Callable[[str], Any], before: int
+        self, block: Iterable[str | bytes], before: int, read: Callable[[str], Any]
     ) -> Iterator[Any]:
         for number, text in enumerate(block, before + 1):
             try:
-                yield read(text)
+                yield read(text if isinstance(text, str) else _decode(text, number))
             except ValueError as error:
                 raise ValueError(f"{self.word} {number} {error}") from error
 
@@ -124,7 +124,7 @@ def texts_or_lines(
     if texts:
         return Texts("TEXT", iter([[*texts]]))
     file = source or standard_input(f"{wanted}, --file, or lines on standard input")
-    return Texts("line", _blocks(cast(BufferedIOBase, file)))
+    return Texts("line", _lines(cast(BufferedIOBase, file)))
 
 
 def standard_input(wanted: str) -> BinaryIO:
@@ -156,26 +156,7 @@ def numbered_from_one(word: str, before: int = 0) -> Iterator[None]:
         raise ValueError(f"{word} {before + int(named[1]) + 1}{rest}") from error
 
 
-def _blocks(source: BufferedIOBase) -> Iterator[list[str]]:
-    """Read one text a line; an empty line is an empty text, so that lines keep step."""
-    before = 0
-    for lines in _raw_lines(source):
-        block = []
-        for number, line in enumerate(lines, before + 1):
-            try:
-                encoding = "utf-8-sig" if number == 1 else "utf-8"
-                block.append(line.rstrip(b"\r").decode(encoding))
-            except UnicodeDecodeError as error:
-                yield block
-                raise ValueError(
-                    f"line {number} is not UTF-8 text ({error.reason}, byte "
-                    f"{error.start + 1}); convert the file to UTF-8"
-                ) from None
-        yield block
-        before += len(block)
-
-
-def _raw_lines(source: BufferedIOBase) -> Iterator[list[bytes]]:
+def _lines(source: BufferedIOBase) -> Iterator[list[bytes]]:
     """Read lines, as many at a time as there are; only for the first one waits."""
     parts: list[bytes] = []  # of a line whose end is still to come
     while read := source.read1(BYTES):
@@ -187,3 +168,14 @@ def _raw_lines(source: BufferedIOBase) -> Iterator[list[bytes]]:
             parts = [rest]
     if rest := b"".join(parts):
         yield [rest]
+
+
+def _decode(line: bytes, number: int) -> str:
+    try:
+        # The first may begin with a mark of the encoding.
+        return line.rstrip(b"\r").decode("utf-8-sig" if number == 1 else "utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"is not UTF-8 text ({error.reason}, byte {error.start + 1}); convert the "
+            f"file to UTF-8"
+        ) from None

@@ -15,7 +15,9 @@ from minidistil.cli.options import (
     JSON,
     PRECISIONS,
     SOURCE,
+    choice,
     command,
+    flag,
     option,
 )
 from minidistil.cli.output import EXPECTED, print_json, print_line
@@ -42,7 +44,7 @@ def weights() -> None:
 
 @command(
     "The official checkpoints, and which are here.",
-    option("--offline", "Do not ask the hub; show a dated list.", is_flag=True),
+    flag("--offline", "Do not ask the hub; show a dated list."),
     JSON,
     name="list",
 )
@@ -140,19 +142,14 @@ def load(source: str, revision: str | None, text: str | None) -> None:
 @command(
     "Check that a checkpoint gives the right numbers here.",
     *SOURCE,
-    option(
-        "--precision",
-        "What the engine computes in.",
-        choices=PRECISIONS,
-        default="float32",
+    choice(
+        "--precision", PRECISIONS, "What the engine computes in.", default="float32"
     ),
-    option(
-        "--dtype", "What the model computes in.", choices=_FLOATS, default="float32"
-    ),
-    option(
+    choice("--dtype", _FLOATS, "What the model computes in.", default="float32"),
+    choice(
         "--attention attn_implementation",
+        ("sdpa", "eager"),
         "How the model attends.",
-        choices=("sdpa", "eager"),
         default="sdpa",
     ),
     DEVICE,
@@ -200,14 +197,14 @@ def _print_verification(found: Verification) -> None:
     "Write a checkpoint anew, as safetensors.",
     *SOURCE,
     click.argument("folder", type=click.Path(file_okay=False)),
-    option("--dtype", "What the weights become.", choices=_FLOATS),
+    choice("--dtype", _FLOATS, "What the weights become."),
     option(
         "--prefix/--no-prefix",
-        "Whether the encoder's tensors are called distilbert.…  [default: if there is "
-        "a head]",
+        "Whether the encoder's tensors are called distilbert.NAME.  [default: if there "
+        "is a head]",
         default=None,
     ),
-    option("--drop-heads", "Leave only the encoder.", is_flag=True),
+    flag("--drop-heads", "Leave only the encoder."),
     option("--drop", "Leave a tensor or a module out.", metavar="NAME", multiple=True),
     option(
         "--rename", "Rename a tensor or a module.", metavar="OLD=NEW", multiple=True

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from minidistil.cli.options import option, pipeline_command
+from minidistil.cli.options import flag, option, pipeline_command
 from minidistil.cli.output import one_line
 from minidistil.cli.texts import print_answers
 
@@ -24,7 +24,7 @@ from minidistil.cli.texts import print_answers
         "The sentence that a label makes.",
         default="This example is {}.",
     ),
-    option("--multi-label", "Score each label by itself, yes or no.", is_flag=True),
+    flag("--multi-label", "Score each label by itself, yes or no."),
 )
 def zero_shot(labels: tuple[str, ...], **options: Any) -> None:
     """Score labels of your own for each TEXT, or each line of a file.
