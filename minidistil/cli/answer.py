@@ -72,15 +72,16 @@ def answer(
     from minidistil.pipelines import pipeline
 
     ask = pipeline("question-answering", **options)
-    with counting_sequences("reading"), numbered_from_one("QUESTION"):
-        found = ask(question=questions, context=context)
-    for question, some in zip(questions, found, strict=True):
-        answers = some if isinstance(some, list) else [some]
-        if as_json:
-            print_json({"question": question, "answers": answers})
-        else:
-            for each in answers:
-                print_line(_line(each))
+    with counting_sequences("reading"):
+        with numbered_from_one("QUESTION"):
+            found = ask(question=questions, context=context)
+        for question, some in zip(questions, found, strict=True):
+            answers = some if isinstance(some, list) else [some]
+            if as_json:
+                print_json({"question": question, "answers": answers})
+            else:
+                for each in answers:
+                    print_line(_line(each))
 
 
 def _read(source: BinaryIO) -> str:
