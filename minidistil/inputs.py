@@ -130,7 +130,7 @@ def check_positions(
         if tokens > limit:
             raise ValueError(
                 f"got {tokens} tokens, expected at most {limit} "
-                f"(max_position_embeddings): cut the text (the tokenizer's "
+                f"(max_position_embeddings): truncate the text (the tokenizer's "
                 f"truncation=True) or split it"
             )
         return
