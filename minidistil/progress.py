@@ -97,7 +97,7 @@ def sequences_read(count: int) -> None:
         bar.update(count)
 
 
-def make_room() -> None:
+def clear_bar() -> None:
     """Take that bar off the screen, before a line is printed; it comes back."""
     bar = _sequences.get()
     if bar is not None:
