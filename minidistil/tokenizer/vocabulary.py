@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from minidistil.files import read_json_object
+from minidistil.files import read_json
 from minidistil.messages import cut, quote
 from minidistil.wordpiece import LONGEST_WORD
 
@@ -99,7 +99,7 @@ def read_checkpoint(files: CheckpointFiles) -> dict[str, Any]:
     if source is None:
         source = files.require("vocab.txt")  # raises: says what is there instead
     config_file = files.find("tokenizer_config.json")
-    config = read_json_object(config_file, ValueError) if config_file else {}
+    config = read_json(config_file, dict, ValueError) if config_file else {}
     if source.name == "tokenizer.json":
         settings = read_tokenizer_json(source)
     else:
@@ -107,7 +107,7 @@ def read_checkpoint(files: CheckpointFiles) -> dict[str, Any]:
         check_no_old_tokens(files, settings["vocab"])
     settings.update(read_config(config))
     if "model_max_length" not in settings and (model := files.find("config.json")):
-        positions = read_json_object(model, ValueError).get(
+        positions = read_json(model, dict, ValueError).get(
             "max_position_embeddings", POSITIONS
         )
         settings["model_max_length"] = positions
@@ -119,7 +119,7 @@ def read_checkpoint(files: CheckpointFiles) -> dict[str, Any]:
 def read_old_files(files: CheckpointFiles) -> dict[str, Any]:
     """The special tokens that a `special_tokens_map.json` names, if it lies there."""
     path = files.at_hand("special_tokens_map.json")
-    tokens = read_json_object(path, ValueError) if path else {}
+    tokens = read_json(path, dict, ValueError) if path else {}
     named = [name for name in SPECIALS if tokens.get(name) is not None]
     return {name: content_of(tokens[name]) for name in named}
 
@@ -127,7 +127,7 @@ def read_old_files(files: CheckpointFiles) -> dict[str, Any]:
 def check_no_old_tokens(files: CheckpointFiles, vocab: Mapping[str, int]) -> None:
     """Raise `ValueError` if an `added_tokens.json` holds more than the vocabulary."""
     path = files.at_hand("added_tokens.json")
-    added = read_json_object(path, ValueError) if path else {}
+    added = read_json(path, dict, ValueError) if path else {}
     more = [token for token, id in added.items() if vocab.get(token) != id]
     if more:
         raise ValueError(
@@ -246,7 +246,7 @@ def read_tokenizer_json(path: Path) -> dict[str, Any]:
     Raises:
         ValueError: A component is not the one that DistilBERT uses; it is named.
     """
-    content = read_json_object(path, ValueError)
+    content = read_json(path, dict, ValueError)
     model = part(content, "model", Mapping)
     normalizer = part(content, "normalizer", Mapping)
     pre_tokenizer = part(content, "pre_tokenizer", Mapping)
