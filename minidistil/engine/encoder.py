@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from minidistil.checkpoint.tensors import all_finite
 from minidistil.engine.attention import Group, attend
 from minidistil.engine.batches import Batch, padding_rows
+from minidistil.engine.operators import Pack
 from minidistil.engine.precision import Plan
 from minidistil.model import (
     ACTIVATION,
@@ -163,13 +164,13 @@ def _scale(attention: SelfAttention) -> float:
 class FastBlock:
     """A `TransformerBlock`, for all tokens."""
 
-    def __init__(self, block: TransformerBlock, plan: Plan) -> None:
+    def __init__(self, block: TransformerBlock, plan: Plan, lin2: Pack) -> None:
         attention = block.attention
         self.heads = attention.n_heads
         q = weight_and_bias(attention.q_lin, factor=_scale(attention))
         k, v = weight_and_bias(attention.k_lin), weight_and_bias(attention.v_lin)
         self.qkv = plan.encoder(*side_by_side([q, k, v]))
-        self.rest = FastRest(block, plan)
+        self.rest = FastRest(block, plan, lin2)
 
     def __call__(self, x: Tensor, groups: Sequence[Group]) -> Tensor:
         """Take x (N, D) one block further."""
@@ -180,13 +181,13 @@ class FastBlock:
 class FastLastBlock:
     """The last `TransformerBlock`, for the tokens that are wanted."""
 
-    def __init__(self, block: TransformerBlock, plan: Plan) -> None:
+    def __init__(self, block: TransformerBlock, plan: Plan, lin2: Pack) -> None:
         attention = block.attention
         self.heads = attention.n_heads
         q = weight_and_bias(attention.q_lin, factor=_scale(attention))
         k, v = weight_and_bias(attention.k_lin), weight_and_bias(attention.v_lin)
         self.q, self.kv = plan.encoder(*q), plan.encoder(*side_by_side([k, v]))
-        self.rest = FastRest(block, plan)
+        self.rest = FastRest(block, plan, lin2)
 
     def __call__(
         self, x: Tensor, groups: Sequence[Group], wanted: WantedRows
@@ -212,14 +213,14 @@ class FastLastBlock:
 class FastRest:
     """What follows attention in a block; each row goes through it by itself."""
 
-    def __init__(self, block: TransformerBlock, plan: Plan) -> None:
+    def __init__(self, block: TransformerBlock, plan: Plan, lin2: Pack) -> None:
         ffn = require_plain_layer(block.ffn, FFN)
         require_activation(ffn.activation, plan.activation)
         attention = require_plain_layer(block.attention, SelfAttention)
         self.out_lin = plan.encoder(*weight_and_bias(attention.out_lin))
         self.sa_layer_norm = FastNorm(block.sa_layer_norm)
         self.lin1 = plan.encoder(*weight_and_bias(ffn.lin1))
-        self.lin2 = plan.lin2(*weight_and_bias(ffn.lin2), least=plan.least)
+        self.lin2 = lin2(*weight_and_bias(ffn.lin2), least=plan.least)
         self.output_layer_norm = FastNorm(block.output_layer_norm)
 
     def __call__(self, mixed: Tensor, x: Tensor) -> Tensor:
@@ -245,11 +246,12 @@ class FastEncoder:
                 "know; use the model itself"
             )
         self.embeddings = FastEmbeddings(model.embeddings, plan.stream)
+        packs = [plan.first_lin2, *[plan.encoder] * len(blocks)]
         self.blocks = [
-            _packed(FastBlock, block, plan.for_block(number))
-            for number, block in enumerate(blocks)
+            _packed(FastBlock, block, plan, lin2)
+            for block, lin2 in zip(blocks, packs, strict=False)
         ]
-        self.last = _packed(FastLastBlock, last, plan.for_block(len(blocks)))
+        self.last = _packed(FastLastBlock, last, plan, packs[len(blocks)])
 
     def __call__(self, batch: Batch, wanted: WantedRows) -> Tensor:
         """The hidden states (R, D) of the rows that are wanted."""
@@ -260,12 +262,13 @@ class FastEncoder:
 
 
 def _packed(
-    kind: Callable[[TransformerBlock, Plan], Block],
+    kind: Callable[[TransformerBlock, Plan, Pack], Block],
     block: nn.Module,
     plan: Plan,
+    lin2: Pack,
 ) -> Block:
     """Pack a block and free its weights, so that one block at most is there twice."""
-    packed = kind(require_plain_layer(block, TransformerBlock), plan)
+    packed = kind(require_plain_layer(block, TransformerBlock), plan, lin2)
     for parameter in block.parameters():
         parameter.data = torch.empty(0)
     return packed

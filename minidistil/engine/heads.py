@@ -44,13 +44,8 @@ def _classifier(
     return FastHead(False, width, lambda cls: last(F.relu(hidden(cls))))
 
 
-def _token_classifier(model: DistilBertForTokenClassification, pack: Pack) -> FastHead:
-    last, width = _last_layer(model.classifier)
-    return FastHead(True, width, last)
-
-
-def _span_finder(model: DistilBertForQuestionAnswering, pack: Pack) -> FastHead:
-    last, width = _last_layer(model.qa_outputs)
+def _token_reader(layer: nn.Linear) -> FastHead:
+    last, width = _last_layer(layer)
     return FastHead(True, width, last)
 
 
@@ -77,7 +72,7 @@ HEADS: dict[type[nn.Module], Callable[..., FastHead]] = {
     DistilBertModel: _encoder,
     DistilBertForSequenceClassification: _classifier,
     DistilBertForMultipleChoice: _classifier,
-    DistilBertForTokenClassification: _token_classifier,
-    DistilBertForQuestionAnswering: _span_finder,
+    DistilBertForTokenClassification: lambda model, _: _token_reader(model.classifier),
+    DistilBertForQuestionAnswering: lambda model, _: _token_reader(model.qa_outputs),
     DistilBertForMaskedLM: _word_scorer,
 }

@@ -114,25 +114,21 @@ class OneDnnLinear:
         self.weight = torch.ops.mkldnn._reorder_linear_weight(weight, ROWS)
         self.bias, self.activation = bias, activation
         # Looked up once: to find the overload takes time in each call.
-        self.product = torch.ops.mkldnn._linear_pointwise.default
-        self.product_and_sum = torch.ops.mkldnn._linear_pointwise.binary
+        product = torch.ops.mkldnn._linear_pointwise
+        self.product: Callable[..., Tensor] = product.default
+        self.product_and_sum: Callable[..., Tensor] = product.binary
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return x Wᵀ + b."""
-        result: Tensor = self.product(x, self.weight, self.bias, "none", [], "")
-        return result
+        return self.product(x, self.weight, self.bias, "none", [], "")
 
     def activated(self, x: Tensor) -> Tensor:
         """Return f(x Wᵀ + b); "none" is GELU's exact form, not the one by tanh."""
-        result: Tensor = self.product(
-            x, self.weight, self.bias, self.activation, [], "none"
-        )
-        return result
+        return self.product(x, self.weight, self.bias, self.activation, [], "none")
 
     def added(self, x: Tensor, y: Tensor) -> Tensor:
         """Return x Wᵀ + b + y."""
-        result: Tensor = self.product_and_sum(x, y, self.weight, self.bias, "add")
-        return result
+        return self.product_and_sum(x, y, self.weight, self.bias, "add")
 
 
 class HalfLinear:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -32,9 +32,8 @@ class Plan:
     Attributes:
         kernels: "onednn" for packed weights and fused operators, or "torch".
         stream: The type of the hidden states between blocks.
-        encoder: Packs the layers of the encoder, but for `lin2`.
-        lin2: Packs the second layer of a feed-forward network.
-        first_lin2: Packs that of the first block. Of all layers, rounding harms it
+        encoder: Packs the layers of the encoder, but for one:
+        first_lin2: Packs the first block's `lin2`. Of all layers, rounding harms it
             most, and all later blocks build on its errors.
         head: Packs the layers of the head, where a small error is a large one.
         activation: The name of the activation.
@@ -44,15 +43,10 @@ class Plan:
     kernels: str
     stream: torch.dtype
     encoder: Pack
-    lin2: Pack
     first_lin2: Pack
     head: Pack
     activation: str
     least: float
-
-    def for_block(self, number: int) -> Plan:
-        """The plan for one block, counted from 0."""
-        return replace(self, lin2=self.first_lin2) if number == 0 else self
 
 
 def check_precision(precision: object) -> None:
@@ -88,7 +82,7 @@ def plan(
         return _int8_plan(kernels, activation)
     dtype = torch.float32 if precision == "float32" else torch.bfloat16
     pack = _pack_floats(kernels == "onednn", dtype, activation)
-    return Plan(kernels, dtype, pack, pack, pack, pack, activation, LEAST[activation])
+    return Plan(kernels, dtype, pack, pack, pack, activation, LEAST[activation])
 
 
 def _has(precision: str) -> bool:
@@ -132,7 +126,6 @@ def _int8_plan(kernels: str, activation: str) -> Plan:
         kernels=kernels,
         stream=torch.float32,
         encoder=pack,
-        lin2=pack,
         first_lin2=pack_half if half else exact,
         head=exact,
         activation=activation,

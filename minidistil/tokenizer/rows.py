@@ -18,6 +18,18 @@ class Frame(NamedTuple):
     pad: Any
 
 
+NOTHING = Frame(None, None, None, None)
+OFFSETS = Frame((0, 0), (0, 0), (0, 0), (0, 0))
+# Columns with one value for all tokens of the first text, one for those of the second,
+# and a frame.
+CONSTANT: dict[str, tuple[Any, Any, Frame]] = {
+    "sequence_ids": (0, 1, NOTHING),
+    "token_type_ids": (0, 1, Frame(0, 0, 1, 0)),
+    "attention_mask": (1, 1, Frame(1, 1, 1, 0)),
+    "special_tokens_mask": (0, 0, Frame(1, 1, 1, 1)),
+}
+
+
 @dataclass(frozen=True)
 class Span:
     """The tokens `start:end` of one text."""
@@ -56,32 +68,9 @@ class Row:
         second = [] if self.second is None else self.second.of(name)
         return self._lay_out(self.first.of(name), second, frame)
 
-    def offsets(self) -> list[tuple[int, int]]:
-        """The characters of each token in its text; (0, 0) where there are none."""
-        return self.column("offsets", Frame((0, 0), (0, 0), (0, 0), (0, 0)))
-
-    def sequence_ids(self) -> list[int | None]:
-        """0 for tokens of the first text, 1 of the second, None for the others."""
-        return self._fill(0, 1, Frame(None, None, None, None))
-
-    def token_type_ids(self) -> list[int]:
-        """0 up to the first [SEP], 1 up to the second, 0 for padding."""
-        return self._fill(0, 1, Frame(0, 0, 1, 0))
-
-    def attention_mask(self) -> list[int]:
-        """1 for tokens, 0 for padding."""
-        return self._fill(1, 1, Frame(1, 1, 1, 0))
-
-    def special_tokens_mask(self) -> list[int]:
-        """0 for tokens of a text, 1 for special tokens and padding."""
-        return self._fill(0, 0, Frame(1, 1, 1, 1))
-
-    def length(self) -> int:
-        """The number of tokens and padding."""
-        return self.size + self.padding
-
-    def _fill(self, first: object, second: object, frame: Frame) -> list[Any]:
-        """A column with one value for all tokens of a text."""
+    def constant(self, name: str) -> list[Any]:
+        """A column that depends on the lengths alone: one of `CONSTANT`."""
+        first, second, frame = CONSTANT[name]
         second_size = len(self.second or ())
         return self._lay_out([first] * len(self.first), [second] * second_size, frame)
 

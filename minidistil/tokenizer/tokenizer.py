@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,9 +30,10 @@ from minidistil.tokenizer.inputs import (
     to_lists,
 )
 from minidistil.tokenizer.rows import (
+    CONSTANT,
+    OFFSETS,
     Frame,
     Padding,
-    Row,
     Truncation,
     count_specials,
     make_rows,
@@ -67,8 +68,8 @@ TRUNCATIONS = {
 TENSORS = {None: None, "pt": "pt", "np": "np"}
 SIDES = {"right": "right", "left": "left"}
 BACKENDS = {"rust": RustBackend, "python": PythonBackend}
-# What `pad` appends to a list, by the name of the list.
-FILLERS = {"attention_mask": 0, "token_type_ids": 0, "special_tokens_mask": 1}
+# The lists that `pad` fills up beside `input_ids`.
+PADDED = ("attention_mask", "token_type_ids", "special_tokens_mask")
 
 
 class DistilBertTokenizer:
@@ -235,19 +236,6 @@ class DistilBertTokenizer:
         transformers and `tokenizers` read them and give the same results. Returns the
         paths written.
         """
-        files = {
-            "vocab.txt": vocab_txt(self._recipe.vocab),
-            "tokenizer_config.json": self._config_json(),
-            "tokenizer.json": tokenizer_json(
-                self._recipe, self.cls_token, self.sep_token
-            ),
-        }
-        paths = {Path(folder) / name: content for name, content in files.items()}
-        for path, content in paths.items():
-            write_file(path, content.encode())
-        return tuple(map(str, paths))
-
-    def _config_json(self) -> str:
         config = {
             "tokenizer_class": "DistilBertTokenizer",
             "do_lower_case": self.do_lower_case,
@@ -258,7 +246,18 @@ class DistilBertTokenizer:
             "clean_up_tokenization_spaces": self.clean_up_tokenization_spaces,
             **self._named,
         }
-        return json.dumps(config, indent=2, ensure_ascii=False) + "\n"
+        files = {
+            "vocab.txt": vocab_txt(self._recipe.vocab),
+            "tokenizer_config.json": json.dumps(config, indent=2, ensure_ascii=False)
+            + "\n",
+            "tokenizer.json": tokenizer_json(
+                self._recipe, self.cls_token, self.sep_token
+            ),
+        }
+        paths = {Path(folder) / name: content for name, content in files.items()}
+        for path, content in paths.items():
+            write_file(path, content.encode())
+        return tuple(map(str, paths))
 
     # Text to ids
 
@@ -356,22 +355,20 @@ class DistilBertTokenizer:
             )
         rows = pad.rows(rows)
 
-        columns: dict[str, tuple[bool | None, Callable[[Row], Any]]] = {
-            "input_ids": (True, lambda row: row.column("ids", self._id_frame)),
-            "token_type_ids": (return_token_type_ids, Row.token_type_ids),
-            "attention_mask": (return_attention_mask is not False, Row.attention_mask),
-            "special_tokens_mask": (
-                return_special_tokens_mask,
-                Row.special_tokens_mask,
-            ),
-            "offset_mapping": (return_offsets_mapping, Row.offsets),
-            "length": (return_length, Row.length),
-        }
         data: dict[str, Any] = {
-            name: [column(row) for row in rows]
-            for name, (wanted, column) in columns.items()
-            if wanted
+            "input_ids": [row.column("ids", self._id_frame) for row in rows]
         }
+        for name, wanted in {
+            "token_type_ids": return_token_type_ids,
+            "attention_mask": return_attention_mask is not False,
+            "special_tokens_mask": return_special_tokens_mask,
+        }.items():
+            if wanted:
+                data[name] = [row.constant(name) for row in rows]
+        if return_offsets_mapping:
+            data["offset_mapping"] = [row.column("offsets", OFFSETS) for row in rows]
+        if return_length:
+            data["length"] = [row.size + row.padding for row in rows]
         if return_overflowing_tokens:
             data["overflow_to_sample_mapping"] = [
                 number for number, sample in enumerate(samples) for _ in sample
@@ -452,7 +449,7 @@ class DistilBertTokenizer:
         if single:
             data = {name: [value] for name, value in data.items()}
         sizes = [len(row) for row in data["input_ids"]]
-        for name in FILLERS.keys() & data.keys():
+        for name in {*PADDED} & data.keys():
             if [len(row) for row in data[name]] != sizes:
                 raise ValueError(
                     f"{name} has rows of {[len(row) for row in data[name]]} values, "
@@ -461,7 +458,8 @@ class DistilBertTokenizer:
         if return_attention_mask is not False and "attention_mask" not in data:
             data["attention_mask"] = [[1] * size for size in sizes]
         width = pad.width(sizes)
-        for name, filler in {"input_ids": self.pad_token_id, **FILLERS}.items():
+        fillers = {name: CONSTANT[name][2].pad for name in PADDED}
+        for name, filler in {"input_ids": self.pad_token_id, **fillers}.items():
             if name in data:
                 data[name] = [pad.fill(row, filler, width) for row in data[name]]
         if kind is not None:
