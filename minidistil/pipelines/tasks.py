@@ -9,8 +9,9 @@ from typing import Any
 import torch
 
 from minidistil.auto import kind_of
+from minidistil.checkpoint.companions import MODULES_FILE
 from minidistil.checkpoint.pretrained import PreTrainedModel
-from minidistil.checkpoint.tensors import MODULES_FILE, CheckpointError, Weights
+from minidistil.checkpoint.tensors import CheckpointError, Weights
 from minidistil.config import DistilBertConfig
 from minidistil.engine import Engine
 from minidistil.hub import open_checkpoint
