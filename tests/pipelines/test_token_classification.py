@@ -109,6 +109,7 @@ def test_the_strategies_differ_on_this_text(reference):
     assert len({*found}) == len(found)
 
 
+@pytest.mark.sample(40)
 @pytest.mark.parametrize("strategy", STRATEGIES)
 @pytest.mark.parametrize("seed", range(40))
 def test_odd_texts_are_labelled_as_by_transformers(label, reference, strategy, seed):
@@ -204,6 +205,7 @@ def test_labels_without_b_and_i_go_by_their_names(tmp_path):
 # Long texts
 
 
+@pytest.mark.sample(8)
 @pytest.mark.parametrize("strategy", STRATEGIES[1:])
 @pytest.mark.parametrize("stride", [0, 1, 10, 45])
 @pytest.mark.parametrize("ignored", IGNORED[:2], ids=str)
