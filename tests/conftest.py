@@ -8,13 +8,6 @@ many cases, of which the default suite takes 8.
 from __future__ import annotations
 
 import os
-
-# Read once, when torch and huggingface_hub are imported: so before all other imports.
-# One thread: several tests run at once, and the matrices of most are small.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-for _name in ("HF_ENDPOINT", "HF_HUB_OFFLINE", "HF_TOKEN", "TRANSFORMERS_OFFLINE"):
-    os.environ.pop(_name, None)
-
 import random
 import signal
 from collections import Counter, defaultdict
@@ -29,7 +22,14 @@ if TYPE_CHECKING:
     from pages import Pages
     from playwright.sync_api import Browser
 
+# Read once, when torch and huggingface_hub are imported: nothing above imports them.
+# One thread: several tests run at once, and the matrices of most are small.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+for _name in ("HF_ENDPOINT", "HF_HUB_OFFLINE", "HF_TOKEN", "TRANSFORMERS_OFFLINE"):
+    os.environ.pop(_name, None)
+
 LEFT_OUT = pytest.StashKey[int]()
+SLOW = {"old"}  # fixtures that only the full run makes
 MOST_WORKERS = 4  # each takes one to two gigabytes
 
 
@@ -51,7 +51,11 @@ def pytest_collection_modifyitems(
     """Leave out what is for the full run, unless tests are asked for by their names."""
     if config.getoption("full") or any("::" in argument for argument in config.args):
         return
-    left_out = {item for item in items if item.get_closest_marker("full")}
+    left_out = {
+        item
+        for item in items
+        if item.get_closest_marker("full") or not SLOW.isdisjoint(item.fixturenames)
+    }
     cases = defaultdict(list)
     for item in items:
         if item.get_closest_marker("sample") and item not in left_out:
@@ -137,7 +141,7 @@ def an_ordinary_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def an_interrupt_is_heard() -> Iterator[None]:
-    """A shell starts what is in the background with SIGINT ignored; children inherit."""
+    """Do not pass on to children that SIGINT is ignored, as a shell's `&` has it."""
     before = signal.getsignal(signal.SIGINT)
     if before is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)

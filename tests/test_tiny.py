@@ -8,8 +8,8 @@ import sys
 import pytest
 import torch
 import transformers
-from safetensors import safe_open
 from programs import SCRIPTS, run_script
+from safetensors import safe_open
 
 from minidistil import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 from minidistil.hub import BUNDLED
