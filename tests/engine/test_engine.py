@@ -57,6 +57,7 @@ def short():
 # The model's answers ──────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", CLASSES)
 def test_in_base_size_it_answers_as_the_model(base, name):
     # All heads stand on the same encoder, so that the long texts are enough for one.
@@ -89,6 +90,7 @@ def test_it_answers_as_transformers(kernels):
     check(engine(sequences), expected)
 
 
+@pytest.mark.sample(28)
 @KERNELS
 @pytest.mark.parametrize("name", CLASSES)
 @pytest.mark.parametrize(
@@ -139,6 +141,7 @@ POSITIONS = {
 }
 
 
+@pytest.mark.sample(24)
 @KERNELS
 @pytest.mark.parametrize("name", READ_ALL)
 @pytest.mark.parametrize("which", POSITIONS)

@@ -64,7 +64,7 @@ def engine(model):
         ([[-1, 99]], IndexError, "sequence 0 has the id -1, expected 0 to 52"),
         ([[2**70]], IndexError, f"sequence 0 has the id {2**70}, expected 0 to 52"),
     ],
-    ids=lambda value: f"{value!r:.30}",
+    ids=lambda value: f"{value!r:.20}",
 )
 def test_what_is_no_sequences_is_refused(engine, sequences, error, message):
     with pytest.raises(error, match=message):

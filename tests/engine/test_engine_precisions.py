@@ -84,6 +84,7 @@ def test_few_labels_change(precision, kernels, tiny, texts, logits):
     assert_close(torch.stack(engine(texts)), logits, precision)
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize(("precision", "kernels"), CASES)
 @pytest.mark.parametrize("budget", [1, 64, 10**6])
 def test_few_labels_change_in_any_company(precision, kernels, budget, tiny, texts):
@@ -100,6 +101,7 @@ def test_few_labels_change_in_any_company(precision, kernels, budget, tiny, text
     assert_close(torch.stack(engine(texts)), one, precision)
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize(("precision", "kernels"), CASES)
 def test_hidden_states_of_trained_weights_are_close(precision, kernels):
     model, texts = minilm(), [*reviews(20), *sequences_of([256, 1, 100], 30522)]
