@@ -11,7 +11,7 @@ import os
 import random
 import signal
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -150,6 +150,28 @@ def an_interrupt_is_heard() -> Iterator[None]:
 
 
 # What is slow to make
+
+
+@pytest.fixture(scope="session")
+def folder_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Give the folder of a checkpoint, written once for all tests that want the same.
+
+    The arguments are those of `write_checkpoint`, or with ``trained`` of
+    `write_trained`. A test that changes files changes a copy.
+    """
+    made: dict[str, Path] = {}
+
+    def folder_of(*kind: str, trained: bool = False, **options: Any) -> Path:
+        from checkpoints import write_checkpoint
+        from real_weights import write_trained
+
+        key = repr((kind, trained, sorted(options.items())))
+        if key not in made:
+            write = write_trained if trained else write_checkpoint
+            made[key] = write(tmp_path_factory.mktemp("checkpoint"), *kind, **options)
+        return made[key]
+
+    return folder_of
 
 
 @pytest.fixture(scope="session")

@@ -39,10 +39,9 @@ LABELS = {0: "NEGATIVE", 1: "POSITIVE"}
 
 
 @pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
+def checkpoint(folder_of):
     # The whole vocabulary, so that the ids are those that the course prints.
-    folder = tmp_path_factory.mktemp("checkpoint")
-    return write_checkpoint(folder, vocabulary=30522, id2label=LABELS)
+    return folder_of(vocabulary=30522, id2label=LABELS)
 
 
 @pytest.fixture(scope="module")

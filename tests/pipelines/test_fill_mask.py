@@ -35,8 +35,8 @@ load_reference = partial(reference_pipeline, "FillMask", "ForMaskedLM")
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return write_checkpoint(tmp_path_factory.mktemp("mlm"), "DistilBertForMaskedLM")
+def folder(folder_of):
+    return folder_of("DistilBertForMaskedLM")
 
 
 @pytest.fixture(scope="module")

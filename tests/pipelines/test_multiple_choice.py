@@ -8,7 +8,6 @@ from types import MappingProxyType
 import pytest
 import torch
 import transformers
-from checkpoints import write_checkpoint
 from click.testing import CliRunner
 from real_weights import write_trained
 from texts import generated, words
@@ -28,9 +27,8 @@ SKY = {"prompt": "The sky is", "choices": ["blue.", "a film about itself.", "goo
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("choice")
-    return write_checkpoint(folder, "DistilBertForMultipleChoice")
+def folder(folder_of):
+    return folder_of("DistilBertForMultipleChoice")
 
 
 @pytest.fixture(scope="module")

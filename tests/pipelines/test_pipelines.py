@@ -40,22 +40,6 @@ LABELS = {"id2label": {0: "NEGATIVE", 1: "POSITIVE"}}
 
 
 @pytest.fixture(scope="module")
-def folder_of(tmp_path_factory):
-    """Give the folder of a checkpoint with such a configuration; made once."""
-    made = {}
-
-    def folder_of(**config):
-        key = json.dumps(config, sort_keys=True)
-        if key not in made:
-            made[key] = write_checkpoint(
-                tmp_path_factory.mktemp("checkpoint"), **config
-            )
-        return made[key]
-
-    return folder_of
-
-
-@pytest.fixture(scope="module")
 def folder(folder_of):
     return folder_of(**LABELS)
 

@@ -14,8 +14,7 @@ from itertools import repeat
 import pytest
 import torch
 from answers import assert_answers
-from checkpoints import draw_lively, write_checkpoint
-from real_weights import write_trained
+from checkpoints import draw_lively
 from texts import odd_text
 from transformers4 import OldError
 
@@ -36,26 +35,18 @@ LONG = "good film was the end but far too long and its words were the best in to
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return write_checkpoint(
-        tmp_path_factory.mktemp("small"),
-        "DistilBertForQuestionAnswering",
-        draw=draw_lively,
-    )
+def folder(folder_of):
+    return folder_of("DistilBertForQuestionAnswering", draw=draw_lively)
 
 
 @pytest.fixture(scope="module")
-def hostile(tmp_path_factory):
-    return write_checkpoint(
-        tmp_path_factory.mktemp("hostile"), "DistilBertForQuestionAnswering"
-    )
+def hostile(folder_of):
+    return folder_of("DistilBertForQuestionAnswering")
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    return write_trained(
-        tmp_path_factory.mktemp("minilm"), "DistilBertForQuestionAnswering"
-    )
+def trained(folder_of):
+    return folder_of("DistilBertForQuestionAnswering", trained=True)
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,6 @@ import pytest
 import transformers
 from answers import assert_answers, reference_pipeline
 from checkpoints import draw_lively, write_checkpoint
-from real_weights import write_trained
 from texts import odd_text, words
 
 from minidistil import (
@@ -36,20 +35,13 @@ LONG = " ".join(f"{TEXT} {words(5, start)}" for start in range(6))
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return write_checkpoint(
-        tmp_path_factory.mktemp("small"),
-        "DistilBertForTokenClassification",
-        draw=draw_lively,
-        **LABELS,
-    )
+def folder(folder_of):
+    return folder_of("DistilBertForTokenClassification", draw=draw_lively, **LABELS)
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    return write_trained(
-        tmp_path_factory.mktemp("minilm"), "DistilBertForTokenClassification", **LABELS
-    )
+def trained(folder_of):
+    return folder_of("DistilBertForTokenClassification", trained=True, **LABELS)
 
 
 @pytest.fixture(scope="module")

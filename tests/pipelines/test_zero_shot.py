@@ -11,7 +11,6 @@ import pytest
 import torch
 import transformers
 from answers import assert_answers as assert_same, reference_pipeline
-from checkpoints import write_checkpoint
 from click.testing import CliRunner
 from real_weights import write_trained
 from texts import generated, words
@@ -37,18 +36,14 @@ load_reference = partial(
 
 
 @pytest.fixture(scope="module")
-def folder_with(tmp_path_factory):
+def folder_with(folder_of):
     """Give the folder of a checkpoint with such labels; made once."""
-    made = {}
 
     def folder_with(*names):
-        if names not in made:
-            made[names] = write_checkpoint(
-                tmp_path_factory.mktemp("nli"),
-                id2label=dict(enumerate(names)),
-                label2id={name: i for i, name in enumerate(names)},
-            )
-        return made[names]
+        return folder_of(
+            id2label=dict(enumerate(names)),
+            label2id={name: i for i, name in enumerate(names)},
+        )
 
     return folder_with
 
