@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from typing import Any, BinaryIO
 
 import click
@@ -20,7 +21,7 @@ from minidistil.cli.common import (
 )
 from minidistil.progress import counting_sequences
 
-Answers = list[dict[str, Any]]
+Answers = Sequence[Mapping[str, Any]]
 
 
 @click.command(short_help="Choose how a text goes on.")
