@@ -47,7 +47,7 @@ class MultipleChoicePipeline(Pipeline[TruncationOptions]):
     ) -> list[ChoiceAnswer]: ...
     @overload
     def __call__(
-        self, inputs: list[Input], **options: Unpack[Given]
+        self, inputs: Sequence[Input], **options: Unpack[Given]
     ) -> list[list[ChoiceAnswer]]: ...
     @overload
     def __call__(

@@ -6,7 +6,7 @@ is read in overlapping windows, each together with the question.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, repeat, zip_longest
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, overload
@@ -142,7 +142,7 @@ class QuestionAnsweringPipeline(Pipeline[QuestionOptions], Generic[Answer]):
     def __call__(self, inputs: Input, /, **options: Unpack[Given]) -> Answer: ...
     @overload
     def __call__(
-        self, inputs: list[Input], /, **options: Unpack[Given]
+        self, inputs: Sequence[Input], /, **options: Unpack[Given]
     ) -> list[Answer]: ...
     @overload
     def __call__(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Generic, Literal, overload
@@ -107,7 +107,7 @@ class TextClassificationPipeline(Pipeline[ClassificationOptions], Generic[Answer
 
     @overload
     def __call__(
-        self, inputs: str | list[str] | list[Pair], **options: Unpack[Given]
+        self, inputs: Sequence[Text], **options: Unpack[Given]
     ) -> list[Answer]: ...
     @overload
     def __call__(self, inputs: Pair, **options: Unpack[Given]) -> Answer: ...
