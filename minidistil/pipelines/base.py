@@ -25,7 +25,13 @@ from minidistil.pipelines.long_texts import (
     ids_of,
     truncate,
 )
-from minidistil.pipelines.reading import answer_many, as_text, is_many, map_inputs
+from minidistil.pipelines.reading import (
+    RefusedError,
+    answer_many,
+    as_text,
+    is_many,
+    map_inputs,
+)
 from minidistil.tokenizer import DistilBertTokenizer
 
 # The tokens that are read at once, at least: 50 MB of distilbert-base's vectors.
@@ -222,7 +228,10 @@ class Pipeline(Generic[Options]):
         settings = self.settings(options)
         if not is_many(inputs):
             one = self._read(f"the {self.noun}", inputs, settings)
-            (answer,) = self._answer([one], settings)
+            try:
+                (answer,) = self._answer([one], settings)
+            except RefusedError as refused:
+                raise ValueError(str(refused)) from refused
             return answer
         answers = answer_many(
             inputs,
