@@ -28,10 +28,8 @@ class FeatureOptions(TruncationOptions):
 
     Attributes:
         return_tensors: True (or "pt") for tensors, False for lists of lists of numbers.
-        truncation: With the next two, see `TruncationOptions`; not "window", where a
+        truncation: As in `TruncationOptions`; not "window", where a
             token has several vectors.
-        max_length: See there.
-        batch_size: See there.
     """
 
     return_tensors: bool | str = False

@@ -82,10 +82,12 @@ class FillMaskOptions(TruncationOptions):
         """The targets, also where there is one alone, or none."""
         if self.targets is None:
             return []
-        alone = isinstance(self.targets, str) or not isinstance(
-            self.targets, Collection
+        many = isinstance(self.targets, Collection)
+        return (
+            self.targets
+            if many and not isinstance(self.targets, str)
+            else [self.targets]
         )
-        return [self.targets] if alone else self.targets
 
 
 class View(NamedTuple):
@@ -210,7 +212,7 @@ class FillMaskPipeline(Pipeline[FillMaskOptions]):
         for each in views:
             alone = sum(len(view.masks) for view in each) == 1
             filled = [
-                self._fill(view, place, *next(best), skip_specials=alone)
+                self._fill(view, place, *next(best), alone)
                 for view in each
                 for place in view.masks
             ]
@@ -283,7 +285,6 @@ class FillMaskPipeline(Pipeline[FillMaskOptions]):
         place: int,
         scores: list[float],
         words: list[int],
-        *,
         skip_specials: bool,
     ) -> list[MaskAnswer]:
         """Put each word in the place of a mask, and write out the text."""

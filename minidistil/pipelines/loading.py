@@ -90,7 +90,7 @@ def load_model(
                 f"another one for another precision or device"
             )
         return model
-    if isinstance(model, PreTrainedModel):
+    if not isinstance(model, str | os.PathLike):
         model = model if place is None else model.to(place)
         return model if precision is None else Engine(model, precision)
     if dtype is None and attn_implementation is None:

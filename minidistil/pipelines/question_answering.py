@@ -208,10 +208,10 @@ class QuestionAnsweringPipeline(Pipeline[QuestionOptions], Generic[Answer]):
         texts = [*dict.fromkeys(chain(*inputs))]
         tokens = dict(zip(texts, tokens_of(self.tokenizer, texts), strict=True))
         read = map_inputs(
-            lambda question, context: self._windows(
-                tokens[question].ids, tokens[context].ids, options
+            lambda one: self._windows(
+                tokens[one.question].ids, tokens[one.context].ids, options
             ),
-            *zip(*inputs, strict=True),
+            inputs,
         )
         logits = self.run_in_portions(
             (window.ids for window in chain(*read)),
@@ -219,12 +219,7 @@ class QuestionAnsweringPipeline(Pipeline[QuestionOptions], Generic[Answer]):
             (window.read for window in chain(*read)),
         )
         return [
-            _choose(
-                one.context,
-                tokens[one.context],
-                [*zip(each, found, strict=True)],
-                options,
-            )
+            _choose(one.context, tokens[one.context], each, found, options)
             for one, each, found in zip(
                 inputs, read, regroup(logits, read), strict=True
             )
@@ -267,10 +262,11 @@ def _shared(limit: int, room: int, wanted: int | None) -> int:
 def _choose(
     context: str,
     tokens: TextTokens,
-    read: list[tuple[Window, Tensor]],
+    read: list[Window],
+    found: list[Tensor],
     options: QuestionOptions,
 ) -> QuestionAnswer | list[QuestionAnswer]:
-    """Choose the best answers of all windows; (tokens read, 2) are a window's logits.
+    """Choose the best answers of all windows; each has logits (tokens read, 2).
 
     Answers of the same words are one, whose scores are added up, as transformers does;
     but a place that two windows read counts once, as the window has it that is surer.
@@ -280,7 +276,7 @@ def _choose(
     impossible = 1.0
     # Some of these will turn out to be the same words: this many transformers takes.
     count = 2 * options.top_k + 10 if options.align_to_words else options.top_k
-    for window, logits in read:
+    for window, logits in zip(read, found, strict=True):
         start, end = logits.softmax(dim=0).unbind(dim=1)
         # The first token is [CLS]: an answer from it to it means "no answer".
         impossible = min(impossible, float(start[0] * end[0]))
@@ -295,19 +291,19 @@ def _choose(
             surest[characters] = max(surest.get(characters, 0.0), span.score)
         for characters, score in here.items():
             places[characters] = max(places.get(characters, 0.0), score)
-    found: dict[str, QuestionAnswer] = {}
+    answers: dict[str, QuestionAnswer] = {}
     # The surest first: where words are found in several places, it is the one shown.
     for characters in sorted(surest, key=surest.__getitem__, reverse=True):
         text = context[slice(*characters)]
-        same = found.setdefault(text.lower(), _as_answer(0.0, *characters, text))
+        same = answers.setdefault(text.lower(), _as_answer(0.0, *characters, text))
         same["score"] += places[characters]
-    answers = [*found.values()]
+    ranked = [*answers.values()]
     if options.handle_impossible_answer:
-        answers.append(_as_answer(impossible, 0, 0, ""))
-    answers.sort(key=lambda answer: answer["score"], reverse=True)
+        ranked.append(_as_answer(impossible, 0, 0, ""))
+    ranked.sort(key=lambda answer: answer["score"], reverse=True)
     # There is nothing to find in a context of blanks.
-    answers = answers or [_as_answer(0.0, 0, 0, "")]
-    return answers[0] if options.top_k == 1 else answers[: options.top_k]
+    ranked = ranked or [_as_answer(0.0, 0, 0, "")]
+    return ranked[0] if options.top_k == 1 else ranked[: options.top_k]
 
 
 def best_spans(start: Tensor, end: Tensor, longest: int, count: int) -> list[Span]:

@@ -40,10 +40,8 @@ class EmbeddingOptions(TruncationOptions):
     Attributes:
         pooling: "mean" of all tokens, [CLS] and [SEP] included, or that of "cls".
         normalize: Whether each vector is scaled to length 1.
-        truncation: See `TruncationOptions`. The vectors of windows are averaged, before
-            normalising.
-        max_length: See there.
-        batch_size: See there.
+        truncation: As in `TruncationOptions`. The vectors of windows are averaged,
+            before normalising.
     """
 
     pooling: str = "mean"

@@ -74,10 +74,8 @@ class ClassificationOptions(TruncationOptions):
             the list around it.
         function_to_apply: "softmax", "sigmoid" or "none" makes scores of logits; by
             default what the model's problem asks for.
-        truncation: With the next two, see `TruncationOptions`. Of a pair "head"
+        truncation: As in `TruncationOptions`. Of a pair "head"
             shortens both texts, the longer one first; the others truncate the first.
-        max_length: See there.
-        batch_size: See there.
         padding: Accepted and ignored: answers do not depend on it.
     """
 
