@@ -82,7 +82,7 @@ def main(
         raise click.BadParameter("'meta' has shapes, no numbers", param_hint="--device")
     where = {} if revision is None else {"revision": revision}
     computing = {"dtype": dtype, "attn_implementation": attention}
-    with told():
+    with library_errors_as_click():
         cls = KINDS[kind] if kind else kind_of_source(source, where)
         with counting_seconds("loading ours"):
             ours = cls.from_pretrained(source, device=device, **where, **computing)
@@ -103,8 +103,8 @@ def main(
 
 
 @contextmanager
-def told() -> Iterator[None]:
-    """End with the library's own words where it refuses."""
+def library_errors_as_click() -> Iterator[None]:
+    """Turn the library's errors into click's, which print the message alone."""
     try:
         yield
     except (ValueError, OSError) as error:

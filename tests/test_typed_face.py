@@ -9,12 +9,13 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 import minidistil
 from minidistil import pipeline
-from minidistil.pipelines import TASKS, keywords
+from minidistil.pipelines import TASKS, Task, keywords
 from minidistil.pipelines.base import TaskOptions, TruncationOptions
 
 ROOT = Path(minidistil.__file__).parent.parent
@@ -22,7 +23,7 @@ ROOT = Path(minidistil.__file__).parent.parent
 RIGHT = """
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,7 +31,7 @@ from torch import Tensor
 from typing_extensions import assert_type
 
 from minidistil import Engine, TextClassificationPipeline, pipeline
-from minidistil.pipelines import Pipeline, answers
+from minidistil.pipelines import Pipeline, Task, answers
 
 Label = answers.ClassificationAnswer
 texts: Iterator[str] = iter(["a"])
@@ -110,8 +111,8 @@ def run(pipe: TextClassificationPipeline, engine: Engine) -> None:
     pipeline("text-classification", engine, tokenizer=pipe.tokenizer)
 
 
-def make(task: Literal["ner", "fill-mask"]) -> Pipeline[Any]:
-    return pipeline(task)
+def make(task: Task) -> Pipeline[Any]:
+    return pipeline(task, **given)
 """
 
 # Each is one mistake, and what the checker says of it.
@@ -251,3 +252,4 @@ def test_each_task_has_its_overload():
     overloads = source.split("@overload")[1:]
     named = [re.findall(r'"([\w-]+)"', each.split(" = None")[0]) for each in overloads]
     assert {name for names in named for name in names} == TASKS.keys()
+    assert {*get_args(Task)} == TASKS.keys()

@@ -27,7 +27,11 @@ from minidistil.pipelines.question_answering import (
 from minidistil.pipelines.sentence_embeddings import (
     SentenceEmbeddingsPipeline as SentenceEmbeddingsPipeline,
 )
-from minidistil.pipelines.tasks import TASKS as TASKS, pipeline as pipeline
+from minidistil.pipelines.tasks import (
+    TASKS as TASKS,
+    Task as Task,
+    pipeline as pipeline,
+)
 from minidistil.pipelines.text_classification import (
     DEFAULT_MODEL as DEFAULT_MODEL,
     DEFAULT_REVISION as DEFAULT_REVISION,

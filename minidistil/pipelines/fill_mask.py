@@ -80,14 +80,9 @@ class FillMaskOptions(TruncationOptions):
     @property
     def target_list(self) -> Collection[Any]:
         """The targets, also where there is one alone, or none."""
-        if self.targets is None:
-            return []
-        many = isinstance(self.targets, Collection)
-        return (
-            self.targets
-            if many and not isinstance(self.targets, str)
-            else [self.targets]
-        )
+        if isinstance(self.targets, Collection) and not isinstance(self.targets, str):
+            return self.targets
+        return [] if self.targets is None else [self.targets]
 
 
 class View(NamedTuple):

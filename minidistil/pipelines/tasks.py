@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import torch
 
 from minidistil.auto import identify
+from minidistil.checkpoint.companions import MODULES_FILE
 from minidistil.checkpoint.pretrained import PreTrainedModel
-from minidistil.checkpoint.tensors import MODULES_FILE, CheckpointError
+from minidistil.checkpoint.tensors import CheckpointError
 from minidistil.engine import Engine
 from minidistil.pipelines.answers import ClassificationAnswer, QuestionAnswer
 from minidistil.pipelines.base import Pipeline
@@ -44,6 +45,19 @@ if TYPE_CHECKING:
     )
 
 Source = Model | None
+# The type of a task's name, for one in a variable.
+Task = Literal[
+    "feature-extraction",
+    "fill-mask",
+    "multiple-choice",
+    "question-answering",
+    "sentence-embeddings",
+    "sentiment-analysis",
+    "text-classification",
+    "token-classification",
+    "ner",
+    "zero-shot-classification",
+]
 TASKS: dict[str, type[Pipeline[Any]]] = {
     "feature-extraction": FeatureExtractionPipeline,
     "fill-mask": FillMaskPipeline,

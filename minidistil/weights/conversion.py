@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from minidistil.auto import KINDS, kind_of
+from minidistil.checkpoint.companions import COMPANIONS, companions
 from minidistil.checkpoint.fitting import (
     OUTPUT_EMBEDDINGS,
     WORD_EMBEDDINGS,
@@ -24,8 +25,8 @@ from minidistil.checkpoint.fitting import (
     skeleton,
 )
 from minidistil.checkpoint.pretrained import PreTrainedModel, with_dtype
+from minidistil.checkpoint.saving import save
 from minidistil.checkpoint.tensors import (
-    COMPANIONS,
     DTYPES,
     INDEX_FILE,
     SINGLE_FILE,
@@ -34,11 +35,9 @@ from minidistil.checkpoint.tensors import (
     Entry,
     Weights,
     all_finite,
-    companions,
     no_safetensors,
     parse_json,
     plain_name,
-    save,
 )
 from minidistil.config import ALIASES, DistilBertConfig
 from minidistil.hub import CheckpointFiles, open_checkpoint

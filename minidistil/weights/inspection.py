@@ -122,7 +122,7 @@ def _as_dict(loading: Loading) -> dict[str, Any]:
         "loads": loading.loads,
         "reason": loading.reason or None,
         **problems,
-        "passed_over": loading.fit.passed_over if loading.fit else [],
+        "passed_over": loading.fit.ignored if loading.fit else [],
     }
 
 

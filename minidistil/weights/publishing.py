@@ -19,14 +19,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from minidistil.auto import kind_of
+from minidistil.checkpoint.companions import COMPANIONS, companions
 from minidistil.checkpoint.pretrained import PreTrainedModel
 from minidistil.checkpoint.tensors import (
-    COMPANIONS,
     INDEX_FILE,
     SINGLE_FILE,
     CheckpointError,
     Weights,
-    companions,
     read_index,
 )
 from minidistil.config import DistilBertConfig
@@ -289,7 +288,7 @@ def _verified(files: CheckpointFiles, verification: Verification) -> list[str]:
         "- Every number in the file is finite.",
         "- The tokenizer's tokens all have a vector.",
     ]
-    if passed_over := loading.fit.passed_over:
+    if passed_over := loading.fit.ignored:
         names = ", ".join(_cell(name) for name in passed_over)
         lines.append(f"- Of another head, and not read: {names}.")
     lines += [

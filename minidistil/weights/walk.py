@@ -82,7 +82,7 @@ def walk(
             "Nothing that the model has is missing, nothing of it is left over, every "
             "shape is the model's. One difference, and loading would have stopped here "
             "and listed it.",
-            *(f"passed over, of another head: {name}" for name in found.passed_over),
+            *(f"passed over, of another head: {name}" for name in found.ignored),
         ],
     )
 

@@ -6,19 +6,17 @@ import json
 import runpy
 import sys
 import time
-import warnings
 from pathlib import Path
 
 import pytest
 import safetensors.torch
 import torch
 from checkpoints import write_checkpoint
-from click.testing import CliRunner
+from commands import assert_refused, records, run as run_command
 from layouts import SMALL, SST_2, config_of, random_tensors
 
 import minidistil
 from minidistil import progress
-from minidistil.cli import main
 from minidistil.weights import verification
 from minidistil.weights.catalogue import AS_OF, OFFICIAL
 from minidistil.weights.conversion import convert
@@ -30,25 +28,13 @@ SCRIPTS = Path(__file__).parents[2] / "scripts"
 HEAD = "DistilBertForSequenceClassification"
 
 
-@pytest.fixture(autouse=True)
-def _warnings_are_shown_as_before(monkeypatch):
-    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     return write_checkpoint(tmp_path_factory.mktemp("model"))
 
 
 def run(*arguments):
-    return CliRunner().invoke(main, ["weights", *map(str, arguments)])
-
-
-def assert_refused(result, *words, code=1):
-    assert isinstance(result.exception, SystemExit)
-    assert result.exit_code == code
-    for word in words:
-        assert word in result.stderr
+    return run_command("weights", *arguments)
 
 
 # list
@@ -64,13 +50,10 @@ def test_the_list_has_a_line_for_each_checkpoint():
 
 
 def test_the_list_as_json_is_an_object_a_line():
-    lines = run("list", "--offline", "--json").stdout.splitlines()
-    records = [json.loads(line) for line in lines]
-    assert [each["bytes"] for each in records] == [each.bytes for each in OFFICIAL]
-    assert [each["bytes_of"] for each in records] == [
-        each.bytes_of for each in OFFICIAL
-    ]
-    assert {each["as_of"] for each in records} == {AS_OF}
+    found = records(run("list", "--offline", "--json"))
+    assert [each["bytes"] for each in found] == [each.bytes for each in OFFICIAL]
+    assert [each["bytes_of"] for each in found] == [each.bytes_of for each in OFFICIAL]
+    assert {each["as_of"] for each in found} == {AS_OF}
 
 
 # inspect

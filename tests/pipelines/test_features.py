@@ -10,12 +10,14 @@ import importlib.util
 import json
 import shutil
 import warnings
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import transformers
+from answers import assert_answers, reference_pipeline
 from checkpoints import write_checkpoint
 from click.testing import CliRunner
 from real_weights import write_trained
@@ -54,11 +56,7 @@ def embed(folder):
     return pipeline(EMBEDDINGS, folder)
 
 
-def load_reference(folder):
-    return transformers.FeatureExtractionPipeline(
-        model=transformers.DistilBertModel.from_pretrained(folder),
-        tokenizer=transformers.AutoTokenizer.from_pretrained(folder),
-    )
+load_reference = partial(reference_pipeline, "FeatureExtraction", "Model")
 
 
 @pytest.fixture(scope="module")
@@ -66,20 +64,7 @@ def reference(folder):
     return load_reference(folder)
 
 
-def assert_same(ours, theirs, tolerance=1e-5):
-    """Compare vectors: nesting and types exactly, numbers within a tolerance."""
-    assert type(ours) is type(theirs)
-    if isinstance(theirs, torch.Tensor):
-        assert ours.dtype == theirs.dtype
-        assert ours.shape == theirs.shape
-        assert (ours - theirs).abs().max() <= tolerance
-        return
-    if isinstance(theirs, list):
-        assert len(ours) == len(theirs)
-        for pair in zip(ours, theirs, strict=True):
-            assert_same(*pair, tolerance)
-        return
-    assert ours == pytest.approx(theirs, abs=tolerance)
+assert_same = partial(assert_answers, tolerance=1e-5)
 
 
 # Features: what goes in and what comes out

@@ -175,7 +175,6 @@ def test_an_iterator_is_read_as_its_answers_are_taken(choose, monkeypatch):
         {"prompt": "a", "choices": {"a": 1, "b": 2}},
         ["a", "b"],
     ],
-    ids=str,
 )
 def test_what_is_no_problem_is_refused(choose, value):
     with pytest.raises(TypeError, match=r"prompt 1 (is|has) .*expected"):

@@ -8,6 +8,7 @@ import threading
 import warnings
 from collections import UserDict
 from collections.abc import Iterator
+from functools import partial
 from itertools import pairwise, product
 from time import sleep
 from types import MappingProxyType
@@ -16,6 +17,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from answers import assert_answers as assert_same, reference_pipeline
 from checkpoints import write_checkpoint
 from texts import words
 
@@ -64,31 +66,14 @@ def classify(folder):
     return pipeline("sentiment-analysis", folder)
 
 
-def load_reference(folder, **options):
-    return transformers.TextClassificationPipeline(
-        model=transformers.DistilBertForSequenceClassification.from_pretrained(folder),
-        tokenizer=transformers.AutoTokenizer.from_pretrained(folder),
-        **options,
-    )
+load_reference = partial(
+    reference_pipeline, "TextClassification", "ForSequenceClassification"
+)
 
 
 @pytest.fixture(scope="module")
 def reference(folder):
     return load_reference(folder)
-
-
-def assert_same(ours, theirs, tolerance=1e-6):
-    """Compare answers: nesting, types and labels exactly, scores within a tolerance."""
-    assert type(ours) is type(theirs)
-    if isinstance(theirs, list):
-        assert len(ours) == len(theirs)
-        for pair in zip(ours, theirs, strict=True):
-            assert_same(*pair, tolerance)
-        return
-    assert list(ours) == list(theirs) == ["label", "score"]
-    assert ours["label"] == theirs["label"]
-    assert type(ours["score"]) is float
-    assert ours["score"] == pytest.approx(theirs["score"], abs=tolerance)
 
 
 # What goes in and what comes out

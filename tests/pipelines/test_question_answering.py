@@ -8,10 +8,12 @@ from __future__ import annotations
 import functools
 import random
 import threading
+from functools import partial
 from itertools import repeat
 
 import pytest
 import torch
+from answers import assert_answers
 from checkpoints import draw_lively, write_checkpoint
 from real_weights import write_trained
 from texts import odd_text
@@ -78,18 +80,7 @@ def without_nothings(found, top_k):
     return found[0] if top_k == 1 else found
 
 
-def assert_same(ours, theirs, tolerance=1e-5):
-    """Compare answers: nesting, words and characters exactly, scores nearly."""
-    assert type(ours) is type(theirs)
-    if isinstance(theirs, list):
-        assert len(ours) == len(theirs)
-        for pair in zip(ours, theirs, strict=True):
-            assert_same(*pair, tolerance)
-        return
-    assert list(ours) == list(theirs) == ["score", "start", "end", "answer"]
-    assert {**ours, "score": 0} == {**theirs, "score": 0}
-    assert [type(each) for each in ours.values()] == [float, int, int, str]
-    assert ours["score"] == pytest.approx(theirs["score"], abs=tolerance)
+assert_same = partial(assert_answers, tolerance=1e-5)
 
 
 def expected_of(ask, **asked):

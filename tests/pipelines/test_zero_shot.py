@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import warnings
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 import transformers
+from answers import assert_answers as assert_same, reference_pipeline
 from checkpoints import write_checkpoint
 from click.testing import CliRunner
 from real_weights import write_trained
@@ -29,11 +31,9 @@ LABELS = ["sports", "film", "a good end", "war"]
 LIMIT = 48  # the small checkpoint's positions
 
 
-def load_reference(folder):
-    return transformers.ZeroShotClassificationPipeline(
-        model=transformers.DistilBertForSequenceClassification.from_pretrained(folder),
-        tokenizer=transformers.AutoTokenizer.from_pretrained(folder),
-    )
+load_reference = partial(
+    reference_pipeline, "ZeroShotClassification", "ForSequenceClassification"
+)
 
 
 @pytest.fixture(scope="module")
@@ -66,21 +66,6 @@ def classify(folder):
 @pytest.fixture(scope="module")
 def reference(folder):
     return load_reference(folder)
-
-
-def assert_same(ours, theirs, tolerance=1e-6):
-    """Compare answers: nesting, types, texts and labels exactly, scores nearly."""
-    assert type(ours) is type(theirs)
-    if isinstance(theirs, list):
-        assert len(ours) == len(theirs)
-        for pair in zip(ours, theirs, strict=True):
-            assert_same(*pair, tolerance)
-        return
-    assert list(ours) == list(theirs) == ["sequence", "labels", "scores"]
-    assert ours["sequence"] == theirs["sequence"]
-    assert ours["labels"] == theirs["labels"]
-    assert {*map(type, ours["scores"])} == {float}
-    assert ours["scores"] == pytest.approx(theirs["scores"], abs=tolerance)
 
 
 # What goes in and what comes out

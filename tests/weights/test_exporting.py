@@ -63,6 +63,7 @@ def sizes_of(name: str) -> dict[int, torch.export.Dim]:
 # torch.export takes the models as they are
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize(
     ("name", "attention"),
     [*((name, "sdpa") for name in NAMES), (ENCODER, "eager")],
@@ -110,6 +111,7 @@ def test_a_result_is_put_together_as_it_was(kind):
 # ONNX
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("name", NAMES)
 def test_every_model_becomes_onnx_and_agrees(name, tmp_path):
     checked = export(model_of(name), tmp_path / "model.onnx")
@@ -117,6 +119,7 @@ def test_every_model_becomes_onnx_and_agrees(name, tmp_path):
     assert checked.difference <= 1e-5
 
 
+@pytest.mark.full
 @torch.no_grad()
 def test_onnx_takes_every_length_from_1_to_512(tmp_path):
     model = model_of(MASKED_LM)
@@ -166,6 +169,7 @@ def test_a_torch_program_agrees(name, tmp_path):
     assert checked.difference <= 1e-5
 
 
+@pytest.mark.full
 def test_a_torch_program_runs_without_this_library(tmp_path):
     export(model_of(SEQUENCE), tmp_path / "model.pt2")
     program = f"""

@@ -67,6 +67,7 @@ def test_the_catalogue_has_the_size_of_the_file_or_of_the_numbers(name):
     assert known.bytes == sizes[known.bytes_of]
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("name", OFFICIAL)
 def test_an_official_layout_loads_runs_and_saves(name, tmp_path):
     folder, config = write_layout(tmp_path / "in", name), config_of(name)

@@ -74,6 +74,7 @@ def test_the_model_is_right_in_every_type(folder, dtype, attention):
     assert found.computing.startswith(f"model in {dtype} ({attention})")
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_trained_weights_are_right(precision):
     assert verify("tiny", precision=precision).right
@@ -174,6 +175,7 @@ def without(name):
     return change
 
 
+@pytest.mark.sample(6)
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("weights", ["trained", "new", "random"])
 @pytest.mark.parametrize(
