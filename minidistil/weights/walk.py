@@ -27,7 +27,7 @@ from minidistil.checkpoint.tensors import Weights
 from minidistil.config import DistilBertConfig
 from minidistil.hub import HubCheckpointFiles, open_checkpoint
 from minidistil.pipelines import FUNCTIONS, function_for
-from minidistil.pipelines.pieces import ids_of
+from minidistil.pipelines.long_texts import ids_of
 from minidistil.progress import counting_seconds
 from minidistil.tokenizer import DistilBertTokenizer
 from minidistil.weights.headers import header_of, size_of
