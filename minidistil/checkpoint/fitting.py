@@ -187,13 +187,13 @@ class Fit:
         placed: The tensors that have their place: from the name that the file gives
             to the one that the model gives.
         problems: What does not fit, by plain name.
-        passed_over: Tensors of heads that the model does not read, as the file names
+        ignored: Tensors of heads that the model does not read, as the file names
             them.
     """
 
     placed: dict[str, str]
     problems: dict[str, Problem]
-    passed_over: list[str]
+    ignored: list[str]
 
 
 def fit(model: nn.Module, contents: Contents, fresh: set[str]) -> Fit:
@@ -222,10 +222,10 @@ def fit(model: nn.Module, contents: Contents, fresh: set[str]) -> Fit:
         if name not in in_model:
             text = f"{quote(entry.name)} {quote(entry.shape)} is only in the file"
             problems[name] = Problem("unexpected", text)
-    passed_over = [
+    ignored = [
         entry.name for name, entry in contents.entries.items() if name not in in_file
     ]
-    return Fit(placed, problems, passed_over)
+    return Fit(placed, problems, ignored)
 
 
 def check_fit(

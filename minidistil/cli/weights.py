@@ -105,8 +105,6 @@ def _where(revision: str | None) -> dict[str, Any]:
 
 
 def _show_inspection(found: Inspection) -> None:
-    from minidistil.weights.headers import size_of
-
     for header in found.headers:
         _say(
             f"{header.file.name}: {header.size:,} bytes, {len(header.tensors)} "
@@ -121,7 +119,7 @@ def _show_inspection(found: Inspection) -> None:
         into = "" if place == entry.name else f"  -> {place or 'nothing'}"
         _say(
             f"  {entry.name:58} {entry.dtype:5} {entry.shape!s:14} "
-            f"{size_of(entry):12,} bytes{into if placed else ''}"
+            f"{entry.size:12,} bytes{into if placed else ''}"
         )
     _title("parameters")
     for module, count in found.modules.items():
@@ -157,9 +155,11 @@ def _show_problems(loading: Loading) -> None:
 def load(source: str, revision: str | None, text: str | None) -> None:
     """Load SOURCE one step at a time, and ask it about TEXT."""
     with told(source):
-        from minidistil.weights.walk import SENTENCE, walk
+        from minidistil.weights.stepwise import SENTENCE, load_step_by_step
 
-        steps = walk(source, SENTENCE if text is None else text, **_where(revision))
+        steps = load_step_by_step(
+            source, SENTENCE if text is None else text, **_where(revision)
+        )
         for number, step in enumerate(steps, start=1):
             title = f"Step {number}: {step.title}"
             _say(title)

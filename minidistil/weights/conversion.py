@@ -226,7 +226,13 @@ def _contents(source: str, tensors: Mapping[str, Tensor]) -> Contents:
     return Contents(
         source,
         (
-            Entry(Path(source), name, str(tensor.dtype), tuple(tensor.shape))
+            Entry(
+                Path(source),
+                name,
+                str(tensor.dtype),
+                tuple(tensor.shape),
+                tensor.nbytes,
+            )
             for name, tensor in tensors.items()
         ),
     )

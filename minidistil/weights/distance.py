@@ -28,7 +28,7 @@ SHARE = {
     "bfloat16": 0.03,
     "int8": 0.12,
 }
-# What the layers of a head round by themselves, as a share of the answers' size; in
+# What the layers of a head round by themselves, as a share of the outputs' size; in
 # int8 they are in float32.
 ROUNDED = {
     "float64": 1e-9,
@@ -50,15 +50,15 @@ class Results:
 
     Attributes:
         states: The encoder's, (T, D).
-        answers: What `Engine` describes; of a bare encoder the states.
+        outputs: What `Engine` describes; of a bare encoder the states.
     """
 
     states: list[Tensor]
-    answers: list[Tensor]
+    outputs: list[Tensor]
 
 
 @torch.inference_mode()
-def read(model: PreTrainedModel, sequences: Iterable[list[int]]) -> Results:
+def run_model(model: PreTrainedModel, sequences: Iterable[list[int]]) -> Results:
     """What `Engine` returns for a sequence, by the model, one sequence at a time."""
     results = Results([], [])
     for ids in sequences:
@@ -68,11 +68,11 @@ def read(model: PreTrainedModel, sequences: Iterable[list[int]]) -> Results:
         # Every id is meant to be read, the padding's too.
         out = model(inputs, torch.ones_like(inputs), output_hidden_states=True)
         results.states.append(out.hidden_states[-1][0])
-        results.answers.append(as_one_tensor(out)[0])
+        results.outputs.append(as_one_tensor(out)[0])
     return results
 
 
-class _Known(nn.Module):
+class _GivenStates(nn.Module):
     """In place of an encoder: states that are known, of one sequence after another."""
 
     def __init__(self, states: Iterable[Tensor]) -> None:
@@ -85,7 +85,7 @@ class _Known(nn.Module):
         return BaseModelOutput(states, (states,))
 
 
-def compare(
+def check_distance(
     found: Results, expected: Results, exact: PreTrainedModel, numbers: str
 ) -> tuple[bool, str]:
     """Compare the states, and then what the head made of them.
@@ -105,16 +105,16 @@ def compare(
     """
     allowed = SHARE[numbers] * _size(expected.states)
     off = _off(found.states, expected.states)
-    parts = [_judged("the encoder's states", off, allowed)]
+    parts = [_judge("the encoder's states", off, allowed)]
     if not isinstance(exact, DistilBertModel):
-        exact.distilbert = _Known(found.states)
+        exact.distilbert = _GivenStates(found.states)
         with counting_seconds("head"):
             blank = [[0] * len(states) for states in found.states]
-            carried = read(exact, blank).answers
-        allowed = _size(_off(carried, expected.answers))
-        allowed += ROUNDED[numbers] * _size(expected.answers)
-        off = _off(found.answers, expected.answers)
-        parts.append(_judged("the answers", off, _TIMES * allowed))
+            carried = run_model(exact, blank).outputs
+        allowed = _size(_off(carried, expected.outputs))
+        allowed += ROUNDED[numbers] * _size(expected.outputs)
+        off = _off(found.outputs, expected.outputs)
+        parts.append(_judge("the outputs", off, _TIMES * allowed))
     return all(right for right, _ in parts), "; ".join(text for _, text in parts)
 
 
@@ -130,7 +130,7 @@ def _size(numbers: Sequence[Tensor]) -> float:
     return math.sqrt(sum(float(each.square().sum()) for each in numbers) / count)
 
 
-def _judged(what: str, off: Sequence[Tensor], allowed: float) -> tuple[bool, str]:
+def _judge(what: str, off: Sequence[Tensor], allowed: float) -> tuple[bool, str]:
     """Whether numbers are near enough to those in float64, and the figures."""
     mean, largest = _size(off), max(float(each.abs().max()) for each in off)
     return mean <= allowed and largest <= _LARGEST * allowed, (

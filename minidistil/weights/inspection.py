@@ -13,10 +13,17 @@ from typing import Any
 from minidistil.auto import KINDS, kind_of
 from minidistil.checkpoint.fitting import Fit, fit, heads_of, skeleton
 from minidistil.checkpoint.pretrained import PreTrainedModel
-from minidistil.checkpoint.tensors import SINGLE_FILE, Contents, Entry, plain_name
+from minidistil.checkpoint.tensors import (
+    SINGLE_FILE,
+    Contents,
+    Entry,
+    Header,
+    plain_name,
+    read_header,
+)
 from minidistil.config import ConfigError, DistilBertConfig
 from minidistil.hub import CheckpointFiles, open_checkpoint
-from minidistil.weights.headers import Header, header_of, read_headers, size_of
+from minidistil.weights.headers import read_headers
 
 
 @dataclass(frozen=True)
@@ -99,7 +106,7 @@ class Inspection:
                     "file": entry.file.name,
                     "dtype": entry.dtype,
                     "shape": list(entry.shape),
-                    "bytes": size_of(entry),
+                    "bytes": entry.size,
                     "loads_into": placed.get(entry.name),
                 }
                 for entry in self.tensors
@@ -122,7 +129,7 @@ def _as_dict(loading: Loading) -> dict[str, Any]:
         "loads": loading.loads,
         "reason": loading.reason or None,
         **problems,
-        "passed_over": loading.fit.passed_over if loading.fit else [],
+        "passed_over": loading.fit.ignored if loading.fit else [],
     }
 
 
@@ -142,7 +149,7 @@ def inspect(source: str | os.PathLike[str], **where: Any) -> Inspection:
     path = Path(source)
     if path.is_file():
         files = CheckpointFiles(path.parent, str(path))
-        headers = [header_of(path)]
+        headers = [read_header(path)]
     else:
         files = open_checkpoint(source, **where)
         headers = read_headers(files)

@@ -289,8 +289,8 @@ def _verified(files: CheckpointFiles, verification: Verification) -> list[str]:
         "- Every number in the file is finite.",
         "- The tokenizer's tokens all have a vector.",
     ]
-    if passed_over := loading.fit.passed_over:
-        names = ", ".join(_cell(name) for name in passed_over)
+    if ignored := loading.fit.ignored:
+        names = ", ".join(_cell(name) for name in ignored)
         lines.append(f"- Of another head, and not read: {names}.")
     lines += [
         f"- {_cell(each.name)}: {_cell(each.detail)}."

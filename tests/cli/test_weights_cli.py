@@ -23,8 +23,8 @@ from minidistil.weights import verification
 from minidistil.weights.catalogue import AS_OF, OFFICIAL
 from minidistil.weights.conversion import convert
 from minidistil.weights.inspection import inspect
+from minidistil.weights.stepwise import load_step_by_step
 from minidistil.weights.verification import verify
-from minidistil.weights.walk import walk
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 HEAD = "DistilBertForSequenceClassification"
@@ -367,7 +367,7 @@ def test_bytes_are_counted(monkeypatch):
             lambda folder, out: convert(folder, out, dtype=torch.float16),
             ["converting", "writing"],
         ),
-        (lambda folder, _: list(walk(folder)), ["copying"]),
+        (lambda folder, _: list(load_step_by_step(folder)), ["copying"]),
     ],
     ids=["verify", "convert", "load"],
 )
