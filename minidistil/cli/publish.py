@@ -47,9 +47,9 @@ def publish(
     are removed from REPO. The token is the one of `hf auth login`, or HF_TOKEN.
     """
     with told(folder):
-        from minidistil.weights.publishing import push_to_hub
+        from minidistil.weights.publishing import publish as send
 
-        done = push_to_hub(
+        done = send(
             folder,
             repo,
             revision=revision,
