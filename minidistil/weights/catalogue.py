@@ -83,7 +83,7 @@ def official_checkpoints(
     """List the official checkpoints: as the hub has them, or else the dated list.
 
     Args:
-        cache_dir: The hub cache to look into in place of the usual one.
+        cache_dir: The hub cache to use in place of the usual one.
         token: The hub token to use in place of the one that is stored.
         local_files_only: Do not ask the hub.
     """

@@ -162,7 +162,7 @@ def convert(
         values["architectures"] = ["DistilBertModel"]
     values = {ALIASES.get(name, name): value for name, value in values.items()}
     if layers is not None:
-        values, tensors = _student(values, tensors, layers)
+        values, tensors = _keep_layers(values, tensors, layers)
     config, tensors = _untie(DistilBertConfig.from_dict(values), tensors)
     kind = _kind(config, tensors, str(files))
     kept = {id(tensor) for tensor in tensors.values()}
@@ -184,7 +184,7 @@ def convert(
         prefix = kind is not KINDS["DistilBertModel"]
     parameters = sum(tensor.numel() for tensor in tensors.values())
     with counting_seconds("writing"):
-        save(folder, _named(tensors, prefix), config.to_json_string(), beside)
+        save(folder, _with_prefix(tensors, prefix), config.to_json_string(), beside)
     return Conversion(
         folder, kind.__name__, len(tensors), parameters, "+".join(dtypes), left_out
     )
@@ -238,7 +238,7 @@ def _contents(source: str, tensors: Mapping[str, Tensor]) -> Contents:
     )
 
 
-def _of(name: str, tensors: Iterable[str]) -> list[str]:
+def _find(name: str, tensors: Iterable[str]) -> list[str]:
     """The tensors that a name stands for: itself, or all of a module."""
     found = [each for each in tensors if each == name or each.startswith(f"{name}.")]
     if not found:
@@ -252,12 +252,12 @@ def _of(name: str, tensors: Iterable[str]) -> list[str]:
 
 
 def _without(tensors: Tensors, name: str) -> Tensors:
-    gone = set(_of(name, tensors))
+    gone = set(_find(name, tensors))
     return {each: tensors[each] for each in tensors if each not in gone}
 
 
 def _renamed(tensors: Tensors, old: str, new: str) -> Tensors:
-    names = {each: new + each.removeprefix(old) for each in _of(old, tensors)}
+    names = {each: new + each.removeprefix(old) for each in _find(old, tensors)}
     if taken := sorted(set(names.values()) & (set(tensors) - set(names))):
         raise ValueError(
             f"{old!r} cannot become {new!r}: there is a {taken[0]!r} already"
@@ -299,7 +299,7 @@ def _from_bert(
     return folded, {**encoder, **words}
 
 
-def _student(
+def _keep_layers(
     values: dict[str, Any], tensors: Tensors, layers: Sequence[int] | str
 ) -> tuple[dict[str, Any], Tensors]:
     # The file's own count may be left to the default.
@@ -356,7 +356,7 @@ def _cast(name: str, tensor: Tensor, dtype: torch.dtype) -> Tensor:
     return cast
 
 
-def _named(tensors: Tensors, prefix: bool) -> Tensors:
+def _with_prefix(tensors: Tensors, prefix: bool) -> Tensors:
     start = "distilbert." if prefix else ""
     return {
         start + name if name.startswith(_ENCODER) else name: tensor

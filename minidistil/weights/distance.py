@@ -1,4 +1,4 @@
-"""How far a model's or an engine's numbers are from those of float64, and may be."""
+"""How far the results of a model or an engine are from float64, and may be."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ ROUNDED = {
     "bfloat16": 8e-3,
     "int8": 1e-6,
 }
-# Answers may be off this many times as much as that and what an exact head makes of the
-# states that were found, together.
+# What a head gives may be off by this many times the sum of two errors: what it rounds
+# itself, and what an exact head makes of the errors of the encoder's states.
 _TIMES = 4
-_LARGEST = 40  # times as much as on the whole, a single number may be off
+_LARGEST = 40  # how many times the allowed mean a single number may be off
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Results:
 
 @torch.inference_mode()
 def run_model(model: PreTrainedModel, sequences: Iterable[list[int]]) -> Results:
-    """What `Engine` returns for a sequence, by the model, one sequence at a time."""
+    """Run a model on one sequence after another; the results are as `Engine`'s."""
     results = Results([], [])
     for ids in sequences:
         inputs = torch.tensor([ids], device=model.device)
@@ -73,14 +73,14 @@ def run_model(model: PreTrainedModel, sequences: Iterable[list[int]]) -> Results
 
 
 class _GivenStates(nn.Module):
-    """In place of an encoder: states that are known, of one sequence after another."""
+    """In place of an encoder: given states, of one sequence after another."""
 
     def __init__(self, states: Iterable[Tensor]) -> None:
         super().__init__()
         self._states = iter(states)
 
     def forward(self, *inputs: Any, **named: Any) -> BaseModelOutput:
-        """Whatever is asked: the states of the next sequence."""
+        """Return the states of the next sequence, whatever the input."""
         states = next(self._states)[None].cpu().double()
         return BaseModelOutput(states, (states,))
 
@@ -90,8 +90,8 @@ def check_distance(
 ) -> tuple[bool, str]:
     """Compare the states, and then what the head made of them.
 
-    How much a head makes of small errors depends on its weights: where large numbers
-    nearly cancel each other, much. So it is measured: by an exact head, on the states
+    How much a head enlarges small errors depends on its weights: where large numbers
+    nearly cancel each other, much. So it is measured, with an exact head on the states
     that were found.
 
     Args:
@@ -131,7 +131,7 @@ def _size(numbers: Sequence[Tensor]) -> float:
 
 
 def _judge(what: str, off: Sequence[Tensor], allowed: float) -> tuple[bool, str]:
-    """Whether numbers are near enough to those in float64, and the figures."""
+    """Whether differences are as small as allowed, and the figures."""
     mean, largest = _size(off), max(float(each.abs().max()) for each in off)
     return mean <= allowed and largest <= _LARGEST * allowed, (
         f"{what} are off from float64 by {mean:.1e} in the mean, at most {largest:.1e} "

@@ -1,9 +1,9 @@
-"""Write a model as a program that others run: ONNX, or torch's own (``.pt2``).
+"""Write a model as a program that runs without this library: ONNX or ``.pt2``.
 
 Both take ``input_ids`` and ``attention_mask``, (B, T) integers, or (B, C, T) for
 multiple choice, of any batch and any number of tokens that the model has positions
-for. Both are run beside the model, over that whole range, before the file gets its
-name.
+for. Both are compared with the model, over that whole range, before the file gets
+its name.
 """
 
 from __future__ import annotations

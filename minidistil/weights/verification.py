@@ -76,7 +76,7 @@ class Check:
 
     Attributes:
         name: What it was.
-        status: "OK", "WRONG", or "SKIPPED" if it cannot be told.
+        status: "OK", "WRONG", or "SKIPPED" if it cannot be judged.
         detail: The figures.
     """
 
@@ -164,7 +164,8 @@ def verify(
         checks += _check_files(files, original, where)
         chosen = identify(source, **where).kind
         kind = chosen.__name__
-        exact = loader.exact(chosen)
+        with counting_seconds("loading"):
+            exact = chosen.from_pretrained(source, dtype=torch.float64, **where)
     except CheckpointError as error:
         checks.append(Check("loading", "WRONG", str(error)))
     else:
@@ -189,48 +190,34 @@ class _Loader:
     attention: str
     _loaded: dict[Any, Any] = field(default_factory=dict)
 
-    def _once(self, what: Any, load: Callable[[], Loaded]) -> Loaded:
-        if what not in self._loaded:
-            with counting_seconds("loading"):
-                self._loaded[what] = load()
-        loaded: Loaded = self._loaded[what]
-        return loaded
-
-    def exact(self, kind: type[PreTrainedModel]) -> PreTrainedModel:
-        """The model in float64, on the CPU: what the others are compared with."""
-        with counting_seconds("loading"):
-            return kind.from_pretrained(self.source, dtype=torch.float64, **self.where)
+    def _once(
+        self, verb: str, load: Callable[..., Loaded], *arguments: Any, **options: Any
+    ) -> Loaded:
+        if (load, arguments) not in self._loaded:
+            with counting_seconds(verb):
+                loaded = load(self.source, *arguments, **options, **self.where)
+            self._loaded[load, arguments] = loaded
+        found: Loaded = self._loaded[load, arguments]
+        return found
 
     def model(self, kind: type[PreTrainedModel]) -> PreTrainedModel:
         """The model, as it is to be checked."""
-
-        def load() -> PreTrainedModel:
-            return kind.from_pretrained(
-                self.source,
-                dtype=self.dtype,
-                device=self.device,
-                attn_implementation=self.attention,
-                **self.where,
-            )
-
-        return self._once(("model", kind), load)
+        return self._once(
+            "loading",
+            kind.from_pretrained,
+            dtype=self.dtype,
+            device=self.device,
+            attn_implementation=self.attention,
+        )
 
     def engine(self, kind: type[PreTrainedModel]) -> Engine:
         """The engine, as it is to be checked."""
-
-        def load() -> Engine:
-            return Engine.from_pretrained(
-                self.source, kind, self.precision, device=self.device, **self.where
-            )
-
-        return self._once(("engine", kind), load)
+        make = Engine.from_pretrained
+        return self._once("packing", make, kind, self.precision, device=self.device)
 
     def tokenizer(self) -> DistilBertTokenizer:
         """The tokenizer."""
-        return self._once(
-            "tokenizer",
-            lambda: DistilBertTokenizer.from_pretrained(self.source, **self.where),
-        )
+        return self._once("loading", DistilBertTokenizer.from_pretrained)
 
     def kind_of_numbers(self, name: str) -> str:
         """What the tables above call a type or a precision, on this device."""
