@@ -50,6 +50,26 @@ class Entry:
     name: str  # as the file has it
     dtype: str  # as the file has it: one of DTYPES, or another that no model takes
     shape: tuple[int, ...]
+    size: int  # in bytes
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a safetensors file says of itself.
+
+    Attributes:
+        file: Its path, or its name if it is on the hub.
+        size: Of the whole file, in bytes.
+        data_start: The byte at which the numbers begin.
+        metadata: Free text by names, such as ``{"format": "pt"}``.
+        tensors: In the order of the header.
+    """
+
+    file: Path
+    size: int
+    data_start: int
+    metadata: dict[str, str]
+    tensors: list[Entry]
 
 
 class Contents:
@@ -99,8 +119,7 @@ class Weights(Contents):
 
     def _open(self, file: Path) -> list[Entry]:
         opened = self._opened[file] = _Opened(file)
-        opened.map()  # checks that the header and the file's size fit
-        return opened.entries()
+        return opened.header().tensors
 
     def stored(self, name: str) -> Tensor:
         """The tensor as it lies in the mapped file: not aligned, and read-only.
@@ -246,6 +265,19 @@ def check_index(
         )
 
 
+def read_header(path: Path, name: Path | None = None) -> Header:
+    """Read the header of one safetensors file.
+
+    Args:
+        path: Where it lies.
+        name: What it is called in errors, if not by its path.
+
+    Raises:
+        CheckpointError: if it is not sound.
+    """
+    return _Opened(path, name).header()
+
+
 class _Opened:
     """A file that stays the same while it is read, even if its name is replaced.
 
@@ -253,8 +285,8 @@ class _Opened:
     for the tensor before; so it is held open.
     """
 
-    def __init__(self, file: Path) -> None:
-        self._file = file
+    def __init__(self, file: Path, name: Path | None = None) -> None:
+        self._file = name or file  # as it is called in errors
         number = os.open(file, os.O_RDONLY)
         weakref.finalize(self, os.close, number)
         # A path to the open file; where there is none (Windows), it cannot be replaced.
@@ -265,7 +297,8 @@ class _Opened:
         """Map it; the library refuses a file whose header and size do not fit."""
         try:
             return safe_open(self._path, framework="pt")
-        except (SafetensorError, OSError) as error:
+        except (SafetensorError, OSError, RuntimeError) as error:
+            # torch raises a RuntimeError for a file too large to be mapped.
             if self._start(40).startswith(b"version https://git-lfs"):
                 cure = "it only stands for the real file: run `git lfs pull`"
             else:
@@ -275,15 +308,33 @@ class _Opened:
                 f"safetensors file ({cut(error)}); {cure}"
             ) from None
 
-    def entries(self) -> list[Entry]:
-        """What the header says; `map` has checked that it is sound."""
-        length = int.from_bytes(self._start(8), "little")
-        header = parse_json(self._file, self._start(8 + length)[8:])
-        header.pop("__metadata__", None)
-        return [
-            Entry(self._file, name, info["dtype"], tuple(info["shape"]))
-            for name, info in header.items()
-        ]
+    def header(self) -> Header:
+        """Read the header.
+
+        Raises:
+            CheckpointError: if it is not sound.
+        """
+        self.map()  # checks that the header and the file's size fit
+        start = 8 + int.from_bytes(self._start(8), "little")
+        content = parse_json(self._file, self._start(start)[8:])
+        metadata = content.pop("__metadata__", None) or {}
+        entries = [self._entry(name, info) for name, info in content.items()]
+        size = self._path.stat().st_size
+        return Header(self._file, size, start, metadata, entries)
+
+    def _entry(self, name: str, info: Any) -> Entry:
+        match info:
+            case {
+                "dtype": str(dtype),
+                "shape": [*shape],
+                "data_offsets": [int(begin), int(end)],
+            }:
+                return Entry(self._file, name, dtype, tuple(shape), end - begin)
+        # The library takes the three as a list too, without their names.
+        raise CheckpointError(
+            f"{self._file}: {quote(name)} is described by {quote(info)}, expected its "
+            "dtype, shape and data_offsets by name; save the checkpoint again"
+        )
 
     def _start(self, count: int) -> bytes:
         with self._path.open("rb") as stream:
