@@ -8,14 +8,12 @@ transformers, both libraries give the same; on `tiny` the answers make sense.
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
 import transformers
 from checkpoints import write_checkpoint
+from programs import run_script
 
 import minidistil
 from minidistil import (
@@ -38,14 +36,12 @@ SENTENCES = [
     "I hate this so much!",
 ]
 LABELS = {0: "NEGATIVE", 1: "POSITIVE"}
-SCRIPT = Path(__file__).parents[1] / "scripts" / "behind_the_pipeline.py"
 
 
 @pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
+def checkpoint(folder_of):
     # The whole vocabulary, so that the ids are those that the course prints.
-    folder = tmp_path_factory.mktemp("checkpoint")
-    return write_checkpoint(folder, vocabulary=30522, id2label=LABELS)
+    return folder_of(vocabulary=30522, id2label=LABELS)
 
 
 @pytest.fixture(scope="module")
@@ -210,17 +206,6 @@ def test_every_head_has_its_name_and_its_shape(
 # scripts/behind_the_pipeline.py
 
 
-def run_script(*arguments):
-    return subprocess.run(
-        [sys.executable, SCRIPT, *arguments],
-        check=True,
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        timeout=120,
-    ).stdout
-
-
 def numbers_after(title, printed):
     """Return the tensor printed under a title."""
     text = printed.split(f"{title}:\ntensor(")[1].split("\n", 9)
@@ -230,7 +215,9 @@ def numbers_after(title, printed):
 
 @pytest.fixture(scope="module")
 def printed(checkpoint):
-    return run_script("--model", str(checkpoint))
+    result = run_script("behind_the_pipeline.py", "--model", checkpoint)
+    assert result.exit_code == 0, result.output
+    return result.stdout
 
 
 def test_the_script_prints_what_transformers_computes(printed, tokenizer, reference):
@@ -264,17 +251,17 @@ def test_the_script_names_the_error_the_shape_and_the_labels(printed):
 
 def test_the_script_refuses_what_softmax_is_not_for(tmp_path):
     write_checkpoint(tmp_path, problem_type="multi_label_classification")
-    with pytest.raises(subprocess.CalledProcessError) as refused:
-        run_script("--model", str(tmp_path))
-    assert "does not choose one of several labels" in refused.value.stderr
-    assert refused.value.stdout == ""
+    refused = run_script("behind_the_pipeline.py", "--model", tmp_path)
+    assert refused.exit_code == 1
+    assert "does not choose one of several labels" in refused.stderr
+    assert refused.stdout == ""
 
 
 def test_the_script_runs_on_the_embedded_checkpoint_from_any_folder(
     tmp_path, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
-    printed = run_script()
+    printed = run_script("behind_the_pipeline.py").stdout
     assert re.search(rf"POSITIVE  0\.\d+  {re.escape(SENTENCES[0])}", printed)
     assert re.search(rf"NEGATIVE  0\.\d+  {re.escape(SENTENCES[1])}", printed)
 

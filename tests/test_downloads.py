@@ -110,6 +110,7 @@ model.save_pretrained(sys.argv[1])
 """
 
 
+@pytest.mark.full
 def test_processes_that_fetch_the_same_do_not_harm_each_other(hub, cache, tmp_path):
     hub.pause = 0.05  # they overlap: it takes longer than starting a process
     environment = {"HF_ENDPOINT": hub.endpoint, "HF_HUB_CACHE": str(cache)}

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
 import transformers
+from programs import SCRIPTS, run_script
 from safetensors import safe_open
 
 from minidistil import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 from minidistil.hub import BUNDLED
 
 FOLDER = BUNDLED["tiny"]
-EVALUATE = Path(__file__).parents[1] / "scripts" / "evaluate.py"
 # What the course's checkpoint says of them.
 SENTENCES = {
     "I've been waiting for a HuggingFace course my whole life.": "POSITIVE",
@@ -87,11 +85,6 @@ def test_it_is_found_from_any_folder(tmp_path, monkeypatch):
 # scripts/evaluate.py
 
 
-def evaluate(*arguments):
-    command = [sys.executable, EVALUATE, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120)
-
-
 def test_evaluate_counts_what_is_right(tmp_path):
     # The labels that the checkpoint gives, but for one that is made wrong.
     labels = [int(label == "POSITIVE") for label in SENTENCES.values()]
@@ -109,7 +102,9 @@ def test_evaluate_counts_what_is_right(tmp_path):
         logits = model(inputs["input_ids"], inputs["attention_mask"]).logits
     loss = torch.nn.functional.cross_entropy(logits, torch.tensor(labels)).item()
 
-    lines = [line.split() for line in evaluate(file).stdout.splitlines()]
+    lines = [
+        line.split() for line in run_script("evaluate.py", file).stdout.splitlines()
+    ]
     assert lines[0] == ["accuracy", "0.8000", "(4", "of", "5)"]
     assert float(lines[1][1]) == pytest.approx(loss, abs=2e-5)
     assert lines[3:] == [["NEGATIVE", "2", "1"], ["POSITIVE", "0", "2"]]
@@ -126,7 +121,7 @@ def test_evaluate_counts_what_is_right(tmp_path):
     ],
 )
 def test_evaluate_says_what_is_wrong_with_a_file(tmp_path, content, message):
-    sys.path.insert(0, str(EVALUATE.parent))
+    sys.path.insert(0, str(SCRIPTS))
     try:
         from evaluate import read
     finally:

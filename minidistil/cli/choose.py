@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Final
 
 import click
 
@@ -15,7 +15,7 @@ from minidistil.cli.texts import print_answers
 Problem = dict[str, Any]
 Answers = list[dict[str, Any]]
 
-TASK = "multiple-choice"
+TASK: Final = "multiple-choice"
 
 
 @pipeline_command(
@@ -65,7 +65,7 @@ def choose(
 
     asked = {} if question is None else {"question": question}
     problem = {"prompt": prompt, **asked, "choices": choices}
-    answers = pipeline(TASK, **options)(problem)
+    answers: Any = pipeline(TASK, **options)(problem)
     if as_json:
         print_json(_record(problem, answers))
     else:

@@ -45,10 +45,10 @@ def publish(
     REPO, is kept; files of an earlier checkpoint that would be read with the new one
     are removed from REPO. The token is the one of `hf auth login`, or HF_TOKEN.
     """
-    from minidistil.weights.publishing import push_to_hub
+    from minidistil.weights.publishing import publish as send
 
     figures = dict(map(_figure, metrics))
-    done = push_to_hub(folder, repo, metrics=figures, dry_run=dry_run, **options)
+    done = send(folder, repo, metrics=figures, dry_run=dry_run, **options)
     if as_json:
         record = {"repo": repo, "files": done.files, "removed": done.removed}
         print_json({**record, "card": done.card, "url": done.url})

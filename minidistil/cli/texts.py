@@ -49,7 +49,7 @@ def print_answers(
     given = texts_or_lines(texts, source, wanted)
     from minidistil.pipelines import pipeline
 
-    ask = pipeline(task, **options)
+    ask = pipeline(cast(Any, task), **options)
     with counting_sequences(bar):
         for text, answer in given.answered(ask, read):
             if as_json:

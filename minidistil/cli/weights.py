@@ -130,9 +130,10 @@ def _print_title(title: str) -> None:
 )
 def load(source: str, revision: str | None, text: str | None) -> None:
     """Load SOURCE one step at a time, and ask it about TEXT."""
-    from minidistil.weights.walk import SENTENCE, walk
+    from minidistil.weights.stepwise import SENTENCE, load_step_by_step
 
-    steps = walk(source, SENTENCE if text is None else text, revision=revision)
+    sentence = SENTENCE if text is None else text
+    steps = load_step_by_step(source, sentence, revision=revision)
     for number, step in enumerate(steps, start=1):
         title = f"Step {number}: {step.title}"
         for line in (title, "-" * len(title), *step.lines, ""):

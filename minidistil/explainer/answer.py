@@ -111,7 +111,7 @@ class Answer:
 class _Handed(nn.Module):
     """Stands where the encoder stood, and returns what it is given."""
 
-    def forward(self, x: Tensor) -> BaseModelOutput:
+    def forward(self, x: Tensor, *_: object, **__: object) -> BaseModelOutput:
         return BaseModelOutput(last_hidden_state=x)
 
 

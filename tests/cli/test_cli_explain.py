@@ -324,6 +324,7 @@ def cpu_seconds(*arguments, cwd):
     return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
 
 
+@pytest.mark.full
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows counts in another way")
 def test_the_whole_command_takes_little_longer_than_to_import_torch(tmp_path):
     """About 1.6 times as long; if it took twice the time, that would be 3.2 times."""
@@ -401,6 +402,7 @@ def test_help_needs_no_torch():
         assert option in result.stdout
 
 
+@pytest.mark.sample(1)
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such terminals")
 @pytest.mark.parametrize("option", ["--text", "-opage.html"])
 def test_progress_is_shown_on_a_terminal(tmp_path, option):

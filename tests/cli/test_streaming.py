@@ -33,6 +33,7 @@ def running(*arguments: str) -> Iterator[subprocess.Popen[str]]:
     assert program.returncode == 0
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("lines", [1, 5, 300])
 def test_all_lines_that_have_come_are_answered(lines):
     texts = [f"Not bad {i}" for i in range(lines)]
@@ -46,6 +47,7 @@ def test_all_lines_that_have_come_are_answered(lines):
         assert program.stdout.read().strip().endswith(f"  {half}")
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("command", ["classify", "embed", "features"])
 def test_a_line_is_answered_before_the_next_is_written(command):
     with running(command, "--json") as program:

@@ -64,7 +64,7 @@ def engine(model):
         ([[-1, 99]], IndexError, "sequence 0 has the id -1, expected 0 to 52"),
         ([[2**70]], IndexError, f"sequence 0 has the id {2**70}, expected 0 to 52"),
     ],
-    ids=lambda value: f"{value!r:.30}",
+    ids=lambda value: f"{value!r:.20}",
 )
 def test_what_is_no_sequences_is_refused(engine, sequences, error, message):
     with pytest.raises(error, match=message):
@@ -458,5 +458,5 @@ def test_a_number_that_float32_has_not_is_refused():
     model = model_of(SEQUENCE).double()
     with torch.no_grad():
         model.distilbert.transformer.layer[0].ffn.lin1.bias[0] = -1e300
-    with pytest.raises(ValueError, match="such as float32 has not"):
+    with pytest.raises(ValueError, match="too large for float32"):
         Engine(model)

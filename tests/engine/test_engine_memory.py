@@ -288,6 +288,7 @@ def run(script, folders, precision):
     return [*map(int, output.split())]
 
 
+@pytest.mark.sample(1)
 @pytest.mark.skipif(sys.platform != "linux", reason="reads Linux's /proc")
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_making_takes_the_packed_weights_and_a_block_of_memory(folders, precision):
@@ -298,6 +299,7 @@ def test_making_takes_the_packed_weights_and_a_block_of_memory(folders, precisio
     assert packed * 0.8 < peak < packed + 2 * BLOCK * 4 + 24e6
 
 
+@pytest.mark.sample(1)
 @pytest.mark.skipif(sys.platform != "linux", reason="reads Linux's /proc")
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_an_engine_that_is_gone_takes_no_memory(folders, precision):

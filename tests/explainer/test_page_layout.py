@@ -158,6 +158,7 @@ def open_all(page: Page) -> None:
     expect(page.locator(".attempts:not(:has(ol))")).to_have_count(0)
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("name", KINDS)
 def test_the_page_fits_a_phone(chromium: Browser, pages: Pages, name: str) -> None:
     with drawn(chromium, pages[name].path, **PHONE) as page:
@@ -168,6 +169,7 @@ def test_the_page_fits_a_phone(chromium: Browser, pages: Pages, name: str) -> No
         check_overlaps(page)
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("name", KINDS)
 def test_the_page_fits_a_wide_screen(
     chromium: Browser, pages: Pages, name: str
@@ -179,6 +181,7 @@ def test_the_page_fits_a_wide_screen(
         check_overlaps(page)
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("width", [320, 500, 768, 1024, 1200, 1920])
 def test_the_page_fits_widths_in_between(
     chromium: Browser, pages: Pages, width: int
@@ -189,6 +192,7 @@ def test_the_page_fits_widths_in_between(
         check_overlaps(page)
 
 
+@pytest.mark.sample(4)
 @pytest.mark.parametrize("width", [1257, 1280, 1366, 1440, 1920])
 @pytest.mark.parametrize("name", ["tiny", "two masks", "five labels", "base"])
 def test_no_table_is_cut_where_the_steps_stand_side_by_side(

@@ -293,6 +293,7 @@ MUTATIONS = [
 ]
 
 
+@pytest.mark.sample(9)
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)
 def test_a_broken_page_is_caught(
     chromium: Browser, pages: Pages, mutation: Mutation

@@ -410,6 +410,7 @@ def check_short(text: str, value: float) -> None:
 CLASSIFIERS = ["tiny", "five labels", "regression", "several labels"]
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("name", [*CLASSIFIERS, "padded", "two masks", "question"])
 def test_the_way_through_the_layers_has_the_numbers_of_the_trace(
     chromium: Browser, pages: Pages, name: str
@@ -453,6 +454,7 @@ def test_each_mask_has_the_numbers_of_the_trace(
         check_masks(page, pages["two masks"].trace)
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("name", ["side by side", "padded"])
 def test_each_of_several_texts_has_the_numbers_of_its_own_trace(
     chromium: Browser, pages: Pages, name: str

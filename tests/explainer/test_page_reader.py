@@ -64,6 +64,7 @@ def check_landmarks(page: Page) -> None:
         assert any(step in name for name in names), names
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("name", KINDS)
 def test_every_control_and_picture_has_a_name(
     chromium: Browser, pages: Pages, name: str
@@ -72,6 +73,7 @@ def test_every_control_and_picture_has_a_name(
         check_names(page)
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("name", KINDS)
 def test_headings_leave_no_level_out(
     chromium: Browser, pages: Pages, name: str
@@ -80,6 +82,7 @@ def test_headings_leave_no_level_out(
         check_headings(page)
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("name", KINDS)
 def test_the_parts_are_landmarks(chromium: Browser, pages: Pages, name: str) -> None:
     with drawn(chromium, pages[name].path) as page:

@@ -129,6 +129,7 @@ def test_what_writes_from_right_to_left_turns_nothing_else_round(
         assert bare == []
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize(
     ("text", "shown"),
     [

@@ -126,6 +126,7 @@ def check_contrast(page: Page) -> None:
     assert not poor, f"{len(poor)} of {len(found)}: {poor[:5]}"
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("name", KINDS)
 def test_text_stands_out(
@@ -214,6 +215,7 @@ def check_paper(page: Page) -> None:
     assert cut == []
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("name", ["tiny", "five labels"])
 def test_on_paper_all_is_there(

@@ -56,6 +56,7 @@ EVERYTHING = """() => {
 }"""
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("name", ALL)
 def test_everything_opens_without_a_word_on_the_console(
     chromium: Browser, pages: Pages, name: str
@@ -166,6 +167,7 @@ BAD_ADDRESSES = [
 ]
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("address", BAD_ADDRESSES)
 def test_a_bad_address_does_no_harm(
     chromium: Browser, pages: Pages, address: str
@@ -220,6 +222,7 @@ def test_columns_say_what_their_numbers_are(
         ]
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize(
     ("place", "words"),
     [

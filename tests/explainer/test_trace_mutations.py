@@ -585,6 +585,7 @@ def check_all(explainer: ModuleType, cases: list[Case]) -> None:
         check_reading(trace, 0, text, first.folder)
 
 
+@pytest.mark.sample(15)
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)
 def test_a_broken_copy_is_caught(mutation, cases):
     assert source(mutation.room).count(mutation.old) == 1

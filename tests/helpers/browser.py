@@ -6,6 +6,7 @@ says anything on its console.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -13,7 +14,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, Request, Route, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    Page,
+    Request,
+    Route,
+    sync_playwright,
+)
 
 # Without these it looks for updates and for its maker's hosts.
 QUIET = (
@@ -50,6 +58,33 @@ def browser() -> Iterator[Browser]:
             running.close()
 
 
+class Contexts:
+    """Profiles of a browser, by how a page is looked at, each with a page left open.
+
+    The next page runs in the same process as that one, which takes a third of the
+    time. Only the newest are kept: each takes memory.
+    """
+
+    def __init__(self, newest: int = 3) -> None:
+        self._newest = newest
+        self._open: dict[tuple[Browser, str], BrowserContext] = {}
+
+    def __call__(self, running: Browser, look: dict[str, object]) -> BrowserContext:
+        key = (running, json.dumps(look, sort_keys=True))
+        found = self._open.pop(key, None)
+        if found is None:
+            found = running.new_context(offline=True, **look)  # type: ignore[arg-type]
+            found.new_page().goto(Path(__file__).as_uri())
+        self._open[key] = found
+        while len(self._open) > self._newest:
+            oldest, *_ = self._open
+            self._open.pop(oldest).close()
+        return found
+
+
+contexts = Contexts()
+
+
 @contextmanager
 def opened(running: Browser, path: Path, **look: object) -> Iterator[Page]:
     """A page from the disk; ``look`` is a width, a theme, …
@@ -57,7 +92,6 @@ def opened(running: Browser, path: Path, **look: object) -> Iterator[Page]:
     Raises:
         AssertionError: if it asked for something, or said something, or failed.
     """
-    context = running.new_context(offline=True, **look)  # type: ignore[arg-type]
     asked: list[str] = []
     said: list[str] = []
 
@@ -68,6 +102,7 @@ def opened(running: Browser, path: Path, **look: object) -> Iterator[Page]:
             asked.append(request.url)
             route.abort()
 
+    context = contexts(running, look)
     context.route("**/*", refuse)
     page = context.new_page()
     page.on("console", lambda message: said.append(message.text))
@@ -79,4 +114,5 @@ def opened(running: Browser, path: Path, **look: object) -> Iterator[Page]:
         assert not asked, f"the page asked for {asked}"
         assert not said, f"the page said {said}"
     finally:
-        context.close()
+        page.close()
+        context.unroute("**/*", refuse)

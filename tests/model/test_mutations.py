@@ -432,8 +432,8 @@ MUTATIONS = [
     Mutation(
         "choices counted as texts",
         "heads",
-        "self.classifier(x).view(shape)",
-        "self.classifier(x).view(shape[::-1]).T",
+        "self.classifier(x).view(batch, choices)",
+        "self.classifier(x).view(choices, batch).T",
     ),
     # Losses
     Mutation(
@@ -506,6 +506,7 @@ def check_all(library: SimpleNamespace) -> None:
     check_initialisation(library, MASKED_LM, sinusoidal_pos_embds=True)
 
 
+@pytest.mark.sample(15)
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)
 def test_a_broken_copy_is_caught(mutation):
     assert source(mutation.room).count(mutation.old) == mutation.times

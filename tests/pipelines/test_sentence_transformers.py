@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 import torch
-from checkpoints import write_checkpoint
 from texts import generated, words
 
 from minidistil import AutoModel, pipeline
@@ -27,8 +26,8 @@ def normalize(request):
 
 
 @pytest.fixture(scope="module")
-def encoder(tmp_path_factory):
-    return write_checkpoint(tmp_path_factory.mktemp("encoder"), "DistilBertModel")
+def encoder(folder_of):
+    return folder_of("DistilBertModel")
 
 
 @pytest.fixture(scope="module")

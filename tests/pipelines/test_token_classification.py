@@ -9,11 +9,12 @@ import random
 import re
 import threading
 import warnings
+from functools import partial
 
 import pytest
 import transformers
+from answers import assert_answers, reference_pipeline
 from checkpoints import draw_lively, write_checkpoint
-from real_weights import write_trained
 from texts import odd_text, words
 
 from minidistil import (
@@ -34,20 +35,13 @@ LONG = " ".join(f"{TEXT} {words(5, start)}" for start in range(6))
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return write_checkpoint(
-        tmp_path_factory.mktemp("small"),
-        "DistilBertForTokenClassification",
-        draw=draw_lively,
-        **LABELS,
-    )
+def folder(folder_of):
+    return folder_of("DistilBertForTokenClassification", draw=draw_lively, **LABELS)
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    return write_trained(
-        tmp_path_factory.mktemp("minilm"), "DistilBertForTokenClassification", **LABELS
-    )
+def trained(folder_of):
+    return folder_of("DistilBertForTokenClassification", trained=True, **LABELS)
 
 
 @pytest.fixture(scope="module")
@@ -55,13 +49,9 @@ def label(folder):
     return pipeline("token-classification", folder)
 
 
-def load_reference(folder, limit):
-    return transformers.TokenClassificationPipeline(
-        model=transformers.DistilBertForTokenClassification.from_pretrained(folder),
-        tokenizer=transformers.AutoTokenizer.from_pretrained(
-            folder, model_max_length=limit
-        ),
-    )
+load_reference = partial(
+    reference_pipeline, "TokenClassification", "ForTokenClassification"
+)
 
 
 @pytest.fixture(scope="module")
@@ -69,21 +59,7 @@ def reference(folder):
     return load_reference(folder, LIMIT)
 
 
-def assert_same(ours, theirs, tolerance=1e-5):
-    """Compare answers: nesting, keys, words and places exactly, scores nearly."""
-    assert type(ours) is type(theirs)
-    if isinstance(theirs, list):
-        assert len(ours) == len(theirs)
-        for pair in zip(ours, theirs, strict=True):
-            assert_same(*pair, tolerance)
-        return
-    assert list(ours) == list(theirs)
-    assert {**ours, "score": 0} == {**theirs, "score": 0}
-    assert type(ours["score"]) is float
-    assert all(
-        type(ours[key]) is int for key in ours.keys() & {"start", "end", "index"}
-    )
-    assert ours["score"] == pytest.approx(float(theirs["score"]), abs=tolerance)
+assert_same = partial(assert_answers, tolerance=1e-5)
 
 
 # One text
@@ -109,6 +85,7 @@ def test_the_strategies_differ_on_this_text(reference):
     assert len({*found}) == len(found)
 
 
+@pytest.mark.sample(40)
 @pytest.mark.parametrize("strategy", STRATEGIES)
 @pytest.mark.parametrize("seed", range(40))
 def test_odd_texts_are_labelled_as_by_transformers(label, reference, strategy, seed):
@@ -204,6 +181,7 @@ def test_labels_without_b_and_i_go_by_their_names(tmp_path):
 # Long texts
 
 
+@pytest.mark.sample(8)
 @pytest.mark.parametrize("strategy", STRATEGIES[1:])
 @pytest.mark.parametrize("stride", [0, 1, 10, 45])
 @pytest.mark.parametrize("ignored", IGNORED[:2], ids=str)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import warnings
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 import transformers
-from checkpoints import write_checkpoint
+from answers import assert_answers as assert_same, reference_pipeline
 from click.testing import CliRunner
 from real_weights import write_trained
 from texts import generated, words
@@ -29,26 +30,20 @@ LABELS = ["sports", "film", "a good end", "war"]
 LIMIT = 48  # the small checkpoint's positions
 
 
-def load_reference(folder):
-    return transformers.ZeroShotClassificationPipeline(
-        model=transformers.DistilBertForSequenceClassification.from_pretrained(folder),
-        tokenizer=transformers.AutoTokenizer.from_pretrained(folder),
-    )
+load_reference = partial(
+    reference_pipeline, "ZeroShotClassification", "ForSequenceClassification"
+)
 
 
 @pytest.fixture(scope="module")
-def folder_with(tmp_path_factory):
+def folder_with(folder_of):
     """Give the folder of a checkpoint with such labels; made once."""
-    made = {}
 
     def folder_with(*names):
-        if names not in made:
-            made[names] = write_checkpoint(
-                tmp_path_factory.mktemp("nli"),
-                id2label=dict(enumerate(names)),
-                label2id={name: i for i, name in enumerate(names)},
-            )
-        return made[names]
+        return folder_of(
+            id2label=dict(enumerate(names)),
+            label2id={name: i for i, name in enumerate(names)},
+        )
 
     return folder_with
 
@@ -66,21 +61,6 @@ def classify(folder):
 @pytest.fixture(scope="module")
 def reference(folder):
     return load_reference(folder)
-
-
-def assert_same(ours, theirs, tolerance=1e-6):
-    """Compare answers: nesting, types, texts and labels exactly, scores nearly."""
-    assert type(ours) is type(theirs)
-    if isinstance(theirs, list):
-        assert len(ours) == len(theirs)
-        for pair in zip(ours, theirs, strict=True):
-            assert_same(*pair, tolerance)
-        return
-    assert list(ours) == list(theirs) == ["sequence", "labels", "scores"]
-    assert ours["sequence"] == theirs["sequence"]
-    assert ours["labels"] == theirs["labels"]
-    assert {*map(type, ours["scores"])} == {float}
-    assert ours["scores"] == pytest.approx(theirs["scores"], abs=tolerance)
 
 
 # What goes in and what comes out

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
 import transformers
+from programs import SCRIPTS, run_script
 
 from minidistil.hub import BUNDLED
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "precisions.py"
 # Each with what the checkpoint says of it, but for the last, which is made wrong.
 LABELLED = {
     "a moving and beautiful film": 1,
@@ -32,11 +30,6 @@ def file(tmp_path):
     return file
 
 
-def run(*arguments):
-    command = [sys.executable, SCRIPT, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120)
-
-
 def test_the_models_row_is_what_transformers_says(file):
     cls = transformers.AutoModelForSequenceClassification
     model = cls.from_pretrained(BUNDLED["tiny"], dtype=torch.float32).eval()
@@ -46,7 +39,7 @@ def test_the_models_row_is_what_transformers_says(file):
         logits = model(inputs["input_ids"], inputs["attention_mask"]).logits
     right = (logits.argmax(1) == torch.tensor([*LABELLED.values()])).double().mean()
 
-    model_row, *rows = json.loads(run(file, "--json").stdout)
+    model_row, *rows = json.loads(run_script("precisions.py", file, "--json").stdout)
     assert model_row["answers"] == "model"
     assert model_row["accuracy"] == right == 0.8
     assert model_row["changed"] == model_row["largest"] == model_row["mean"] == 0
@@ -66,7 +59,7 @@ def test_the_models_row_is_what_transformers_says(file):
 
 
 def test_the_table_has_a_line_for_each(file):
-    first, header, *lines = run(file).stdout.splitlines()
+    first, header, *lines = run_script("precisions.py", file).stdout.splitlines()
     assert first == "5 sentences, tiny"
     assert header.split() == ["accuracy", "changed", "largest", "mean"]
     assert len(lines) == 7
@@ -75,7 +68,7 @@ def test_the_table_has_a_line_for_each(file):
 
 
 def test_labels_that_change_are_counted():
-    sys.path.insert(0, str(SCRIPT.parent))
+    sys.path.insert(0, str(SCRIPTS))
     try:
         from precisions import _row
     finally:
@@ -90,7 +83,7 @@ def test_labels_that_change_are_counted():
 def test_a_file_that_cannot_be_read_is_one_clear_error(tmp_path):
     file = tmp_path / "labelled.tsv"
     file.write_text("text\tlabel\nfine\t1\n")
-    result = run(file)
-    assert result.returncode == 1
+    result = run_script("precisions.py", file)
+    assert result.exit_code == 1
     assert "the first line is not sentence<TAB>label" in result.stderr
-    assert "Traceback" not in result.stderr
+    assert isinstance(result.exception, SystemExit)

