@@ -71,13 +71,9 @@ JSON = flag("--json as_json", "Print one JSON object a line.")
 def command(
     short_help: str, *parts: Part, name: str | None = None, offers_tiny: bool = False
 ) -> Callable[[Part], LibraryCommand]:
-    """Make a command of a function.
+    """Make a command of a function, with some arguments and options.
 
-    Args:
-        short_help: What the list of commands says of it.
-        parts: Its arguments and options.
-        name: What it is called; by default as the function.
-        offers_tiny: See `LibraryCommand`.
+    Its name is the function's by default; ``short_help`` is for the list of commands.
     """
 
     def decorate(function: Part) -> LibraryCommand:
@@ -114,7 +110,7 @@ def pipeline_command(
     """Make a command that runs a pipeline.
 
     Args:
-        short_help: What the list of commands says of it.
+        short_help: See `command`.
         own: The options that other pipelines do not have.
         inputs: The arguments and options that say what it reads.
         default: See `model_options`.

@@ -109,15 +109,11 @@ class Texts:
 def texts_or_lines(
     texts: tuple[str, ...], source: BinaryIO | None, wanted: str = "a TEXT"
 ) -> Texts:
-    """Return the texts that were given, or the lines of a file or of standard input.
-
-    Args:
-        texts: TEXTS.
-        source: --file.
-        wanted: What a user should give, in the words of the command.
+    """Return TEXTS, or the lines of --file or of standard input.
 
     Raises:
-        click.UsageError: at once, if there are both, or neither.
+        click.UsageError: at once, if there are both, or neither; it asks for what is
+            wanted.
     """
     if texts and source:
         raise click.UsageError("give texts or --file, not both")
@@ -142,9 +138,7 @@ def standard_input(wanted: str) -> BinaryIO:
 def numbered_from_one(word: str, before: int = 0) -> Iterator[None]:
     """In an error, call an input what a user does, such as line 1, not text 0.
 
-    Args:
-        word: The user's word.
-        before: How many inputs there were before those that the library was given.
+    Before those that the library was given there were ``before`` others.
     """
     try:
         yield

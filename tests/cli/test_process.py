@@ -102,11 +102,18 @@ def test_commands_in_threads_put_back_what_was_there(ours, capsys):
     assert ours == ["of no command"]
 
 
-def test_standard_output_is_written_as_before(folder, monkeypatch):
+@pytest.mark.parametrize(
+    ("encoding", "shown"),
+    # click writes UTF-8 where ASCII is all that is promised.
+    [("latin-1", "\\u2615 café".encode("latin-1")), ("ascii", "☕ café".encode())],
+)
+def test_characters_that_cannot_be_printed_change_no_stream(
+    folder, monkeypatch, encoding, shown
+):
     written = io.BytesIO()
-    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, "latin-1"))
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding))
     main.main(["classify", "-m", folder, "☕ café"], standalone_mode=False)
-    assert written.getvalue().decode("latin-1").endswith("  \\u2615 café\n")
+    assert written.getvalue().strip().endswith(b"  " + shown)
     assert sys.stdout.errors == "strict"
 
 
