@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import runpy
 import sys
 import time
-from pathlib import Path
 
 import pytest
 import safetensors.torch
@@ -24,7 +22,6 @@ from minidistil.weights.inspection import inspect
 from minidistil.weights.stepwise import load_step_by_step
 from minidistil.weights.verification import verify
 
-SCRIPTS = Path(__file__).parents[2] / "scripts"
 HEAD = "DistilBertForSequenceClassification"
 
 
@@ -273,28 +270,6 @@ def test_a_folder_that_cannot_be_written_is_refused(folder, tmp_path):
     (tmp_path / "file").touch()
     result = run("convert", folder, tmp_path / "file" / "out")
     assert_refused(result, "Not a directory")
-
-
-# The scripts, which are the commands
-
-
-@pytest.mark.parametrize(
-    ("script", "arguments", "shown"),
-    [
-        ("load_step_by_step.py", ["tiny"], "Step 7: Ask it something"),
-    ],
-)
-def test_a_script_runs_as_its_docstring_says(
-    script, arguments, shown, tmp_path, monkeypatch, capsys
-):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", [script, *arguments])
-    with pytest.raises(SystemExit) as end:
-        runpy.run_path(str(SCRIPTS / script), run_name="__main__")
-    assert end.value.code == 0
-    assert shown in capsys.readouterr().out
-    first = (SCRIPTS / script).read_text(encoding="utf-8").split('"""')[1]
-    assert f"python scripts/{script}" in first
 
 
 # Progress

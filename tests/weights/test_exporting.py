@@ -301,6 +301,8 @@ def test_the_command_exports(tmp_path: Path):
     )
     assert result.exit_code == 0, result.output
     record = json.loads(result.stdout)
+    numbers = ("batches", "tokens", "difference")
+    assert [*record] == ["file", "model", "bytes", *numbers]
     assert record["model"] == SEQUENCE
     assert record["bytes"] == file.stat().st_size
     assert record["difference"] <= 1e-5
