@@ -122,19 +122,19 @@ def _terminal() -> bool:
 
 
 def _print(traces: Traces, patient: bool) -> None:
-    from minidistil.explainer.walk import walk
+    from minidistil.explainer.as_text import text_lines
 
-    for line in walk(traces, patient=patient, progress=_terminal()):
+    for line in text_lines(traces, patient=patient, progress=_terminal()):
         click.echo(line)
 
 
 def _write(traces: Traces, path: Path, patient: bool, opened: bool) -> None:
-    from minidistil.explainer.walk import answer, texts_of, why_no_answer
+    from minidistil.explainer.as_text import answer_line, title, why_no_answer
 
     traces.save(path, patient=patient, progress=_terminal())
     click.echo(printable(str(path)))
     for trace in traces:
-        click.echo(f"{answer(trace)}  {texts_of(trace)}")
+        click.echo(f"{answer_line(trace)}  {title(trace)}")
     reasons = [why_no_answer(trace) for trace in traces if trace.head is None]
     for reason in dict.fromkeys(reasons):  # several texts may have the same
         click.echo(printable(reason))

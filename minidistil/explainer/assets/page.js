@@ -246,7 +246,7 @@ const LEGEND = {
 const PARTS = {
   Reading: "The text", Word: "A word", Token: "A token", EmbeddingsTrace: "Embeddings",
   BlockTrace: "A layer", ClassifierTrace: "The head of a classifier",
-  MaskedLMTrace: "The head of a masked language model", Trace: "The whole",
+  MaskedLMTrace: "The head of a masked language model", Record: "The whole",
   Attribution: "Attribution", Lens: "The logit lens", Ablations: "Ablations",
 };
 
