@@ -258,8 +258,12 @@ function term(name, partName = "BlockTrace") {
   return el("button", {
     type: "button", class: "term", "data-term": `${entry.part}.${name}`,
     "aria-haspopup": "dialog", onclick: () => explainTerm(entry),
-  }, name);
+  }, breakable(name));
 }
+
+/* A name that may go on in the next line after each _ where there is no room. */
+const breakable = (name) =>
+  name.split("_").flatMap((part, i) => (i ? ["_", el("wbr"), part] : [part]));
 
 function explainTerm(entry) {
   const dialog = at("term");
@@ -1015,7 +1019,7 @@ part("norms", ["trace"], () => {
   const share = (x) => (high > low ? (x - low) / (high - low) : 0);
   const head = el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "token"),
     Array.from({ length: L + 1 }, (_, i) => el("th", { scope: "col", class: "n", "data-layer": i - 1 },
-      i ? `layer ${i - 1}` : "embedded"))));
+      i ? `layer ${i - 1}` : ["em", el("wbr"), "bed", el("wbr"), "ded"]))));
   const rows = t.tokens.text.map((text, i) => el("tr", { "data-query": i, onclick: () => choose({ query: i }),
     class: t.tokens.attend[i] ? null : "hidden-token" },
     el("th", { scope: "row" }, token(text)),
