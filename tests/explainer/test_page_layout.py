@@ -310,7 +310,7 @@ def test_a_thumb_can_hit_every_control(
 def test_a_tap_on_a_token_changes_the_scores(chromium: Browser, pages: Pages) -> None:
     with drawn(chromium, pages["tiny"].path, **PHONE, has_touch=True) as page:
         page.locator('#tokens [data-query="4"]').tap()
-        expect(page.locator("#summary")).to_contain_text(": “so” looks most at")
+        expect(page.locator("#summary")).to_contain_text(": “so” attends most to")
 
 
 def test_the_three_steps_stand_from_left_to_right(
