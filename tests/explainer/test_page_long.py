@@ -56,7 +56,7 @@ def check_left_out(page: Page, left_out: int) -> None:
     ):
         assert words in said, words
     room = page.inner_text("#text .left-out")
-    assert f"no room for the last {left_out} tokens" in room
+    assert f"The last {left_out} tokens of the text do not fit" in room
 
 
 def test_a_long_text_says_what_it_left_out(chromium: Browser, pages: Pages) -> None:
