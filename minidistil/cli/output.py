@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import sys
 import warnings
@@ -59,7 +60,9 @@ def print_json(record: dict[str, Any]) -> None:
 def print_text(text: str) -> None:
     """Print a text; of a character that standard output does not have, its code."""
     clear_bar()
-    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    encoding = getattr(sys.stdout, "encoding", None) or "ascii"
+    if codecs.lookup(encoding).name == "ascii":
+        encoding = "utf-8"  # click writes it where ASCII is all that is promised
     click.echo(text.encode(encoding, "backslashreplace").decode(encoding))
 
 
