@@ -36,12 +36,17 @@ class Shown:
         """The traces on the page."""
 
     def to_html(self, *, patient: bool = False, progress: bool = False) -> str:
-        """The page: one HTML document that needs no network.
+        """The page: one HTML document that needs no network; the same every time.
+
+        It makes no request, and its policy lets the browser run its one script only.
 
         Args:
-            patient: Compute the reasons also where that takes long: for long or many
-                texts.
-            progress: Show a progress bar on the terminal.
+            patient: Compute attributions and ablations however long that takes; by
+                default a page that would take minutes leaves them out, and says so.
+            progress: Show a progress bar of these on the terminal.
+
+        Raises:
+            ValueError: for no trace.
         """
         return page.html(self.shown(), patient=patient, progress=progress)
 
@@ -52,7 +57,14 @@ class Shown:
         patient: bool = False,
         progress: bool = False,
     ) -> Path:
-        """Write the page to a file, and return its path; see `to_html`."""
+        """Write the page to a file, whole or not at all, and return its path.
+
+        See `to_html`. The file that a symbolic link leads to is replaced, not the link.
+
+        Raises:
+            ValueError: for no trace.
+            OSError: where the file cannot be written, or is a folder, pipe or device.
+        """
         return page.save(self.shown(), path, patient=patient, progress=progress)
 
     def _repr_html_(self) -> str:
@@ -279,10 +291,23 @@ def _run(loaded: LoadedModel, texts: list[str], pairs: list[str] | None) -> list
     )
     traces = []
     for row, text in enumerate(texts):
-        pair = pairs[row] if pairs else ""
+        tokens = tokens_of(encoded, row)
         # An empty second text counts as none, to the tokenizer too.
-        both = [text, pair] if pair else [text]
-        traces.append(_trace(loaded, recording, row, both, tokens_of(encoded, row)))
+        both = [text, pairs[row]] if pairs and pairs[row] else [text]
+        readings = (
+            read(loaded.tokenizer, each, sum(token.reading == i for token in tokens))
+            for i, each in enumerate(both)
+        )
+        blocks = (recording.block(i, row) for i in range(loaded.model.config.n_layers))
+        trace = Trace(
+            tuple(readings),
+            tokens,
+            recording.embeddings(row),
+            tuple(blocks),
+            *_head(loaded, recording, row, tokens),
+            loaded,
+        )
+        traces.append(trace)
     for reading in (reading for trace in traces for reading in trace.readings):
         if reading.left_out:
             warnings.warn(
@@ -291,28 +316,6 @@ def _run(loaded: LoadedModel, texts: list[str], pairs: list[str] | None) -> list
                 stacklevel=1,
             )
     return traces
-
-
-def _trace(
-    loaded: LoadedModel,
-    recording: Recording,
-    row: int,
-    texts: list[str],
-    tokens: tuple[Token, ...],
-) -> Trace:
-    head, not_shown = _head(loaded, recording, row, tokens)
-    return Trace(
-        tuple(
-            read(loaded.tokenizer, text, sum(token.reading == i for token in tokens))
-            for i, text in enumerate(texts)
-        ),
-        tokens,
-        recording.embeddings(row),
-        tuple(recording.block(i, row) for i in range(loaded.model.config.n_layers)),
-        head,
-        not_shown,
-        loaded,
-    )
 
 
 def _head(

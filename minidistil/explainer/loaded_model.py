@@ -111,21 +111,16 @@ def take(
         ValueError: for a model without its tokenizer, or in training mode.
     """
     if isinstance(model, Pipeline):
-        return _watchable(model.model, tokenizer or model.tokenizer)
-    return _watchable(model, tokenizer)
-
-
-def _watchable(
-    model: PreTrainedModel | Engine, tokenizer: DistilBertTokenizer | None
-) -> LoadedModel:
-    if isinstance(model, Engine):
+        tokenizer = tokenizer or model.tokenizer
+    found = model.model if isinstance(model, Pipeline) else model
+    if isinstance(found, Engine):
         raise TypeError(
             "an Engine has no steps to watch: explain the model it was made from, or "
             "give the checkpoint's name"
         )
-    if type(model) not in KINDS.values():
+    if type(found) not in KINDS.values():
         raise TypeError(
-            f"the model is a {type(model).__name__}, expected a checkpoint's name, a "
+            f"the model is a {type(found).__name__}, expected a checkpoint's name, a "
             f"DistilBertModel, or one with a head"
         )
     if tokenizer is None:
@@ -137,21 +132,21 @@ def _watchable(
             f"the tokenizer is a {type(tokenizer).__name__}, expected a "
             f"DistilBertTokenizer"
         )
-    if model.training:
+    if found.training:
         raise ValueError(
             "the model is in training mode, where dropout makes numbers random: call "
             "model.eval() first"
         )
-    _check_vocabulary(tokenizer, model.config)
-    _check_layers(model)
+    _check_vocabulary(tokenizer, found.config)
+    _check_layers(found)
     try:
-        copied = twin(model)
+        copied = twin(found)
     except (RuntimeError, TypeError) as error:
         raise TypeError(
             f"the model cannot be copied to be watched: {error}; make what was done to "
             f"its weights permanent, as by torch.nn.utils.prune.remove"
         ) from error
-    return LoadedModel(copied, tokenizer, type(model).__name__)
+    return LoadedModel(copied, tokenizer, type(found).__name__)
 
 
 def _check_layers(model: PreTrainedModel) -> None:

@@ -65,18 +65,6 @@ FIRST = 4
 SHADES = 7  # on each side of 0
 WORDS = 10
 
-EMBEDDINGS = ("word_embeddings", "position_embeddings", "summed", "LayerNorm")
-BLOCK = (
-    "x",
-    "out_lin",
-    "attended_plus_x",
-    "sa_layer_norm",
-    "lin1",
-    "activation",
-    "lin2",
-    "fed_forward",
-    "output_layer_norm",
-)
 PER_HEAD = ("q", "k", "v", "mixed")
 
 
@@ -116,13 +104,12 @@ def vectors(steps: Mapping[str, Tensor]) -> Packed:
 
 def pack(trace: Record) -> Packed:
     """Everything about a trace but its reasons."""
-    embeddings = {name: getattr(trace.embeddings, name) for name in EMBEDDINGS}
     whole = bytes_of_attention(trace) <= WHOLE
     return {
         "model": _model(trace),
         "readings": [_reading(reading) for reading in trace.readings],
         "tokens": _tokens(trace.tokens),
-        "embeddings": vectors(embeddings),
+        "embeddings": vectors(vars(trace.embeddings)),
         "layers": [_block(block, whole) for block in trace.layer],
         "norms": floats(trace.norms),
         "head": _head(trace),
@@ -152,11 +139,10 @@ def _model(trace: Record) -> Packed:
         "F": config.hidden_dim,
         "V": config.vocab_size,
     }
-    head = trace.head
-    if isinstance(head, ClassifierTrace):
-        sizes["C"] = len(head.logits)
-    if isinstance(head, MaskedLMTrace):
-        sizes["M"] = len(head.masks)
+    if isinstance(trace.head, ClassifierTrace):
+        sizes["C"] = len(trace.head.logits)
+    if isinstance(trace.head, MaskedLMTrace):
+        sizes["M"] = len(trace.head.masks)
     return {
         "name": trace.subject.name,
         "class": type(model).__name__,
@@ -181,7 +167,8 @@ def _tokens(tokens: tuple[Token, ...]) -> Packed:
 
 
 def _block(block: BlockTrace, whole: bool) -> Packed:
-    packed = vectors({name: getattr(block, name) for name in BLOCK})
+    # What is not split into heads: (T, D) or (T, F).
+    packed = vectors({name: x for name, x in vars(block).items() if x.dim() == 2})
     if not whole:
         return packed | {"strongest": _strongest(block.products, block.scores)}
     packed["products"] = floats(block.products)

@@ -19,20 +19,7 @@ from minidistil.files import write_file
 
 
 def html(traces: Sequence[Record], *, patient: bool, progress: bool) -> str:
-    """Make the page of one trace, or of several beside each other.
-
-    The same traces give the same page. Everything is inside: it makes no request, and
-    its policy lets the browser run its one script and nothing else.
-
-    Args:
-        traces: One or more.
-        patient: Compute the attributions and ablations however long that takes; by
-            default they are left out of a page that would take minutes, and it says so.
-        progress: Show the progress of the attributions and ablations on the terminal.
-
-    Raises:
-        ValueError: for no trace.
-    """
+    """Make the page of one trace, or of several side by side: see `Shown.to_html`."""
     if not traces:
         raise ValueError("there is no trace, expected one or more")
     style, script = _asset("page.css"), _asset("page.js")
@@ -50,14 +37,7 @@ def save(
     patient: bool,
     progress: bool,
 ) -> Path:
-    """Write the page to a file, whole or not at all, and return its path.
-
-    See `html`. The file that a symbolic link leads to is replaced, not the link.
-
-    Raises:
-        ValueError: for no trace.
-        OSError: where the file cannot be written, or is a folder, a pipe or a device.
-    """
+    """Write the page to a file, whole or not at all: see `Shown.save`."""
     target = Path(os.path.realpath(path))
     if target.exists() and not target.is_file():
         raise FileExistsError(f"{path} is not a file that a page could replace")
