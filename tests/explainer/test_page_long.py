@@ -49,7 +49,7 @@ def check_left_out(page: Page, left_out: int) -> None:
     for words in (
         "This text has 512 tokens",
         "strongest keys",
-        "numbers of q, k, v and their mix are left out",
+        "numbers of q, k, v and mixed are left out",
         "Attributions",
         "Ablations",
         "--patient, or patient=True in Python",

@@ -1179,8 +1179,8 @@ function maskOf(t) {
 }
 function otherMask(t, method) {
   if (!state.mask || !maskOf(t)) return null;
-  return el("p", { class: "notice" }, `This is for the first [MASK], at ${t.head.masks[0]}. For the chosen one, at ` +
-    `${t.head.masks[state.mask]}: `, el("code", {}, `trace.${method}(mask=${state.mask})`), ".");
+  return el("p", { class: "notice" }, `This is for the first one, [MASK] at ${t.head.masks[0]}. For the chosen ` +
+    `[MASK] at ${t.head.masks[state.mask]}: `, el("code", {}, `trace.${method}(mask=${state.mask})`), ".");
 }
 
 part("attribution", ["trace", "mask"], () => {
