@@ -70,13 +70,18 @@ def explain(
     if not (as_text or output):
         _check_replaceable(PAGE)
     from minidistil.explainer import compare
-    from minidistil.explainer.walk import answer, texts_of, walk, why_no_answer
+    from minidistil.explainer.as_text import (
+        answer_line,
+        text_lines,
+        title,
+        why_no_answer,
+    )
 
     traces = compare(texts, text_pairs=pairs or None, **options)
     how = {"patient": patient, "progress": sys.stderr.isatty()}
     with _threads_for(traces):
         if as_text:
-            for line in walk(traces, **how):
+            for line in text_lines(traces, **how):
                 print_line(line)
             return
         if output == STDOUT:
@@ -86,7 +91,7 @@ def explain(
         traces.save(path, **how)
     print_line(str(path))
     for trace in traces:
-        print_line(f"{answer(trace)}  {texts_of(trace)}")
+        print_line(f"{answer_line(trace)}  {title(trace)}")
     reasons = [why_no_answer(trace) for trace in traces if trace.head is None]
     for reason in dict.fromkeys(reasons):  # several texts may have the same
         print_line(reason)

@@ -137,7 +137,10 @@ class Engine:
                 `PreTrainedModel.from_pretrained`.
         """
         check_precision(precision)
-        kind = kind or identify(source, **where).kind
+        if kind is None:
+            found = identify(source, **where)
+            # The same commit: a branch may move on before the next file is read.
+            kind, where["revision"] = found.kind, found.files.revision
         return cls(
             kind.mapped(source, **where).to(usable_device(device)),
             precision,

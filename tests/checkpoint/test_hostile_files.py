@@ -142,7 +142,7 @@ def test_a_length_is_no_truth_value(folder):
     ("settings", "said"),
     [
         ({"added_tokens_decoder": [1]}, "added_tokens_decoder is [1], expected an obj"),
-        ({"added_tokens_decoder": {"8": "x"}}, "added token 'x' is no object"),
+        ({"added_tokens_decoder": {"8": "x"}}, "added token 'x' is not an object"),
         ({"added_tokens_decoder": {"x": {"content": "y"}}}, "has no content or no id"),
         ({"added_tokens_decoder": {"8": {"content": []}}}, "has no content or no id"),
         (
@@ -165,7 +165,7 @@ def test_added_tokens_of_another_form_are_refused(folder, settings, said):
         ("normalizer", "BertNormalizer", "normalizer is 'BertNormalizer', expected"),
         ("pre_tokenizer", 1, "pre_tokenizer is 1, expected an object"),
         ("added_tokens", {"a": 1}, "added_tokens is {'a': 1}, expected a list"),
-        ("added_tokens", [None], "added token None is no object"),
+        ("added_tokens", [None], "added token None is not an object"),
     ],
 )
 def test_a_part_of_a_tokenizer_json_of_another_form_is_refused(

@@ -16,7 +16,7 @@ from commands import assert_refused as assert_ended, run, run_program
 from reference import MASKED_LM, QUESTION
 
 from minidistil import compare
-from minidistil.explainer.walk import walk
+from minidistil.explainer.as_text import text_lines
 
 LABELS = {0: "NEGATIVE", 1: "POSITIVE"}
 OTHER = "<!doctype html><title>my own work</title>"
@@ -226,7 +226,7 @@ def test_a_pipe_is_refused(explain):
 
 
 def test_the_patient_get_the_whole_page(explain, folder, monkeypatch):
-    monkeypatch.setattr("minidistil.explainer.patience.MOST_TOKENS", 1)
+    monkeypatch.setattr("minidistil.explainer.budget.MOST_TOKENS", 1)
     explain("one", "-o", "one.html")
     explain("one", "--patient", "-o", "two.html")
     traces = compare(["one"], folder)
@@ -280,7 +280,7 @@ def test_text_prints_the_walk_and_writes_nothing(explain, folder):
     result = explain("Not bad", "a film", "--text", "--padded")
     traces = compare(["Not bad", "a film"], folder, padding=True)
     assert result.exit_code == 0
-    assert result.stdout.splitlines() == [*walk(traces)]
+    assert result.stdout.splitlines() == [*text_lines(traces)]
     assert result.stderr == ""
     assert names(explain.here) == []
 
@@ -345,7 +345,7 @@ def test_a_small_model_takes_one_thread_and_gives_the_others_back(
     folder = write_checkpoint(tmp_path / "model", dim=dim, n_layers=1)
     seen = []
     monkeypatch.setattr(
-        "minidistil.explainer.walk.walk",
+        "minidistil.explainer.as_text.text_lines",
         lambda *_, **__: seen.append(torch.get_num_threads()) or 1 / 0,
     )
     before = torch.get_num_threads()
