@@ -37,7 +37,7 @@ DIRECTIONS = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
 def text_lines(
     traces: Sequence[Record], *, patient: bool = False, progress: bool = False
 ) -> Iterator[str]:
-    """Print every step of one text, or of several in turn, line by line.
+    """Write every step of one text, or of several in turn, line by line.
 
     Args:
         traces: One or more.

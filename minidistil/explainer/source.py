@@ -1,4 +1,4 @@
-"""The lines of the installed source that computed a step, so that none can rot."""
+"""The lines of the installed source that computed a step: never out of date."""
 
 from __future__ import annotations
 
