@@ -15,13 +15,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from minidistil.checkpoint.tensors import CheckpointError as CheckpointError
+    from tokenizers import AddedToken as AddedToken
+
+    from minidistil import weights as weights
+    from minidistil.auto import load as load
+    from minidistil.checkpoint import CheckpointError as CheckpointError
     from minidistil.config import (
         ConfigError as ConfigError,
         DistilBertConfig as DistilBertConfig,
     )
     from minidistil.engine import Engine as Engine
-    from minidistil.explainer import compare as compare, explain as explain
+    from minidistil.explainer import (
+        Trace as Trace,
+        compare as compare,
+        explain as explain,
+    )
     from minidistil.heads import (
         DistilBertForMaskedLM as DistilBertForMaskedLM,
         DistilBertForMultipleChoice as DistilBertForMultipleChoice,
@@ -30,11 +38,21 @@ if TYPE_CHECKING:
         DistilBertForTokenClassification as DistilBertForTokenClassification,
     )
     from minidistil.hub import CheckpointNotFoundError as CheckpointNotFoundError
+    from minidistil.messages import MinidistilError as MinidistilError
     from minidistil.model import DistilBertModel as DistilBertModel
+    from minidistil.outputs import (
+        BaseModelOutput as BaseModelOutput,
+        MaskedLMOutput as MaskedLMOutput,
+        MultipleChoiceOutput as MultipleChoiceOutput,
+        QuestionAnsweringOutput as QuestionAnsweringOutput,
+        SequenceClassifierOutput as SequenceClassifierOutput,
+        TokenClassifierOutput as TokenClassifierOutput,
+    )
     from minidistil.pipelines import (
         FeatureExtractionPipeline as FeatureExtractionPipeline,
         FillMaskPipeline as FillMaskPipeline,
         MultipleChoicePipeline as MultipleChoicePipeline,
+        Pipeline as Pipeline,
         QuestionAnsweringPipeline as QuestionAnsweringPipeline,
         SentenceEmbeddingsPipeline as SentenceEmbeddingsPipeline,
         TextClassificationPipeline as TextClassificationPipeline,
@@ -57,7 +75,7 @@ if TYPE_CHECKING:
     AutoModelForTokenClassification = DistilBertForTokenClassification
     AutoTokenizer = DistilBertTokenizer
 
-__version__ = "0.1.0"
+__version__ = "0.1.0"  # the only place; pyproject.toml reads it
 
 _HEADS = (
     "MaskedLM",
@@ -66,29 +84,51 @@ _HEADS = (
     "SequenceClassification",
     "TokenClassification",
 )
-# The room that each name lives in.
-_ROOMS = {
-    "BatchEncoding": "tokenizer",
-    "CheckpointError": "checkpoint",
-    "CheckpointNotFoundError": "hub",
-    "ConfigError": "config",
-    "DistilBertConfig": "config",
-    "DistilBertModel": "model",
-    "DistilBertTokenizer": "tokenizer",
-    "Engine": "engine",
-    "FeatureExtractionPipeline": "pipelines",
-    "FillMaskPipeline": "pipelines",
-    "MultipleChoicePipeline": "pipelines",
-    "QuestionAnsweringPipeline": "pipelines",
-    "SentenceEmbeddingsPipeline": "pipelines",
-    "TextClassificationPipeline": "pipelines",
-    "TokenClassificationPipeline": "pipelines",
-    "WordPiece": "wordpiece",
-    "ZeroShotClassificationPipeline": "pipelines",
-    "compare": "explainer",
-    "explain": "explainer",
-    "pipeline": "pipelines",
-} | {f"DistilBertFor{head}": "heads" for head in _HEADS}
+# The module that each name comes from.
+_MODULES = {
+    "AddedToken": "tokenizers",
+    "BatchEncoding": "minidistil.tokenizer",
+    "CheckpointError": "minidistil.checkpoint",
+    "CheckpointNotFoundError": "minidistil.hub",
+    "ConfigError": "minidistil.config",
+    "DistilBertConfig": "minidistil.config",
+    "DistilBertModel": "minidistil.model",
+    "DistilBertTokenizer": "minidistil.tokenizer",
+    "Engine": "minidistil.engine",
+    "MinidistilError": "minidistil.messages",
+    "Pipeline": "minidistil.pipelines",
+    "Trace": "minidistil.explainer",
+    "WordPiece": "minidistil.wordpiece",
+    "compare": "minidistil.explainer",
+    "explain": "minidistil.explainer",
+    "load": "minidistil.auto",
+    "pipeline": "minidistil.pipelines",
+}
+_MODULES |= {f"DistilBertFor{head}": "minidistil.heads" for head in _HEADS}
+_MODULES |= {
+    f"{result}Output": "minidistil.outputs"
+    for result in (
+        "BaseModel",
+        "MaskedLM",
+        "MultipleChoice",
+        "QuestionAnswering",
+        "SequenceClassifier",
+        "TokenClassifier",
+    )
+}
+_MODULES |= {
+    f"{task}Pipeline": "minidistil.pipelines"
+    for task in (
+        "FeatureExtraction",
+        "FillMask",
+        "MultipleChoice",
+        "QuestionAnswering",
+        "SentenceEmbeddings",
+        "TextClassification",
+        "TokenClassification",
+        "ZeroShotClassification",
+    )
+}
 # The names that the Hugging Face course uses: only its import line has to change.
 _ALIASES = {
     "AutoConfig": "DistilBertConfig",
@@ -96,15 +136,17 @@ _ALIASES = {
     "AutoTokenizer": "DistilBertTokenizer",
 } | {f"AutoModelFor{head}": f"DistilBertFor{head}" for head in _HEADS}
 
-__all__ = sorted([*_ROOMS, *_ALIASES])
+__all__ = sorted([*_MODULES, *_ALIASES, "weights"])
 
 
 def __getattr__(name: str) -> Any:
+    if name == "weights":
+        return import_module("minidistil.weights")
     real_name = _ALIASES.get(name, name)
-    if real_name not in _ROOMS:
+    if real_name not in _MODULES:
         raise AttributeError(f"module 'minidistil' has no attribute {name!r}")
-    room = import_module(f"minidistil.{_ROOMS[real_name]}")
-    globals()[name] = getattr(room, real_name)  # found at once from now on
+    module = import_module(_MODULES[real_name])
+    globals()[name] = getattr(module, real_name)  # found at once from now on
     return globals()[name]
 
 

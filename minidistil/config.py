@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from minidistil.files import read_json_object, write_file
+from minidistil.files import read_json, write_file
+from minidistil.hub import open_checkpoint
 from minidistil.messages import MinidistilError, check_integer, quote
 
 # transformers reads and writes these under either name.
@@ -59,17 +60,16 @@ class DistilBertConfig:
     tie_word_embeddings: bool = True
     # Left empty, the labels are filled in from one another.
     num_labels: int = 0
-    id2label: dict[int, str] = dataclasses.field(default_factory=dict)
-    label2id: dict[str, int] = dataclasses.field(default_factory=dict)
+    # A dict or a list has no hash; equal configurations have the same hash without.
+    id2label: dict[int, str] = dataclasses.field(default_factory=dict, hash=False)
+    label2id: dict[str, int] = dataclasses.field(default_factory=dict, hash=False)
     problem_type: str | None = None
-    architectures: list[str] | None = None
-    extra: dict[str, Any] = dataclasses.field(default_factory=dict)
+    architectures: list[str] | None = dataclasses.field(default=None, hash=False)
+    extra: dict[str, Any] = dataclasses.field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         for name, maximum in _SIZES.items():
-            check_integer(name, getattr(self, name), minimum=1, error=ConfigError)
-            if getattr(self, name) > maximum:
-                raise _wrong(name, getattr(self, name), f"at most {maximum}")
+            _check_integer(name, getattr(self, name), 1, maximum)
         for name in _PROBABILITIES:
             _check_number(name, getattr(self, name), maximum=1.0)
         _check_number("initializer_range", self.initializer_range, maximum=1e3)
@@ -83,22 +83,18 @@ class DistilBertConfig:
             )
         if self.activation not in ACTIVATIONS:
             raise _wrong("activation", self.activation, " or ".join(ACTIVATIONS))
-        if self.pad_token_id is not None:
-            check_integer(
-                "pad_token_id", self.pad_token_id, minimum=0, error=ConfigError
-            )
-            if self.pad_token_id >= self.vocab_size:
+        if (pad := self.pad_token_id) is not None:
+            check_integer("pad_token_id", pad, minimum=0, error=ConfigError)
+            if pad >= self.vocab_size:
                 expected = f"null, or an id below vocab_size={self.vocab_size}"
-                raise _wrong("pad_token_id", self.pad_token_id, expected)
+                raise _wrong("pad_token_id", pad, expected)
         if self.problem_type is not None and self.problem_type not in PROBLEM_TYPES:
             raise _wrong("problem_type", self.problem_type, " or ".join(PROBLEM_TYPES))
-        self._settle_labels()
+        self._resolve_labels()
 
-    def _settle_labels(self) -> None:
+    def _resolve_labels(self) -> None:
         """Make num_labels, id2label and label2id agree, or say why they cannot."""
-        check_integer("num_labels", self.num_labels, minimum=0, error=ConfigError)
-        if self.num_labels > _MOST_LABELS:
-            raise _wrong("num_labels", self.num_labels, f"at most {_MOST_LABELS}")
+        _check_integer("num_labels", self.num_labels, 0, _MOST_LABELS)
         if not isinstance(self.label2id, Mapping):
             raise _wrong("label2id", self.label2id, "an object such as {'NEGATIVE': 0}")
         names = _id2label(self.id2label or default_labels(self.num_labels or 2))
@@ -106,15 +102,14 @@ class DistilBertConfig:
         if count != len(names):
             raise ConfigError(
                 f"num_labels is {count}, but id2label names {len(names)} labels "
-                f"({quote([*names.values()])}): drop one of the two, or make "
+                f"({quote([*names.values()])}): leave out one of the two, or make "
                 f"them agree"
             )
-        ids = {label: i for i, label in names.items()}
+        ids = _inverse(names)
         if self.label2id and self.label2id != ids:
             warnings.warn(
                 f"label2id {quote(self.label2id)} is not the inverse of id2label "
-                f"{quote(names)}; "
-                f"answers are named by id2label",
+                f"{quote(names)}; results are named by id2label",
                 stacklevel=4,
             )
             ids = self.label2id
@@ -155,9 +150,7 @@ class DistilBertConfig:
             raise _wrong("model_type", model_type, f"'distilbert'{hint}")
         for name in ("is_decoder", "pruned_heads", "quantization_config"):
             if values.get(name):
-                raise _wrong(
-                    name, values[name], "none: DistilBertModel has no such thing"
-                )
+                raise _wrong(name, values[name], "none: DistilBERT does not have it")
         for name in ("output_hidden_states", "output_attentions"):
             if values.get(name):
                 warnings.warn(
@@ -186,7 +179,7 @@ class DistilBertConfig:
     @classmethod
     def from_json_file(cls, path: str | Path) -> DistilBertConfig:
         """Read a ``config.json``; a `ConfigError` names the file."""
-        values = read_json_object(Path(path), ConfigError)
+        values = read_json(Path(path), dict, ConfigError)
         try:
             return cls.from_dict(values)
         except ConfigError as error:
@@ -203,8 +196,6 @@ class DistilBertConfig:
         local_files_only: bool = False,
     ) -> DistilBertConfig:
         """Read the configuration of a hub repository, a folder, or ``"tiny"``."""
-        from minidistil.hub import open_checkpoint
-
         files = open_checkpoint(
             source,
             revision=revision,
@@ -219,10 +210,11 @@ class DistilBertConfig:
         fields = [field.name for field in dataclasses.fields(self)]
         values = {"model_type": "distilbert", **self.extra}
         values |= {name: getattr(self, name) for name in fields if name != "extra"}
-        # The number of labels is never written: id2label tells it, and two
-        # numbers in one file can come to disagree.
+        # The number of labels is never written: id2label says it, and two numbers in
+        # one file can come to disagree.
         del values["num_labels"]
-        if self.id2label == default_labels(2):
+        names = default_labels(2)
+        if self.id2label == names and self.label2id == _inverse(names):
             del values["id2label"], values["label2id"]
         for name in ("problem_type", "architectures"):
             if values[name] is None:
@@ -260,8 +252,18 @@ def default_labels(count: int) -> dict[int, str]:
     return {i: f"LABEL_{i}" for i in range(count)}
 
 
+def _inverse(id2label: dict[int, str]) -> dict[str, int]:
+    return {label: i for i, label in id2label.items()}
+
+
 def _wrong(name: str, got: object, expected: str) -> ConfigError:
     return ConfigError(f"{name} is {quote(got)}, expected {expected}")
+
+
+def _check_integer(name: str, value: int, minimum: int, maximum: int) -> None:
+    check_integer(name, value, minimum=minimum, error=ConfigError)
+    if value > maximum:
+        raise _wrong(name, value, f"at most {maximum}")
 
 
 def _check_number(name: str, value: object, *, maximum: float) -> None:

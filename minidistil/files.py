@@ -8,26 +8,30 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from minidistil.messages import MinidistilError, cut
+
+Kind = TypeVar("Kind", dict[str, Any], list[Any])
+
+_JSON_NAMES = {dict: "a JSON object", list: "a list"}
 
 
 @contextmanager
 def replacing_all(
-    *paths: Path, withdrawn: Path | None = None
+    *paths: Path, remove_first: Path | None = None
 ) -> Iterator[tuple[Path, ...]]:
     """Give a path beside each of ``paths`` to write to; on success they are renamed.
 
     All new files are on the disk (``fsync``) before the first gets its name; names are
-    given in order. If the block raises, or the process is killed before that, whatever
-    stood at ``paths`` still does.
+    given in order. If the block raises, or the process is killed before that, the old
+    files are still at ``paths``.
 
     Args:
         paths: What is to be written; folders are made if need be.
-        withdrawn: Removed before the first rename: a file without which nobody reads
-            the others. Killed between two renames, they are then not taken for one
-            another's.
+        remove_first: Removed before the first rename: a file without which nobody
+            reads the others. If the process is killed between two renames, new files
+            are then not read together with old ones.
     """
     temporaries = [_beside(path) for path in paths]
     try:
@@ -41,13 +45,13 @@ def replacing_all(
             temporary.chmod(mode)  # safetensors puts a file of its own there, mode 600
             with temporary.open("rb") as file:
                 os.fsync(file.fileno())
-        if withdrawn is not None:
-            withdrawn.unlink(missing_ok=True)
-            _settle(withdrawn.parent)
+        if remove_first is not None:
+            remove_first.unlink(missing_ok=True)
+            _fsync_folder(remove_first.parent)
         for temporary, path in zip(temporaries, paths, strict=True):
             temporary.replace(path)
         for folder in {path.parent for path in paths}:
-            _settle(folder)
+            _fsync_folder(folder)
     finally:
         for temporary in temporaries:
             temporary.unlink(missing_ok=True)
@@ -55,13 +59,13 @@ def replacing_all(
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a path beside ``path`` to write to; on success it takes its place."""
+    """Give a path beside ``path`` to write to; on success it is renamed to ``path``."""
     with replacing_all(path) as (temporary,):
         yield temporary
 
 
-def _settle(folder: Path) -> None:
-    """Bring a folder's names to the disk; Windows opens no folder, and needs not."""
+def _fsync_folder(folder: Path) -> None:
+    """Bring a folder's names to the disk; Windows cannot and need not."""
     if os.name == "nt":
         return
     number = os.open(folder, os.O_RDONLY)
@@ -82,15 +86,20 @@ def write_file(path: Path, content: bytes) -> None:
         temporary.write_bytes(content)
 
 
-def read_json_object(
-    path: Path, error: type[ValueError], content: bytes | None = None, **options: Any
-) -> dict[str, Any]:
-    """Read a JSON object from a file, or from the ``content`` that it had.
+def read_json(
+    path: Path,
+    kind: type[Kind],
+    error: type[ValueError],
+    content: bytes | None = None,
+    **options: Any,
+) -> Kind:
+    """Read a JSON object or a JSON list.
 
     Args:
         path: The file, named in errors.
-        error: What is raised unless it is a JSON object.
-        content: Its bytes, if they have been read.
+        kind: ``dict`` or ``list``.
+        error: What is raised for anything else.
+        content: The file's bytes, if they have been read already.
         options: For `json.loads`.
     """
     try:
@@ -100,6 +109,7 @@ def read_json_object(
         raise  # of a function among the options
     except (ValueError, RecursionError) as problem:
         raise error(f"{path} is not valid JSON: {cut(problem)}") from None
-    if not isinstance(value, dict):
-        raise error(f"{path} holds a {type(value).__name__}, expected a JSON object")
+    if not isinstance(value, kind):
+        expected = _JSON_NAMES[kind]
+        raise error(f"{path} holds a {type(value).__name__}, expected {expected}")
     return value

@@ -16,7 +16,7 @@ from minidistil.messages import MinidistilError, first_line
 
 BUNDLED = {"tiny": Path(__file__).parent / "bundled" / "tiny-sst2"}
 
-# Any of these in the cache tells which commit of a repository the cache holds.
+# Any of these in the cache shows which commit of a repository the cache holds.
 _USUAL_FILES = ("config.json", "model.safetensors", "vocab.txt", "tokenizer.json")
 
 _NOT_ALLOWED = (401, 403)  # HTTP: unauthorized, forbidden
@@ -93,8 +93,12 @@ class HubCheckpointFiles(CheckpointFiles):
     """The files of one commit of a hub repository, fetched as they are asked for.
 
     What is in the cache is used as it is, without asking the hub whether there is
-    anything newer. The first file found fixes the commit, and every later one is
+    anything newer. The first file found sets the commit, and every later one is
     taken from the same commit, so that two versions never mix.
+
+    Attributes:
+        name: The repository, such as ``"distilbert/distilbert-base-uncased"``.
+        offline: Why the network is not used; None if it is.
     """
 
     def __init__(
@@ -106,17 +110,19 @@ class HubCheckpointFiles(CheckpointFiles):
         cache_dir: Path | None,
         local_files_only: bool,
     ) -> None:
-        self.name = self._repo = repo
+        self.name = repo
         self._revision = revision
         self._token = token
         self._cache_dir = cache_dir
-        # Why the network is not used, if it is not.
-        self._offline = "local_files_only=True" if local_files_only else None
+        # Why the network is not used; None if it is.
+        self.offline = "local_files_only=True" if local_files_only else None
         self._commit: str | None = None
         self._description = f"hub repository {repo!r}" + (
             f" at revision {revision!r}" if revision is not None else ""
         )
-        any(self._cached(name) for name in _USUAL_FILES)  # fixes the commit
+        for name in _USUAL_FILES:
+            if self._cached(name) is not None:  # which sets the commit
+                break
 
     def find(self, name: str) -> Path | None:
         """The path of the file called ``name``, or None if the checkpoint has none.
@@ -130,7 +136,7 @@ class HubCheckpointFiles(CheckpointFiles):
                 such repository or revision.
         """
         found = self._get(name)
-        unsure = self._offline is not None and not self._known_to_be_absent(name)
+        unsure = self.offline is not None and not self._known_to_be_absent(name)
         if found is None and unsure:
             warnings.warn(
                 f"{name} of {self} is not in the cache and is taken not to exist. "
@@ -143,9 +149,9 @@ class HubCheckpointFiles(CheckpointFiles):
         if self._known_to_be_absent(name):
             return None
         found = self._cached(name)
-        if found is None and self._offline is None:
+        if found is None and self.offline is None:
             found = self._fetch(name)
-        if found is None and self._offline is not None and self._commit is None:
+        if found is None and self.offline is not None and self._commit is None:
             raise CheckpointNotFoundError(f"{self} is not in the cache. {self.hint}")
         return found
 
@@ -159,17 +165,14 @@ class HubCheckpointFiles(CheckpointFiles):
 
         if self._cached(name) is not None:
             return True
-        if self._offline is not None:
+        if self.offline is not None:
             return False
         try:
             return huggingface_hub.file_exists(
-                self._repo,
-                name,
-                revision=self.revision,
-                token=self._token,
+                self.name, name, revision=self.revision, token=self._token
             )
         except Exception:
-            # As in `_fetch`. Without an answer, nothing is known.
+            # As in `_fetch`. Without a reply, nothing is known.
             return False
 
     def first(self, *names: str) -> Path | None:
@@ -184,10 +187,7 @@ class HubCheckpointFiles(CheckpointFiles):
         import huggingface_hub
 
         return huggingface_hub.try_to_load_from_cache(
-            self._repo,
-            name,
-            cache_dir=self._cache_dir,
-            revision=self.revision,
+            self.name, name, cache_dir=self._cache_dir, revision=self.revision
         )
 
     def _cached(self, name: str) -> Path | None:
@@ -212,7 +212,7 @@ class HubCheckpointFiles(CheckpointFiles):
 
         try:
             found = huggingface_hub.hf_hub_download(
-                self._repo,
+                self.name,
                 name,
                 revision=self.revision,
                 token=self._token,
@@ -221,40 +221,40 @@ class HubCheckpointFiles(CheckpointFiles):
         except errors.LocalEntryNotFoundError as error:
             if _status(error.__cause__) in _NOT_ALLOWED:
                 raise self.refused(name, error.__cause__ or error) from error
-            # From here on the rest must be in the cache too: a connection that fails
-            # for one file and works for the next would load half a checkpoint.
-            self._offline = _why_offline(error)
+            # The rest must come from the cache too: a connection that fails for one
+            # file and works for the next would load half a checkpoint.
+            self.offline = _why_offline(error)
             return None
         except errors.EntryNotFoundError:
             return None
         except Exception as error:
             # huggingface_hub also lets its HTTP library's errors through (a proxy that
-            # refuses, a connection cut half-way), and which library that is has
-            # changed between its versions.
+            # refuses, a lost connection), and which library that is has changed
+            # between its versions.
             raise self.refused(name, error) from error
         return self._pin(found, name)
 
     def refused(self, name: str, error: BaseException) -> CheckpointNotFoundError:
-        """The error for a file that the hub did not give, by the hub's own error."""
+        """The error for a file that the hub did not send, made from the hub's own."""
         from huggingface_hub import errors
 
         if isinstance(error, errors.GatedRepoError):
             reason = (
-                f"{self._repo!r} is gated. Ask for access at "
-                f"https://huggingface.co/{self._repo}, then run `hf auth login` or "
+                f"{self.name!r} is gated. Ask for access at "
+                f"https://huggingface.co/{self.name}, then run `hf auth login` or "
                 "pass token=."
             )
         elif isinstance(error, errors.RepositoryNotFoundError):
             reason = (
-                f"the hub has no repository {self._repo!r}, or it is private, and "
+                f"the hub has no repository {self.name!r}, or it is private, and "
                 "there is no such folder here. Check the spelling; for a private "
                 "repository run `hf auth login` or pass token=."
             )
         elif isinstance(error, errors.RevisionNotFoundError):
             reason = (
-                f"{self._repo!r} has no revision {self._revision!r}. A revision is a "
+                f"{self.name!r} has no revision {self._revision!r}. A revision is a "
                 "branch, a tag or a full commit hash, as listed at "
-                f"https://huggingface.co/{self._repo}/commits/main."
+                f"https://huggingface.co/{self.name}/commits/main."
             )
         elif _status(error) in _NOT_ALLOWED:
             reason = (
@@ -277,20 +277,11 @@ class HubCheckpointFiles(CheckpointFiles):
     @property
     def address(self) -> dict[str, Any]:
         """The repository, the revision and the token, by the hub library's names."""
-        return {
-            "repo_id": self._repo,
-            "revision": self.revision,
-            "token": self._token,
-        }
-
-    @property
-    def offline(self) -> str | None:
-        """Why the network is not used, or None if it is."""
-        return self._offline
+        return {"repo_id": self.name, "revision": self.revision, "token": self._token}
 
     @property
     def _download_command(self) -> str:
-        command = f"hf download {self._repo}"
+        command = f"hf download {self.name}"
         if self._revision is not None:
             command += f" --revision {self._revision}"
         if self._cache_dir is not None:
@@ -300,13 +291,13 @@ class HubCheckpointFiles(CheckpointFiles):
     @property
     def hint(self) -> str:
         """What to do about a file that is not there."""
-        if self._offline is not None:
+        if self.offline is not None:
             return (
-                f"Only the cache could be searched ({self._offline}). Where there is a "
+                f"Only the cache could be searched ({self.offline}). Where there is a "
                 f"connection, run: {self._download_command}"
             )
         revision = self._revision or "main"
-        return f"See https://huggingface.co/{self._repo}/tree/{revision} for its files."
+        return f"See https://huggingface.co/{self.name}/tree/{revision} for its files."
 
 
 def open_checkpoint(
@@ -347,13 +338,23 @@ def open_checkpoint(
                 "have revisions, so leave it out"
             )
         return folder
-    return _open_repository(
-        os.fspath(source),
-        revision=revision,
-        token=token,
-        cache_dir=None if cache_dir is None else Path(cache_dir).expanduser(),
-        local_files_only=local_files_only,
-    )
+    from huggingface_hub.errors import HFValidationError
+
+    name = os.fspath(source)
+    try:
+        return HubCheckpointFiles(
+            name,
+            revision=revision,
+            token=token,
+            cache_dir=None if cache_dir is None else Path(cache_dir).expanduser(),
+            local_files_only=local_files_only,
+        )
+    except HFValidationError as error:
+        raise CheckpointNotFoundError(
+            f"{name!r} is not a folder here, nor can it be a hub repository "
+            f"({first_line(error)}). Name a folder, a repository (such as "
+            "'distilbert/distilbert-base-uncased') or 'tiny', the bundled checkpoint."
+        ) from error
 
 
 def _open_folder(source: str | os.PathLike[str]) -> CheckpointFiles | None:
@@ -398,32 +399,6 @@ def _looks_like_a_path(source: str) -> bool:
         or source.count("/") > 1
         or (os.name == "nt" and Path(source).is_absolute())
     )
-
-
-def _open_repository(
-    name: str,
-    *,
-    revision: str | None,
-    token: str | bool | None,
-    cache_dir: Path | None,
-    local_files_only: bool,
-) -> HubCheckpointFiles:
-    from huggingface_hub.errors import HFValidationError
-
-    try:
-        return HubCheckpointFiles(
-            name,
-            revision=revision,
-            token=token,
-            cache_dir=cache_dir,
-            local_files_only=local_files_only,
-        )
-    except HFValidationError as error:
-        raise CheckpointNotFoundError(
-            f"{name!r} is not a folder here, nor can it be a hub repository "
-            f"({first_line(error)}). Name a folder, a repository (such as "
-            "'distilbert/distilbert-base-uncased') or 'tiny', the bundled checkpoint."
-        ) from error
 
 
 def _why_offline(error: BaseException) -> str:

@@ -55,7 +55,7 @@ def check_inputs(
     """Check what the encoder was given.
 
     Raises:
-        TypeError: for something that is no tensor, or ids that are no integers.
+        TypeError: for something that is not a tensor, or ids that are not integers.
         ValueError: for a wrong shape, more tokens than positions, or if not exactly
             one of ids and embeddings is given.
         IndexError: for an id outside the vocabulary or a position outside the table.
@@ -130,7 +130,7 @@ def check_positions(
         if tokens > limit:
             raise ValueError(
                 f"got {tokens} tokens, expected at most {limit} "
-                f"(max_position_embeddings): cut the text (the tokenizer's "
+                f"(max_position_embeddings): truncate the text (the tokenizer's "
                 f"truncation=True) or split it"
             )
         return
@@ -235,13 +235,13 @@ def check_spans(
 ) -> tuple[Tensor, Tensor] | None:
     """Check where answers start and end, (B,) or (B, 1); None without either.
 
-    A position past the last token belongs to an answer that was cut off: it comes
+    A position past the last token belongs to an answer that was truncated: it comes
     back as ``tokens``, to be ignored.
 
     Raises:
         TypeError: if they are not tensors of integers.
         ValueError: if only one is given, the shape is wrong, a position is negative,
-            or every answer was cut off (the mean loss over nothing would be nan).
+            or every answer was truncated (the mean loss over nothing would be nan).
     """
     if start is None and end is None:
         return None
@@ -257,7 +257,7 @@ def check_spans(
             if (positions < 0).any():
                 raise ValueError(
                     f"{name} holds {int(positions.min())}, expected 0 to {tokens - 1}, "
-                    f"or more for an answer that was cut off"
+                    f"or more for an answer that was truncated"
                 )
             if not (positions < tokens).any():
                 raise ValueError(
@@ -289,7 +289,7 @@ def check_choices(
 
 
 def check_tensor(name: str, value: object) -> None:
-    """Raise a TypeError that says how to make a tensor of it, if it is none."""
+    """Raise a TypeError, which says how to make a tensor, unless it is one."""
     if not isinstance(value, Tensor):
         raise TypeError(
             f"{name} is a {type(value).__name__}, expected a torch.Tensor: pad the "

@@ -302,10 +302,10 @@ class DistilBertModel(DistilBertPreTrainedModel):
             self.config, input_ids, attention_mask, inputs_embeds, position_ids
         )
         attend = tokens_to_attend(attention_mask)  # (B, 1, 1, T)
-        how = "eager" if output_attentions else self.attn_implementation
+        attention = "eager" if output_attentions else self.attn_implementation
         x = self.embeddings(input_ids, inputs_embeds, position_ids)  # (B, T, D)
         return self.transformer(
-            x, attend, ATTENTION[how], output_hidden_states, output_attentions
+            x, attend, ATTENTION[attention], output_hidden_states, output_attentions
         )
 
 

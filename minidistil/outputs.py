@@ -109,29 +109,29 @@ class MultipleChoiceOutput(ModelOutput):
     attentions: tuple[Tensor, ...] | None = None  # L of (B * C, H, T, T)
 
 
-def _take_apart(result: ModelOutput) -> tuple[list[Any], list[str]]:
+def _flatten(result: ModelOutput) -> tuple[list[Any], list[str]]:
     return list(result.values()), list(result)
 
 
-def _take_apart_by_key(result: ModelOutput) -> tuple[list[Any], list[str]]:
-    values, names = _take_apart(result)
+def _flatten_with_keys(result: ModelOutput) -> tuple[list[Any], list[str]]:
+    values, names = _flatten(result)
     keys: list[Any] = [pytree.MappingKey(name) for name in names]
     return list(zip(keys, values, strict=True)), names
 
 
 def _register(kind: type[ModelOutput]) -> None:
-    """Tell torch how to take a result apart, which torch.export and its like need."""
+    """Register a result as a pytree, which torch.export and the like need."""
 
-    def put_together(values: Iterable[Any], names: list[str]) -> ModelOutput:
+    def unflatten(values: Iterable[Any], names: list[str]) -> ModelOutput:
         nothing = {field.name: None for field in dataclasses.fields(kind)}
         return kind(**nothing | dict(zip(names, values, strict=True)))
 
     pytree.register_pytree_node(
         kind,
-        _take_apart,
-        put_together,
+        _flatten,
+        unflatten,
         serialized_type_name=f"{__name__}.{kind.__name__}",
-        flatten_with_keys_fn=_take_apart_by_key,
+        flatten_with_keys_fn=_flatten_with_keys,
     )
 
 

@@ -1,4 +1,4 @@
-"""A progress bar for what takes more than a second, if standard error is a terminal."""
+"""Progress bars for what takes more than a second, if standard error is a terminal."""
 
 from __future__ import annotations
 
@@ -15,46 +15,34 @@ Item = TypeVar("Item")
 _DELAY = 1.0  # seconds: what is done by then needs no bar
 _TICK = 1.0  # seconds
 
-# The bar of `counting_sequences`. A context's own, so that threads do not meet in it.
+# The bar of `counting_sequences`. Each context, so each thread, has its own.
 _sequences: ContextVar[Any] = ContextVar("sequences", default=None)
+
+
+def _bar(what: str, **options: Any) -> Any:
+    from tqdm.auto import tqdm
+
+    # disable=None: nothing where standard error is no terminal
+    return tqdm(desc=what, delay=_DELAY, leave=False, disable=None, **options)
 
 
 def steps(items: Iterable[Item], what: str) -> Iterator[Item]:
     """Go through some items, with a bar that counts them."""
-    from tqdm.auto import tqdm
-
-    # disable=None: nothing where standard error is no terminal
-    bar: Any = tqdm(items, desc=what, delay=_DELAY, leave=False, disable=None)
-    yield from bar
+    yield from _bar(what, iterable=items)
 
 
 @contextmanager
 def counting_bytes(total: int, what: str) -> Iterator[Callable[[int], object]]:
     """A bar for bytes: the block calls what it is given with how many more are done."""
-    from tqdm.auto import tqdm
-
-    with tqdm(
-        total=total,
-        desc=what,
-        unit="B",
-        unit_scale=True,
-        delay=_DELAY,
-        leave=False,
-        disable=None,
-    ) as bar:
+    with _bar(what, total=total, unit="B", unit_scale=True) as bar:
         yield bar.update
 
 
 @contextmanager
 def counting_seconds(what: str) -> Iterator[None]:
     """The seconds that the block takes, where nobody can say how far it is."""
-    from tqdm.auto import tqdm
-
-    shown = "{desc}: {elapsed}"
     done = Event()
-    with tqdm(
-        desc=what, bar_format=shown, delay=_DELAY, leave=False, disable=None
-    ) as bar:
+    with _bar(what, bar_format="{desc}: {elapsed}") as bar:
 
         def tick() -> None:
             while not done.wait(_TICK):
@@ -75,14 +63,10 @@ def counting_seconds(what: str) -> Iterator[None]:
 def counting_sequences(what: str) -> Iterator[None]:
     """Count what an engine reads within the block: texts, pairs or windows.
 
-    Answers come by the thousand, and a text may have many windows: the engine alone
-    knows how far it is. How many there will be, nobody knows before the last is read.
+    A text may have many windows, and results are returned by the thousand: the engine
+    alone knows how far it is. How many there will be is not known before the end.
     """
-    from tqdm.auto import tqdm
-
-    with tqdm(
-        desc=what, unit=" sequences", delay=_DELAY, leave=False, disable=None
-    ) as bar:
+    with _bar(what, unit=" sequences") as bar:
         before = _sequences.set(bar)
         try:
             yield
@@ -97,7 +81,7 @@ def sequences_read(count: int) -> None:
         bar.update(count)
 
 
-def make_room() -> None:
+def clear_bar() -> None:
     """Take that bar off the screen, before a line is printed; it comes back."""
     bar = _sequences.get()
     if bar is not None:

@@ -30,7 +30,12 @@ from minidistil.config import DistilBertConfig
 from minidistil.hub import open_checkpoint
 from minidistil.progress import counting_seconds
 from minidistil.weights.headers import read_headers
-from minidistil.weights.trace import Row, compare, first_difference, record
+from minidistil.weights.layerwise import (
+    ComparedLayer,
+    compare_layers,
+    first_difference,
+    record_layers,
+)
 
 TEXTS = [
     "I've been waiting for a HuggingFace course my whole life.",
@@ -82,7 +87,7 @@ def main(
         raise click.BadParameter("'meta' has shapes, no numbers", param_hint="--device")
     where = {} if revision is None else {"revision": revision}
     computing = {"dtype": dtype, "attn_implementation": attention}
-    with told():
+    with library_errors_as_click():
         cls = KINDS[kind] if kind else kind_of_source(source, where)
         with counting_seconds("loading ours"):
             ours = cls.from_pretrained(source, device=device, **where, **computing)
@@ -91,7 +96,7 @@ def main(
             theirs = theirs.to(device)
         inputs = encode(source, where, ours, texts or TEXTS)
     with counting_seconds("running"):
-        rows = compare(outputs(ours, inputs), outputs(theirs, inputs), tolerance)
+        rows = compare_layers(outputs(ours, inputs), outputs(theirs, inputs), tolerance)
     if as_json:
         asked = {"source": source, "model": cls.__name__, "dtype": dtype}
         asked |= {"attention": attention, "device": device, "tolerance": tolerance}
@@ -103,15 +108,15 @@ def main(
 
 
 @contextmanager
-def told() -> Iterator[None]:
-    """End with the library's own words where it refuses."""
+def library_errors_as_click() -> Iterator[None]:
+    """Turn the library's errors into click's, which print the message alone."""
     try:
         yield
     except (ValueError, OSError) as error:
         raise click.ClickException(str(error)) from error
 
 
-def show(rows: list[Row]) -> None:
+def show(rows: list[ComparedLayer]) -> None:
     """Print a line for each layer, and which is the first that differs."""
     for row in rows:
         shapes = row.shapes[0] if row.status != "SHAPE" else row.shapes
@@ -125,7 +130,7 @@ def show(rows: list[Row]) -> None:
         click.echo(f"the first difference is in {found.name or 'the result'}")
 
 
-def as_record(rows: list[Row]) -> dict[str, Any]:
+def as_record(rows: list[ComparedLayer]) -> dict[str, Any]:
     """The same for JSON. It has no infinity: that is null."""
     found = first_difference(rows)
     layers = [
@@ -138,7 +143,7 @@ def as_record(rows: list[Row]) -> dict[str, Any]:
 
 def outputs(model: nn.Module, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
     """Run a model; the output of every layer, where every type can be compared."""
-    found = record(model, lambda model: model(**inputs))
+    found = record_layers(model, lambda model: model(**inputs))
     return {name: output.cpu() for name, output in found.items()}
 
 

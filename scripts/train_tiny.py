@@ -4,10 +4,10 @@ What it shows: a whole distillation, with the library's own model and tokenizer.
 
 1. MiniLM, a BERT of 6 layers and dim 384, is folded into DistilBERT's shape and
    fine-tuned on labelled text: the teacher.
-2. The teacher is cut down to a student of dim 256: its states are seen in their 256
+2. The teacher is reduced to a student of dim 256: its states are seen in their 256
    widest directions, and the heads and FFN neurons that do least are left out.
 3. The student learns to give the teacher's logits, on all training texts and a varied
-   copy of each (words swapped, a stretch cut out, two texts joined).
+   copy of each (words swapped, a stretch left out, two texts joined).
 
 The student is saved in the hub's layout as float16, loaded again, and judged on the
 dev sentences. Nothing that is learnt from equals a dev sentence or one of the course's
@@ -160,9 +160,9 @@ def everyday(count: int, chance: random.Random) -> list[Example]:
 
 
 def varied(texts: list[str], chance: random.Random) -> list[Example]:
-    """Vary each text in one of three ways; what it then says, the teacher must tell.
+    """Vary each text in one of three ways; the teacher labels the copies.
 
-    Words are swapped for words of other texts, or a stretch is cut out, or the text is
+    Words are swapped for words of other texts, or a stretch is left out, or the text is
     joined with another one (in the spirit of Tang et al. 2019, arXiv:1903.12136, 3.3).
     """
     copies = []

@@ -290,6 +290,24 @@ def test_a_label_to_id_table_that_is_no_inverse_is_told():
     assert config.id2label == {0: "a", 1: "b"}
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"LABEL_0": 1, "LABEL_1": 0},
+        {"LABEL_0": 0, "LABEL_1": 1, "other": 1},
+        {"no": 0, "yes": 1},
+    ],
+    ids=str,
+)
+@pytest.mark.filterwarnings("ignore:label2id")
+def test_a_label_to_id_table_of_ones_own_is_saved(given, tmp_path):
+    config = DistilBertConfig(label2id=given)
+    config.save_pretrained(tmp_path)
+    assert DistilBertConfig.from_json_file(tmp_path / "config.json") == config
+    theirs = transformers.DistilBertConfig.from_pretrained(tmp_path)
+    assert theirs.label2id == config.label2id == given
+
+
 # Labels
 
 
@@ -353,6 +371,34 @@ def test_new_labels_replace_all_the_old():
     named = config.replace(id2label={0: "x"})
     assert (named.num_labels, named.label2id) == (1, {"x": 0})
     assert config.replace(n_layers=2).id2label == config.id2label
+
+
+LABELS = {"id2label": {0: "no", 1: "so"}, "label2id": {"no": 0, "so": 1}}
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({}, {}),
+        ({"dropout": 0}, {"dropout": 0.0}),
+        (LABELS, {"id2label": {"1": "so", "0": "no"}}),
+        ({"num_labels": 2}, {"id2label": {0: "LABEL_0", 1: "LABEL_1"}}),
+        ({"extra": {"a": 1, "b": [2]}}, {"extra": {"b": [2.0], "a": True}}),
+        ({"architectures": ["A"]}, {"architectures": ["A"]}),
+    ],
+    ids=str,
+)
+def test_equal_configurations_have_the_same_hash(one, other):
+    first, second = DistilBertConfig(**one), DistilBertConfig(**other)
+    assert first == second
+    assert hash(first) == hash(second)
+    assert {first: "found"}[second] == "found"
+
+
+def test_configurations_that_differ_are_two_keys():
+    base = DistilBertConfig()
+    others = [base.replace(n_layers=3), base.replace(id2label={0: "no", 1: "so"})]
+    assert len({base, *others}) == 3
 
 
 def test_an_unknown_field_is_refused():

@@ -6,9 +6,11 @@ lists do not.
 
 from __future__ import annotations
 
+import ast
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -90,7 +92,8 @@ assert tokenizer('Hello')['input_ids'] == [101, 7592, 102]
 
 def test_all_names_together_import_little_beside_torch():
     torch = heavy_after("import torch")
-    assert heavy_after(f"import torch; {EVERYTHING}") <= torch | {"safetensors"}
+    more = {"safetensors", "tokenizers"}  # AddedToken is a class of tokenizers
+    assert heavy_after(f"import torch; {EVERYTHING}") <= torch | more
 
 
 def test_every_public_name_is_there():
@@ -98,6 +101,22 @@ def test_every_public_name_is_there():
         assert getattr(minidistil, name) is not None
         assert name in dir(minidistil)
         assert name in vars(minidistil), "found at once the second time"
+
+
+def test_what_a_type_checker_sees_is_what_is_there():
+    """The names under TYPE_CHECKING and those of `__getattr__` are two lists."""
+    tree = ast.parse(Path(minidistil.__file__).read_text("utf-8"))
+    (block,) = (node for node in tree.body if isinstance(node, ast.If))
+    seen = set()
+    for node in block.body:
+        if isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                assert alias.asname == alias.name, "only so is it exported"
+                seen.add(alias.name)
+        else:
+            assert isinstance(node, ast.Assign)
+            seen |= {target.id for target in node.targets}
+    assert seen == set(minidistil.__all__)
 
 
 def test_the_courses_names_are_the_classes_themselves():

@@ -1,4 +1,4 @@
-"""The README's blocks are run, and what they print is what the page says."""
+"""The blocks of every README are run, and what they print is what the page says."""
 
 import doctest
 import re
@@ -11,26 +11,48 @@ from click.testing import CliRunner
 from minidistil.cli import main
 
 ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = {
+    str(path.relative_to(ROOT)): path.read_text(encoding="utf-8")
+    for pattern in ("README.md", "minidistil/*/README.md", "scripts/README.md")
+    for path in sorted(ROOT.glob(pattern))
+}
+README = PAGES["README.md"]
+ROOMS = ("engine", "explainer", "pipelines", "weights")
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, re.S)
+def blocks(page: str, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", page, re.S)
 
 
-def test_the_python_blocks_print_what_the_page_says() -> None:
+def test_the_first_page_is_short() -> None:
+    assert len(README.splitlines()) < 220
+
+
+def test_there_is_a_page_in_each_room_that_needs_one() -> None:
+    assert {f"minidistil/{room}/README.md" for room in ROOMS} <= PAGES.keys()
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_the_python_blocks_print_what_the_page_says(name: str, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     examples = doctest.DocTestParser().get_doctest(
-        "\n".join(blocks("python")), {}, "README.md", "README.md", 0
+        "\n".join(blocks(PAGES[name], "python")), {}, name, name, 0
     )
-    assert len(examples.examples) > 10
+    in_a_room = name.startswith("minidistil/")
+    assert len(examples.examples) >= (2 if in_a_room else 0)
     runner = doctest.DocTestRunner()
     printed: list[str] = []
     runner.run(examples, out=printed.append)
     assert not printed, "".join(printed)
 
 
+def test_the_blocks_can_fail() -> None:
+    examples = doctest.DocTestParser().get_doctest(">>> 1 + 1\n3\n", {}, "", "", 0)
+    assert doctest.DocTestRunner().run(examples, out=lambda text: None).failed
+
+
 def test_the_first_command_prints_what_the_page_says() -> None:
-    command, shown = blocks("bash")[0], blocks("console")[0]
+    command, shown = blocks(README, "bash")[0], blocks(README, "console")[0]
     arguments = shlex.split(command.split("&&")[1])
     assert arguments[0] == "minidistil"
     result = CliRunner().invoke(main, arguments[1:])
@@ -38,12 +60,15 @@ def test_the_first_command_prints_what_the_page_says() -> None:
     assert result.stdout == shown
 
 
-COMMANDS = [
-    line.removeprefix("$ ")
-    for block in blocks("console")
-    for line in block.splitlines()
-    if line.startswith("$ ")
-]
+COMMANDS = sorted(
+    {
+        line.removeprefix("$ ")
+        for page in PAGES.values()
+        for block in blocks(page, "console")
+        for line in block.splitlines()
+        if line.startswith("$ ")
+    }
+)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -54,20 +79,24 @@ def test_the_other_commands_run(command: str, tmp_path: Path, monkeypatch) -> No
     words = shlex.split(command)
     piped = reviews if "|" in words else None
     words = words[words.index("|") + 1 :] if piped else words
+    if words[:2] == ["python", "-m"]:
+        path = ROOT / Path(*words[2].split("."))
+        assert path.with_suffix(".py").is_file()
+        return
     if words[0] == "python":
-        assert (ROOT / words[1]).is_file()
+        assert (ROOT / words[1]).exists()
         return
     assert words[0] == "minidistil"
     result = CliRunner().invoke(main, words[1:], input=piped)
     assert result.exit_code == 0, result.output
-    if words[1] == "weights":
-        assert result.stdout
-    else:
+    if "reviews.txt" in command:
         assert len(result.stdout.splitlines()) == 2
+    else:
+        assert result.output
 
 
 def test_the_tree_names_every_room() -> None:
-    tree = blocks("text")[0]
+    tree = blocks(README, "text")[0]
     named = set(re.findall(r"── ([\w-]+(?:\.py|/))", tree))
     rooms = {
         path.name if path.is_file() else f"{path.name}/"
@@ -78,10 +107,18 @@ def test_the_tree_names_every_room() -> None:
 
 
 def test_every_script_is_listed() -> None:
-    listed = set(re.findall(r"\| `(scripts/\w+\.py)`", README))
-    assert listed == {f"scripts/{path.name}" for path in ROOT.glob("scripts/*.py")}
+    listed = set(re.findall(r"\| `(scripts/\w+(?:\.py)?)`", PAGES["scripts/README.md"]))
+    assert listed == {
+        f"scripts/{path.name}"
+        for path in ROOT.glob("scripts/*")
+        if path.suffix == ".py" or (path / "__main__.py").is_file()
+    }
 
 
-def test_the_links_lead_somewhere() -> None:
-    for target in re.findall(r"\]\((?!https?:)([^)]+)\)", README):
-        assert (ROOT / target).exists(), target
+@pytest.mark.parametrize("name", PAGES)
+def test_the_links_lead_somewhere(name: str) -> None:
+    page, folder = PAGES[name], (ROOT / name).parent
+    targets = re.findall(r"\]\((?!https?:)([^)#]+)(?:#[^)]*)?\)", page)
+    targets += re.findall(r'<img src="([^"]+)"', page)
+    for target in targets:
+        assert (folder / target).exists(), target

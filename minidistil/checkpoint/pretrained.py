@@ -12,16 +12,14 @@ from torch import nn
 
 from minidistil.checkpoint.fitting import (
     OUTPUT_EMBEDDINGS,
-    check_fit,
     fill,
-    fresh_head,
+    fitting_skeleton,
     is_tied,
-    lay_over,
-    skeleton,
-    skeleton_like,
+    map_weights,
 )
-from minidistil.checkpoint.tensors import DTYPES, Weights, save
-from minidistil.config import ConfigError, DistilBertConfig
+from minidistil.checkpoint.saving import save
+from minidistil.checkpoint.tensors import DTYPES, Weights
+from minidistil.config import DistilBertConfig
 from minidistil.hub import open_checkpoint
 from minidistil.messages import unknown_keyword
 
@@ -86,18 +84,18 @@ class PreTrainedModel(nn.Module):
         config = self.config.replace(vocab_size=new_num_tokens)
         tied = is_tied(self)
         words = nn.Embedding(new_num_tokens, config.dim, config.pad_token_id)
-        self._take_over(words, self.get_input_embeddings())
+        self._copy_rows(words, self.get_input_embeddings())
         self.encoder.embeddings.word_embeddings = words
         if (old := getattr(self, "vocab_projector", None)) is not None:
             projector = nn.Linear(config.dim, new_num_tokens)
-            self._take_over(projector, old)
+            self._copy_rows(projector, old)
             if tied:
                 projector.weight = words.weight
             self.vocab_projector = projector
         self.config = self.encoder.config = config
         return words
 
-    def _take_over(self, new: nn.Module, old: nn.Module) -> None:
+    def _copy_rows(self, new: nn.Module, old: nn.Module) -> None:
         """Draw a layer's parameters, then copy the rows that both layers have."""
         self.init_weights(new)
         new.to(device=self.device, dtype=self.dtype).train(old.training)
@@ -140,7 +138,8 @@ class PreTrainedModel(nn.Module):
             attn_implementation: ``"sdpa"`` or ``"eager"``.
             num_labels: How many classes the head has. Asks for a new head if the
                 checkpoint has none of this kind.
-            id2label: The names of the classes; asks for a new head likewise.
+            id2label: The names of the classes; may ask for a new head, like
+                ``num_labels``.
             label2id: The inverse of ``id2label``.
             problem_type: The loss to use; see `minidistil.heads`.
             new_head: Draw the head at random (``torch.manual_seed`` decides) even if
@@ -164,7 +163,7 @@ class PreTrainedModel(nn.Module):
             cache_dir=cache_dir,
             local_files_only=local_files_only,
         )
-        config = _relabelled(
+        config = _with_labels(
             DistilBertConfig.from_json_file(files.require("config.json")),
             num_labels=num_labels,
             id2label=id2label,
@@ -173,29 +172,24 @@ class PreTrainedModel(nn.Module):
         )
         weights = Weights(files)
         target = weights.common_dtype() if dtype == "auto" else _dtype(dtype)
-        config = with_dtype(config, target)
-        model = skeleton(cls, config, attn_implementation)
-        labels_given = num_labels is not None or id2label is not None
-        fresh = fresh_head(model, weights, new_head, labels_given)
-        if not fresh:
-            model = skeleton_like(weights, cls, config, attn_implementation)
-        check_fit(model, weights, fresh, config.num_labels)
-        fill(
-            model,
+        model, drawn = fitting_skeleton(
             weights,
-            fresh,
-            target,
-            usable_device(device),
-            model.init_weights,
+            cls,
+            with_dtype(config, target),
+            attn_implementation,
+            new_head=new_head,
+            labels_given=num_labels is not None or id2label is not None,
         )
+        place = usable_device(device)
+        fill(model, weights, drawn, target, place, model.init_weights)
         return model.eval()
 
     @classmethod
     def mapped(cls, source: str | os.PathLike[str], **where: Any) -> Self:
         """Open a checkpoint without loading its numbers.
 
-        Each parameter is a place in a mapped file, in the type that is stored there; it
-        is not checked to be finite. Made for `minidistil.engine`, which reads it once.
+        Each parameter is a place in a mapped file, in the type that is stored there,
+        and may hold NaN. For `minidistil.engine`, which reads and checks each once.
 
         Args:
             source: ``"tiny"``, a folder, or a hub repository.
@@ -204,14 +198,13 @@ class PreTrainedModel(nn.Module):
 
         Raises:
             CheckpointNotFoundError, ConfigError, CheckpointError: as `from_pretrained`
-                does, for what the headers of the files tell.
+                does, for what the headers of the files say.
         """
         files = open_checkpoint(source, **where)
         config = DistilBertConfig.from_json_file(files.require("config.json"))
         weights = Weights(files)
-        model = skeleton_like(weights, cls, config, "sdpa")
-        check_fit(model, weights, set(), config.num_labels)
-        lay_over(model, weights)
+        model, _ = fitting_skeleton(weights, cls, config)
+        map_weights(model, weights)
         return model.eval()
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
@@ -223,7 +216,7 @@ class PreTrainedModel(nn.Module):
         """
         tensors, config = self.state_dict(), self.config
         if OUTPUT_EMBEDDINGS in tensors:
-            # What is, not what was planned: the caller may have changed it since.
+            # The caller may have tied or untied them since the model was made.
             config = config.replace(tie_word_embeddings=is_tied(self))
             if config.tie_word_embeddings:
                 del tensors[OUTPUT_EMBEDDINGS]
@@ -232,31 +225,19 @@ class PreTrainedModel(nn.Module):
         save(Path(folder), tensors, config.to_json_string())
 
 
-def _relabelled(
-    config: DistilBertConfig,
-    *,
-    num_labels: int | None,
-    id2label: dict[int, str] | None,
-    label2id: dict[str, int] | None,
-    problem_type: str | None,
+def _with_labels(
+    config: DistilBertConfig, *, num_labels: int | None, **changes: Any
 ) -> DistilBertConfig:
     """The configuration with the caller's labels in place of the file's."""
-    if num_labels == 0 or id2label == {}:
-        raise ConfigError("num_labels is 0, expected at least one label")
-    changes: dict[str, Any] = {
-        "id2label": id2label,
-        "label2id": label2id,
-        "problem_type": problem_type,
-    }
     # The same number of labels is no reason to forget their names.
-    if id2label is not None or num_labels != config.num_labels:
+    if changes["id2label"] is not None or num_labels != config.num_labels:
         changes["num_labels"] = num_labels
     given = {name: value for name, value in changes.items() if value is not None}
     return config.replace(**given) if given else config
 
 
 def usable_device(device: torch.device | str | int | None) -> torch.device:
-    """The device of that name; a number counts GPUs, and -1 is the CPU, as is None.
+    """The device of that name; a number counts GPUs, and -1 or None is the CPU.
 
     Raises:
         ValueError: if this machine, or this build of torch, has no such device.
@@ -278,10 +259,10 @@ def with_dtype(config: DistilBertConfig, dtype: torch.dtype) -> DistilBertConfig
 
 
 def _dtype(dtype: torch.dtype | str) -> torch.dtype:
-    for known in DTYPES.values():
-        if dtype in (known, str(known), str(known).removeprefix("torch.")):
-            return known
-    names = [str(known).removeprefix("torch.") for known in DTYPES.values()]
-    raise ValueError(
-        f'dtype is {dtype!r}, expected "auto" or one of {", ".join(names)}'
-    )
+    known = {str(each).removeprefix("torch."): each for each in DTYPES.values()}
+    found = known.get(str(dtype).removeprefix("torch."))
+    if found is None:
+        raise ValueError(
+            f'dtype is {dtype!r}, expected "auto" or one of {", ".join(known)}'
+        )
+    return found

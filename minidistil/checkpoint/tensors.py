@@ -1,4 +1,4 @@
-"""Read the tensors of a checkpoint, and write them.
+"""Read the tensors of a checkpoint.
 
 The format is safetensors: eight bytes that say how long the header is, the header
 (JSON: each tensor's type, shape and byte range), then the numbers. The safetensors
@@ -8,45 +8,26 @@ model cannot use is checked here.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import weakref
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
-from minidistil.config import ConfigError
-from minidistil.files import read_json_object, replacing_all
+from minidistil.files import read_json
 from minidistil.hub import CheckpointFiles, CheckpointNotFoundError
 from minidistil.messages import MinidistilError, cut, quote
 
 SINGLE_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
 PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
-# What a tokenizer may be made of.
-TOKENIZER_FILES = (
-    "vocab.txt",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-)
-# How sentence-transformers makes vectors: the modules that a text goes through, ...
-MODULES_FILE = "modules.json"
-# ... the longest text (the name was once another for each model), and prompts.
-LENGTH_FILES = ("sentence_bert_config.json", "sentence_distilbert_config.json")
-PROMPTS_FILE = "config_sentence_transformers.json"
-# Loading reads these too, of the checkpoints that have them.
-COMPANIONS = (*TOKENIZER_FILES, MODULES_FILE, *LENGTH_FILES, PROMPTS_FILE)
-_FOLDER = re.compile(r"(\w[\w.-]*)?", re.ASCII)
 
 # What weights may be stored as: the header's name and torch's.
 DTYPES = {
@@ -69,29 +50,45 @@ class Entry:
     name: str  # as the file has it
     dtype: str  # as the file has it: one of DTYPES, or another that no model takes
     shape: tuple[int, ...]
+    size: int  # in bytes
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a safetensors file says of itself.
+
+    Attributes:
+        file: Its path, or its name if it is on the hub.
+        size: Of the whole file, in bytes.
+        data_start: The byte at which the numbers begin.
+        metadata: Free text by names, such as ``{"format": "pt"}``.
+        tensors: In the order of the header.
+    """
+
+    file: Path
+    size: int
+    data_start: int
+    metadata: dict[str, str]
+    tensors: list[Entry]
 
 
 class Contents:
-    """What a checkpoint holds by the word of its headers: tensors, by plain names."""
+    """What the headers of a checkpoint list: tensors, by plain names (`plain_name`)."""
 
     def __init__(self, source: str, entries: Iterable[Entry]) -> None:
         self.source = source
         self.entries: dict[str, Entry] = {}
         for entry in entries:
-            self._add(entry)
-
-    def _add(self, entry: Entry) -> None:
-        name = plain_name(entry.name)
-        if name is None:
-            return
-        if name in self.entries:
-            other = self.entries[name]
-            raise CheckpointError(
-                f"{entry.file}: {quote(entry.name)} and {quote(other.name)} (in "
-                f"{other.file.name}) are the same tensor, {quote(name)}; a checkpoint "
-                "has each tensor once"
-            )
-        self.entries[name] = entry
+            name = plain_name(entry.name)
+            if name is None:
+                continue
+            other = self.entries.setdefault(name, entry)
+            if other is not entry:
+                raise CheckpointError(
+                    f"{entry.file}: {quote(entry.name)} and {quote(other.name)} (in "
+                    f"{other.file.name}) are the same tensor, {quote(name)}; a "
+                    "checkpoint has each tensor once"
+                )
 
 
 class Weights(Contents):
@@ -110,10 +107,8 @@ class Weights(Contents):
             entries = self._open(found)
         else:
             shard_of = read_index(found)
-            shards = [
-                find_shard(found, name, files)
-                for name in sorted(set(shard_of.values()))
-            ]
+            names = sorted(set(shard_of.values()))
+            shards = [find_shard(found, name, files) for name in names]
             entries = [entry for shard in shards for entry in self._open(shard)]
             check_index(found, shard_of, {(each.name, each.file) for each in entries})
         super().__init__(str(files), entries)
@@ -124,14 +119,13 @@ class Weights(Contents):
 
     def _open(self, file: Path) -> list[Entry]:
         opened = self._opened[file] = _Opened(file)
-        opened.map()  # checks that the header and the file's size fit
-        return opened.entries()
+        return opened.header().tensors
 
     def stored(self, name: str) -> Tensor:
-        """The tensor as it lies in the mapped file: not aligned, not to be written.
+        """The tensor as it lies in the mapped file: not aligned, and read-only.
 
         Raises:
-            CheckpointError: if the numbers are of a kind that is no weight (integers,
+            CheckpointError: if it is stored in a type that no weight has (integers,
                 8-bit floats).
         """
         entry = self.entries[name]
@@ -148,12 +142,12 @@ class Weights(Contents):
     def tensor(self, name: str, *, dtype: torch.dtype, device: torch.device) -> Tensor:
         """A copy of one tensor in memory of its own.
 
-        torch's allocator aligns it to 64 bytes, which a place in the file never is
-        for sure, and the last bit of a matrix product depends on alignment.
+        The last bit of a matrix product depends on alignment. torch's allocator aligns
+        the copy to 64 bytes; in the file a tensor may start anywhere.
 
         Raises:
-            CheckpointError: if the numbers are of a kind that is no weight (integers,
-                8-bit floats), are not finite, or are too large for ``dtype``.
+            CheckpointError: if it is stored in a type that no weight has (integers,
+                8-bit floats), is not finite, or is too large for ``dtype``.
         """
         stored, entry = self.stored(name), self.entries[name]
         copy = torch.empty(stored.shape, dtype=dtype, device=device).copy_(stored)
@@ -205,125 +199,12 @@ def plain_name(name: str) -> str | None:
 
 
 def all_finite(tensor: Tensor) -> bool:
-    """Whether no number is NaN or infinite; takes no memory to speak of."""
+    """Whether no number is NaN or infinite; needs next to no memory."""
     if tensor.numel() == 0:
         return True
-    # NaN is both the least and the greatest of numbers it is among.
+    # If any number is NaN, so are the least and the greatest.
     low, high = tensor.aminmax()
     return bool(low.isfinite() and high.isfinite())
-
-
-def companions(files: CheckpointFiles) -> list[str]:
-    """The names of what loading reads beside the weights and ``config.json``.
-
-    Those of a hub repository are fetched.
-
-    Raises:
-        CheckpointNotFoundError: if the hub refuses.
-        ConfigError: if ``modules.json`` is not what it should be.
-    """
-    names = [name for name in COMPANIONS if files.find(name) is not None]
-    modules = files.find(MODULES_FILE)
-    if modules is not None:
-        folders = [folder for _, folder in read_modules(modules) if folder]
-        inside = [f"{folder}/config.json" for folder in folders]
-        names += [name for name in inside if files.find(name) is not None]
-    return names
-
-
-def read_modules(path: Path) -> list[tuple[str, str]]:
-    """The kind of each module that a ``modules.json`` lists, and its folder.
-
-    Raises:
-        ConfigError: if it lists anything else.
-    """
-    try:
-        modules = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{path} is not valid JSON: {error}") from None
-    if not isinstance(modules, list):
-        raise ConfigError(f"{path} holds a {type(modules).__name__}, expected a list")
-    found = []
-    for module in modules:
-        # The folder must not lead out of the checkpoint, on any system.
-        match module:
-            case {"type": str(kind), "path": str(folder)} if _FOLDER.fullmatch(folder):
-                found.append((kind.split(".")[-1], folder))
-            case _:
-                raise ConfigError(
-                    f"{path} lists {quote(module)}, expected a type and a path, which "
-                    f"is nothing or the name of a folder beside it"
-                )
-    return found
-
-
-def save(
-    folder: Path,
-    tensors: Mapping[str, Tensor],
-    config: str,
-    beside: Mapping[str, bytes] | None = None,
-) -> None:
-    """Write ``model.safetensors`` and ``config.json`` into a folder.
-
-    All is complete on the disk before any of it takes the place of an older file.
-
-    Args:
-        folder: Made if need be.
-        tensors: By the names they are to have; two that share memory are written
-            in full, each.
-        config: The text of ``config.json``.
-        beside: More files, by name. While those that stood there are replaced by
-            others, there is no ``config.json``: killed then, the folder does not load.
-
-    Raises:
-        CheckpointError: if a tensor holds NaN or infinite numbers (such a file could
-            not be loaded again); nothing is written then.
-        OSError: if the folder cannot be written, as on a full disk; older files are
-            left as they were.
-    """
-    for name, tensor in tensors.items():
-        if not all_finite(tensor):
-            raise CheckpointError(
-                f"not saved to '{folder}': {name!r} holds NaN or infinite numbers; the "
-                "training has diverged, go back to an earlier state"
-            )
-    changed = {
-        folder / name: content
-        for name, content in (beside or {}).items()
-        if not _holds(folder / name, content)
-    }
-    paths = *changed, folder / SINGLE_FILE, folder / "config.json"
-    # Old weights with a new vocabulary would load, and answer nonsense.
-    withdrawn = folder / "config.json" if changed else None
-    with replacing_all(*paths, withdrawn=withdrawn) as written:
-        *others, weights_file, config_file = written
-        for other, content in zip(others, changed.values(), strict=True):
-            other.write_bytes(content)
-        config_file.write_text(config, encoding="utf-8")
-        try:
-            # The metadata is what other readers tell the framework from.
-            save_file(_unshared(tensors), weights_file, metadata={"format": "pt"})
-        except SafetensorError as error:
-            raise OSError(
-                f"'{folder}' cannot be written, and is as it was: {cut(error)}"
-            ) from None
-
-
-def _holds(path: Path, content: bytes) -> bool:
-    return path.is_file() and path.read_bytes() == content
-
-
-def _unshared(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Give each tensor memory of its own, which the file format needs."""
-    own: dict[str, Tensor] = {}
-    seen: set[int] = set()
-    for name, tensor in tensors.items():
-        own[name] = tensor.detach().contiguous()
-        memory = own[name].untyped_storage().data_ptr()
-        if memory in seen:
-            own[name] = own[name].clone()
-        seen.add(memory)
-    return own
 
 
 def no_safetensors(files: CheckpointFiles) -> Exception:
@@ -339,7 +220,7 @@ def no_safetensors(files: CheckpointFiles) -> Exception:
 
 
 def read_index(index: Path) -> dict[str, str]:
-    """The file that each tensor is in, by the word of an index."""
+    """The file that each tensor is in, as an index says."""
     shard_of = parse_json(index, index.read_bytes()).get("weight_map")
     if not isinstance(shard_of, dict) or not shard_of:
         raise CheckpointError(
@@ -374,60 +255,86 @@ def check_index(
     """Check that the tensors are where the index says, and that it lists them all."""
     listed = set(shard_of.items())
     actual = {(name, file.name) for name, file in found}
-    if listed == actual:
-        return
-    wrong = [
-        f"{quote(name)} is not in {shard}" for name, shard in sorted(listed - actual)
-    ]
-    wrong += [
-        f"{quote(name)} in {shard} is not listed"
-        for name, shard in sorted(actual - listed)
-    ]
-    raise CheckpointError(
-        f"{index} and its files disagree: {'; '.join(wrong)}. Fetch or save the "
-        "checkpoint again"
-    )
+    missing, more = sorted(listed - actual), sorted(actual - listed)
+    wrong = [f"{quote(name)} is not in {shard}" for name, shard in missing]
+    wrong += [f"{quote(name)} in {shard} is not listed" for name, shard in more]
+    if wrong:
+        raise CheckpointError(
+            f"{index} and its files disagree: {'; '.join(wrong)}. Fetch or save the "
+            "checkpoint again"
+        )
+
+
+def read_header(path: Path, name: Path | None = None) -> Header:
+    """Read the header of one safetensors file.
+
+    Args:
+        path: Where it lies.
+        name: What it is called in errors, if not by its path.
+
+    Raises:
+        CheckpointError: if it is not sound.
+    """
+    return _Opened(path, name).header()
 
 
 class _Opened:
-    """A file as it is now, whatever is renamed into its place while it is read.
+    """A file that stays the same while it is read, even if its name is replaced.
 
-    It is mapped again for each tensor, and by its name that could be another file than
-    for the tensor before.
+    It is mapped again for each tensor. By its name, that could be another file than
+    for the tensor before; so it is held open.
     """
 
-    def __init__(self, file: Path) -> None:
-        self._file = file
+    def __init__(self, file: Path, name: Path | None = None) -> None:
+        self._file = name or file  # as it is called in errors
         number = os.open(file, os.O_RDONLY)
         weakref.finalize(self, os.close, number)
-        # A name for what is open; where there is none (Windows), what is open cannot
-        # be replaced.
-        names = (Path(f"{folder}/{number}") for folder in ("/proc/self/fd", "/dev/fd"))
-        self._path = next((name for name in names if name.exists()), file)
+        # A path to the open file; where there is none (Windows), it cannot be replaced.
+        paths = (Path(f"{folder}/{number}") for folder in ("/proc/self/fd", "/dev/fd"))
+        self._path = next((path for path in paths if path.exists()), file)
 
     def map(self) -> Any:
         """Map it; the library refuses a file whose header and size do not fit."""
         try:
             return safe_open(self._path, framework="pt")
-        except (SafetensorError, OSError) as error:
+        except (SafetensorError, OSError, RuntimeError) as error:
+            # torch raises a RuntimeError for a file too large to be mapped.
             if self._start(40).startswith(b"version https://git-lfs"):
                 cure = "it only stands for the real file: run `git lfs pull`"
             else:
-                cure = "it may be cut short or damaged: delete it and fetch it again"
+                cure = "it may be incomplete or damaged: delete it and fetch it again"
             raise CheckpointError(
                 f"{self._file} ({self._path.stat().st_size:,} bytes) is not a sound "
                 f"safetensors file ({cut(error)}); {cure}"
             ) from None
 
-    def entries(self) -> list[Entry]:
-        """What the header says, which `map` has found sound."""
-        length = int.from_bytes(self._start(8), "little")
-        header = parse_json(self._file, self._start(8 + length)[8:])
-        header.pop("__metadata__", None)
-        return [
-            Entry(self._file, name, info["dtype"], tuple(info["shape"]))
-            for name, info in header.items()
-        ]
+    def header(self) -> Header:
+        """Read the header.
+
+        Raises:
+            CheckpointError: if it is not sound.
+        """
+        self.map()  # checks that the header and the file's size fit
+        start = 8 + int.from_bytes(self._start(8), "little")
+        content = parse_json(self._file, self._start(start)[8:])
+        metadata = content.pop("__metadata__", None) or {}
+        entries = [self._entry(name, info) for name, info in content.items()]
+        size = self._path.stat().st_size
+        return Header(self._file, size, start, metadata, entries)
+
+    def _entry(self, name: str, info: Any) -> Entry:
+        match info:
+            case {
+                "dtype": str(dtype),
+                "shape": [*shape],
+                "data_offsets": [int(begin), int(end)],
+            }:
+                return Entry(self._file, name, dtype, tuple(shape), end - begin)
+        # The library takes the three as a list too, without their names.
+        raise CheckpointError(
+            f"{self._file}: {quote(name)} is described by {quote(info)}, expected its "
+            "dtype, shape and data_offsets by name; save the checkpoint again"
+        )
 
     def _start(self, count: int) -> bytes:
         with self._path.open("rb") as stream:
@@ -443,11 +350,9 @@ def parse_json(file: Path, text: bytes) -> dict[str, Any]:
     """
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        twice = [
-            key for key, count in Counter(k for k, _ in pairs).items() if count > 1
-        ]
-        if twice:
-            raise CheckpointError(f"{file} names {quote(twice[0])} twice")
+        for key, count in Counter(key for key, _ in pairs).items():
+            if count > 1:
+                raise CheckpointError(f"{file} names {quote(key)} twice")
         return dict(pairs)
 
-    return read_json_object(file, CheckpointError, text, object_pairs_hook=unique)
+    return read_json(file, dict, CheckpointError, text, object_pairs_hook=unique)

@@ -2,101 +2,62 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from typing import Any, BinaryIO
 
 import click
 
-from minidistil.cli.common import (
-    FETCHED,
-    counted_from_one,
-    engine_options,
-    json_option,
-    model_options,
-    printable,
-    say,
-    told,
-)
+from minidistil.cli.options import file_option, flag, number, option, pipeline_command
+from minidistil.cli.output import one_line, print_json, print_line
+from minidistil.cli.texts import numbered_from_one, standard_input
 from minidistil.progress import counting_sequences
 
 
-@click.command(short_help="Find answers to questions in a text.")
-@click.argument("questions", nargs=-1, required=True)
-@click.option("-c", "--context", help="The text in which the answers are.")
-@click.option(
-    "-f",
-    "--file",
-    "source",
-    type=click.File("rb"),
-    help="Read that text from a file, all of it; - is standard input.",
+@pipeline_command(
+    "Find answers to questions in a text.",
+    number(
+        "-k --top-k", "How many answers, the likeliest first.", minimum=1, default=1
+    ),
+    number(
+        "--max-answer-len", "The tokens that an answer may have.", minimum=1, default=15
+    ),
+    number(
+        "--max-seq-len",
+        "The tokens of a window, question included.  [default: 384]",
+        minimum=4,
+    ),
+    number(
+        "--max-question-len",
+        "The tokens of a question that are read.  [default: all]",
+        minimum=1,
+    ),
+    number(
+        "--doc-stride",
+        "The tokens that two windows share.  [default: 128, or half of a small window]",
+        minimum=0,
+    ),
+    flag(
+        "--impossible handle_impossible_answer",
+        "Let the answer be that there is none, an empty one.",
+    ),
+    option(
+        "--align/--no-align align_to_words",
+        "Whether an answer begins and ends with a whole word.",
+        default=True,
+    ),
+    inputs=(
+        click.argument("questions", nargs=-1, required=True),
+        option("-c --context", "The text in which the answers are."),
+        file_option("Read that text from a file, all of it; - is standard input."),
+    ),
+    default="DistilBERT distilled on SQuAD, cased, 261 MB",
+    truncations=(),
 )
-@model_options("DistilBERT distilled on SQuAD, cased, 261 MB", sources=FETCHED)
-@click.option(
-    "-k",
-    "--top-k",
-    type=click.IntRange(min=1),
-    metavar="N",
-    default=1,
-    show_default=True,
-    help="How many answers, the likeliest first.",
-)
-@click.option(
-    "--max-answer-len",
-    type=click.IntRange(min=1),
-    metavar="N",
-    default=15,
-    show_default=True,
-    help="The tokens that an answer may have.",
-)
-@click.option(
-    "--max-seq-len",
-    type=click.IntRange(min=4),
-    metavar="N",
-    help="The tokens of a window, question included.  [default: 384]",
-)
-@click.option(
-    "--max-question-len",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="The tokens of a question, what is more is cut.  [default: all]",
-)
-@click.option(
-    "--doc-stride",
-    type=click.IntRange(min=0),
-    metavar="N",
-    help="The tokens that two windows share.  [default: 128, or half of a small "
-    "window]",
-)
-@click.option(
-    "--impossible",
-    is_flag=True,
-    help="Let the answer be that there is none, an empty one.",
-)
-@click.option(
-    "--align/--no-align",
-    default=True,
-    show_default=True,
-    help="Whether an answer begins and ends with a whole word.",
-)
-@engine_options
-@json_option
 def answer(
     questions: tuple[str, ...],
     context: str | None,
     source: BinaryIO | None,
-    model: str | None,
-    revision: str | None,
-    top_k: int,
-    max_answer_len: int,
-    max_seq_len: int | None,
-    max_question_len: int | None,
-    doc_stride: int | None,
-    impossible: bool,
-    align: bool,
-    precision: str,
-    device: str,
     as_json: bool,
+    **options: Any,
 ) -> None:
     """Answer each QUESTION from --context, from a file, or from standard input.
 
@@ -104,38 +65,23 @@ def answer(
     """
     if context is not None and source is not None:
         raise click.UsageError("give --context or --file, not both")
-    if context is None and source is None:
-        if sys.stdin is None or sys.stdin.isatty():
-            raise click.UsageError("give --context, --file, or a text to read from")
-        source = sys.stdin.buffer
-    # The bundled checkpoint, which `told` would name, has no head for questions.
-    with told(model or "the default"):
-        text = _read(source) if source else context
-        from minidistil.pipelines import pipeline
-
-        ask = pipeline(
-            "question-answering",
-            model,
-            revision=revision,
-            device=device,
-            top_k=top_k,
-            max_answer_len=max_answer_len,
-            max_seq_len=max_seq_len,
-            max_question_len=max_question_len,
-            doc_stride=doc_stride,
-            handle_impossible_answer=impossible,
-            align_to_words=align,
-            precision=precision,
+    if context is None:
+        context = _read(
+            source or standard_input("--context, --file, or a text to read from")
         )
-        with counting_sequences("reading"), counted_from_one("QUESTION", "question"):
-            found = ask(question=questions, context=text)
-            for question, some in zip(questions, found, strict=True):
-                answers = some if isinstance(some, list) else [some]
-                if as_json:
-                    say(json.dumps({"question": question, "answers": answers}))
-                else:
-                    for each in answers:
-                        say(_as_line(each))
+    from minidistil.pipelines import pipeline
+
+    ask = pipeline("question-answering", **options)
+    with counting_sequences("reading"):
+        with numbered_from_one("QUESTION"):
+            found = ask(question=questions, context=context)
+        for question, some in zip(questions, found, strict=True):
+            answers = some if isinstance(some, list) else [some]
+            if as_json:
+                print_json({"question": question, "answers": answers})
+            else:
+                for each in answers:
+                    print_line(_line(each))
 
 
 def _read(source: BinaryIO) -> str:
@@ -148,8 +94,6 @@ def _read(source: BinaryIO) -> str:
         ) from None
 
 
-def _as_line(answer: dict[str, Any]) -> str:
+def _line(answer: dict[str, Any]) -> str:
     place = f"{answer['start']}-{answer['end']}"
-    return printable(
-        f"{answer['score']:.4f}  {place}  {' '.join(answer['answer'].split())}"
-    )
+    return f"{answer['score']:.4f}  {place}  {one_line(answer['answer'])}"

@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any, BinaryIO
+from collections.abc import Iterator
+from typing import Any
 
 import click
 
-from minidistil.cli.common import (
-    engine_options,
-    json_option,
-    length_options,
-    model_options,
-    printable,
-    say,
-    text_arguments,
-    texts_or_lines,
-    told,
-)
-from minidistil.progress import counting_sequences
+from minidistil.cli.options import choice, flag, option, pipeline_command
+from minidistil.cli.output import one_line
+from minidistil.cli.texts import print_answers
 
 
 class _Count(click.IntRange):
@@ -37,78 +28,47 @@ class _Count(click.IntRange):
             self.fail(f"{error.message.rstrip('.')}, nor is it 'all'.", param, ctx)
 
 
-@click.command(short_help="Label texts, with scores.")
-@text_arguments
-@model_options("the Hugging Face course's SST-2 checkpoint, 268 MB")
-@click.option(
-    "-k",
-    "--top-k",
-    type=_Count(min=1),
-    metavar="N",
-    default=1,
-    show_default=True,
-    help="How many labels, the best first, or 'all'.",
+@pipeline_command(
+    "Label texts, with scores.",
+    option(
+        "-k --top-k",
+        "How many labels, the best first, or 'all'.",
+        type=_Count(min=1),
+        metavar="N",
+        default=1,
+    ),
+    choice(
+        "--function function_to_apply",
+        ("softmax", "sigmoid", "none"),
+        "What makes scores of logits.  [default: what the model's problem asks for]",
+    ),
+    flag(
+        "--pairs", "Each TEXT, or line, is a pair: two texts, with a tab between them."
+    ),
+    default="the Hugging Face course's SST-2 checkpoint, 268 MB",
+    tiny=True,
 )
-@click.option(
-    "--function",
-    type=click.Choice(["softmax", "sigmoid", "none"]),
-    help="What makes scores of logits.  [default: what the model's problem asks for]",
-)
-@click.option(
-    "--pairs",
-    is_flag=True,
-    help="Each TEXT, or line, is a pair: two texts, with a tab between them.",
-)
-@length_options()
-@engine_options
-@json_option
-def classify(
-    texts: tuple[str, ...],
-    source: BinaryIO | None,
-    model: str | None,
-    revision: str | None,
-    top_k: int | None,
-    function: str | None,
-    pairs: bool,
-    truncation: str | None,
-    max_length: int | None,
-    precision: str,
-    device: str,
-    as_json: bool,
-) -> None:
+def classify(top_k: int | None, pairs: bool, **options: Any) -> None:
     """Label each TEXT, or each line of a file or of standard input, with a score.
 
     Put -- before texts that begin with a dash.
     """
-    given = texts_or_lines(texts, source)
-    with told(model):
-        from minidistil.pipelines import pipeline
-
-        classifier = pipeline(
-            "text-classification",
-            model,
-            revision=revision,
-            device=device,
-            top_k=top_k,
-            function_to_apply=function,
-            truncation=truncation,
-            max_length=max_length,
-            precision=precision,
-        )
-        read = _pair if pairs else _alone
-        with counting_sequences("classifying"):
-            for one, answers in given.answered(classifier, read):
-                if as_json:
-                    say(_as_json(one, answers, several=top_k != 1))
-                else:
-                    say(_as_line(one, answers))
+    print_answers(
+        "text-classification",
+        "classifying",
+        read=_read_pair if pairs else _read_text,
+        record=_best if top_k == 1 else _all,
+        lines=_lines,
+        top_k=top_k,
+        **options,
+    )
 
 
-def _alone(text: str) -> dict[str, str]:
+def _read_text(text: str) -> dict[str, str]:
     return {"text": text}
 
 
-def _pair(text: str) -> dict[str, str]:
+def _read_pair(text: str) -> dict[str, str]:
     first, _, second = text.partition("\t")
     # With nothing behind the tab the first text would be read alone.
     if not second or "\t" in second:
@@ -119,19 +79,14 @@ def _pair(text: str) -> dict[str, str]:
     return {"text": first, "text_pair": second}
 
 
-def _as_json(
-    given: dict[str, str], answers: list[dict[str, Any]], *, several: bool
-) -> str:
-    best = answers[0]
-    record = {**given, "label": best["label"], "score": best["score"]}
-    if several:
-        record["labels"] = answers
-    # ASCII: one line for every reader, and no codes that would steer the terminal.
-    return json.dumps(record)
+def _best(given: dict[str, str], labels: list[dict[str, Any]]) -> dict[str, Any]:
+    return {**given, "label": labels[0]["label"], "score": labels[0]["score"]}
 
 
-def _as_line(given: dict[str, str], answers: list[dict[str, Any]]) -> str:
-    scores = "  ".join(f"{each['label']}  {each['score']:.4f}" for each in answers)
-    # A line for each text.
-    texts = " / ".join(" ".join(text.split()) for text in given.values())
-    return printable(f"{scores}  {texts}")
+def _all(given: dict[str, str], labels: list[dict[str, Any]]) -> dict[str, Any]:
+    return {**_best(given, labels), "labels": labels}
+
+
+def _lines(given: dict[str, str], labels: list[dict[str, Any]]) -> Iterator[str]:
+    scores = "  ".join(f"{each['label']}  {each['score']:.4f}" for each in labels)
+    yield f"{scores}  {' / '.join(map(one_line, given.values()))}"

@@ -2,91 +2,50 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any, BinaryIO
+from collections.abc import Iterator
+from typing import Any
 
-import click
+from minidistil.cli.options import number, option, pipeline_command
+from minidistil.cli.output import one_line
+from minidistil.cli.texts import print_answers
 
-from minidistil.cli.common import (
-    FETCHED,
-    engine_options,
-    json_option,
-    length_options,
-    model_options,
-    printable,
-    say,
-    text_arguments,
-    texts_or_lines,
-    told,
+
+@pipeline_command(
+    "Guess the words behind [MASK].",
+    number(
+        "-k --top-k",
+        "How many words for each mask, the best first.",
+        minimum=1,
+        default=5,
+    ),
+    option(
+        "-t --target targets",
+        "Score this word alone; may be given several times.",
+        multiple=True,
+    ),
 )
-from minidistil.progress import counting_sequences
-
-
-@click.command(short_help="Guess the words behind [MASK].")
-@text_arguments
-@model_options(None, sources=FETCHED)
-@click.option(
-    "-k",
-    "--top-k",
-    type=click.IntRange(min=1),
-    metavar="N",
-    default=5,
-    show_default=True,
-    help="How many words for each mask, the best first.",
-)
-@click.option(
-    "-t",
-    "--target",
-    "targets",
-    multiple=True,
-    help="Score this word alone; may be given several times.",
-)
-@length_options()
-@engine_options
-@json_option
-def fill_mask(
-    texts: tuple[str, ...],
-    source: BinaryIO | None,
-    model: str,
-    revision: str | None,
-    top_k: int,
-    targets: tuple[str, ...],
-    truncation: str | None,
-    max_length: int | None,
-    precision: str,
-    device: str,
-    as_json: bool,
-) -> None:
+def fill_mask(targets: tuple[str, ...], **options: Any) -> None:
     """Guess the words behind each [MASK] of a TEXT, or of each line of a file.
 
     A line is printed for each guess: its score, the word, and the text with it.
     """
-    given = texts_or_lines(texts, source)
-    with told(model):
-        from minidistil.pipelines import pipeline
-
-        fill = pipeline(
-            "fill-mask",
-            model,
-            revision=revision,
-            device=device,
-            top_k=top_k,
-            targets=targets or None,
-            truncation=truncation,
-            max_length=max_length,
-            precision=precision,
-        )
-        with counting_sequences("filling"):
-            for text, answer in given.answered(fill):
-                # Of one mask there is its list alone.
-                masks = answer if isinstance(answer[0], list) else [answer]
-                if as_json:
-                    say(json.dumps({"text": text, "masks": masks}))
-                else:
-                    for guess in (guess for mask in masks for guess in mask):
-                        say(_as_line(guess))
+    print_answers(
+        "fill-mask",
+        "filling",
+        record=lambda text, answer: {"text": text, "masks": _masks(answer)},
+        lines=_lines,
+        targets=targets or None,
+        **options,
+    )
 
 
-def _as_line(guess: dict[str, Any]) -> str:
-    words = f"{guess['token_str']}  {' '.join(guess['sequence'].split())}"
-    return printable(f"{guess['score']:.4f}  {words}")
+def _masks(answer: list[Any]) -> list[list[dict[str, Any]]]:
+    """The guesses for each mask; of one mask the pipeline gives its list alone."""
+    return answer if isinstance(answer[0], list) else [answer]
+
+
+def _lines(_: str, answer: list[Any]) -> Iterator[str]:
+    for guesses in _masks(answer):
+        for guess in guesses:
+            words = f"{guess['token_str']}  {one_line(guess['sequence'])}"
+            yield f"{guess['score']:.4f}  {words}"

@@ -2,43 +2,42 @@
 
 from __future__ import annotations
 
-import json
+from typing import Any
 
 import click
 
-from minidistil.cli.common import json_option, printable, told
+from minidistil.cli.options import JSON, command, flag, option
+from minidistil.cli.output import print_json, print_line
 
 
-@click.command(short_help="Put a checkpoint on the hub, with a generated card.")
-@click.argument("folder")
-@click.argument("repo")
-@click.option("--revision", help="The branch, made if need be.  [default: main]")
-@click.option("--dry-run", is_flag=True, help="Check all, show the card, send nothing.")
-@click.option(
-    "--private/--public",
-    default=None,
-    help="Who may see REPO.  [default: what the hub says, or as it is]",
+@command(
+    "Put a checkpoint on the hub, with a generated card.",
+    click.argument("folder"),
+    click.argument("repo"),
+    option("--revision", "The branch, made if need be.  [default: main]"),
+    flag("--dry-run", "Check all, show the card, send nothing."),
+    option(
+        "--private/--public",
+        "Who may see REPO.  [default: what the hub says, or as it is]",
+        default=None,
+    ),
+    option(
+        "--metric metrics",
+        "A figure for the card, such as accuracy=0.91; may be repeated.",
+        multiple=True,
+        metavar="NAME=NUMBER",
+    ),
+    option("--licence", "For the card, such as apache-2.0."),
+    option("--message", "What the commit says.", default="Add a DistilBERT checkpoint"),
+    JSON,
 )
-@click.option(
-    "--metric",
-    "metrics",
-    multiple=True,
-    metavar="NAME=NUMBER",
-    help="A figure for the card, such as accuracy=0.91; may be repeated.",
-)
-@click.option("--licence", help="For the card, such as apache-2.0.")
-@click.option("--message", help="What the commit says.")
-@json_option
 def publish(
     folder: str,
     repo: str,
-    revision: str | None,
     dry_run: bool,
-    private: bool | None,
     metrics: tuple[str, ...],
-    licence: str | None,
-    message: str | None,
     as_json: bool,
+    **options: Any,
 ) -> None:
     """Publish the checkpoint in FOLDER to the hub repository REPO.
 
@@ -46,44 +45,32 @@ def publish(
     REPO, is kept; files of an earlier checkpoint that would be read with the new one
     are removed from REPO. The token is the one of `hf auth login`, or HF_TOKEN.
     """
-    with told(folder):
-        from minidistil.weights.publishing import push_to_hub
+    from minidistil.weights.publishing import publish as send
 
-        done = push_to_hub(
-            folder,
-            repo,
-            revision=revision,
-            private=private,
-            metrics=_figures(metrics),
-            licence=licence,
-            dry_run=dry_run,
-            **({} if message is None else {"message": message}),
-        )
+    figures = dict(map(_figure, metrics))
+    done = send(folder, repo, metrics=figures, dry_run=dry_run, **options)
     if as_json:
         record = {"repo": repo, "files": done.files, "removed": done.removed}
-        click.echo(json.dumps({**record, "card": done.card, "url": done.url}))
+        print_json({**record, "card": done.card, "url": done.url})
         return
     for name, size in done.files.items():
-        click.echo(f"{size:13,} bytes  {printable(name)}")
+        print_line(f"{size:13,} bytes  {name}")
     for name in done.removed:
-        click.echo(f"{'removed':>20}  {printable(name)}")
+        print_line(f"{'removed':>20}  {name}")
     if done.card is None:
-        click.echo("README.md: kept, it was not generated")
+        print_line("README.md: kept, it was not generated")
     elif dry_run:
-        click.echo("")
-        for line in done.card.splitlines():
-            click.echo(printable(line))
-    click.echo(f"published: {done.url}" if done.url else "dry run: nothing was sent")
+        for line in ("", *done.card.splitlines()):
+            print_line(line)
+    print_line(f"published: {done.url}" if done.url else "dry run: nothing was sent")
 
 
-def _figures(metrics: tuple[str, ...]) -> dict[str, float]:
-    figures = {}
-    for metric in metrics:
-        name, _, value = metric.rpartition("=")
-        try:
-            figures[name] = float(value)
-        except ValueError:
-            name = ""
-        if not name:
-            raise click.BadParameter(f"{metric!r} is not NAME=NUMBER, as accuracy=0.9")
-    return figures
+def _figure(metric: str) -> tuple[str, float]:
+    name, _, value = metric.rpartition("=")
+    try:
+        figure = float(value)
+    except ValueError:
+        name = ""
+    if not name:
+        raise click.BadParameter(f"{metric!r} is not NAME=NUMBER, as accuracy=0.9")
+    return name, figure

@@ -1,4 +1,4 @@
-"""The engine: a model's answers, several times sooner. `Engine` says how to use it.
+"""The engine: a model's results, several times sooner. The README says how to use it.
 
 It is never trusted: `minidistil.model` is what is right, and the tests compare the two.
 """

@@ -20,7 +20,7 @@ class Group:
 
     count: int
     tokens: int
-    fills: bool = False  # only fills a batch up
+    fills: bool = False  # padding at the end of the batch, which nobody reads
 
     @property
     def rows(self) -> int:
@@ -43,7 +43,7 @@ def mix_fused(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
 
 def mix_in_batches(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Batched products: much work for each call, where sequences are short and many."""
+    """Batched products: few calls, each with much work; for short sequences."""
     batch, heads, queries, size = q.shape
     q, k, v = (x.reshape(batch * heads, -1, size) for x in (q, k, v))
     weights = torch.bmm(q, k.mT).softmax(dim=-1)
@@ -53,11 +53,11 @@ def mix_in_batches(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 def pieces(group: Group, q: Tensor) -> Iterator[tuple[Group, Mix]]:
     """Divide a group, and choose the faster way for each piece.
 
-    For a few tokens what counts is the number of calls; for many, the fused operator
+    For few tokens, time goes by the number of calls. For many, the fused operator
     multiplies in small parts, which costs it more in bfloat16 than in float32. But for
-    every shape of a product in bfloat16, oneDNN keeps a program in memory: there is one
-    for each length here, and what does not fill it is fused. What is not a CPU has its
-    own, better ways to fuse.
+    every shape of a product in bfloat16, oneDNN keeps a program in memory: so there is
+    one shape for each length, and sequences that do not fill it are fused. Other
+    devices than CPUs have better fused operators.
     """
     on_cpu, count = q.device.type == "cpu", 0
     if on_cpu and q.dtype == torch.bfloat16 and not group.fills:
@@ -105,7 +105,7 @@ def attend(
             for x in (q[first:last], k[start:end], v[start:end])
         )
         if asking < group.tokens:
-            mix = mix_fused  # a few rows of scores are no work
+            mix = mix_fused  # of a few queries, there is little to compute
         mixed.append(
             mix(q_part, k_part, v_part).transpose(1, 2).flatten(0, 1).flatten(1)
         )

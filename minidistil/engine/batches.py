@@ -1,4 +1,4 @@
-"""Sequences of any lengths, cut into batches of about as many tokens.
+"""Sequences of any lengths, divided into batches of about as many tokens.
 
 A batch is its sequences laid end to end, the shortest first: (N,) ids without padding.
 Products, norms and the feed-forward network do not know where a sequence ends; only
@@ -20,12 +20,12 @@ from minidistil.config import DistilBertConfig
 from minidistil.engine.attention import Group
 
 
-def spare(rows: int) -> int:
-    """How many rows to add to some before they are multiplied.
+def padding_rows(rows: int) -> int:
+    """How many rows to add before rows are multiplied.
 
     For every number of rows that it meets, oneDNN writes a program and keeps it in
-    memory: there must not be too many. The steps are small where each row counts, as
-    for one text alone, which nobody wants to wait for the rows of others.
+    memory: there must not be too many. Where there are few rows, as for a single
+    text, each more costs time, so few are added.
     """
     step = 1 if rows <= 16 else 8 if rows <= 256 else 16
     return -rows % step
@@ -36,7 +36,7 @@ class Batch:
     """Some sequences, end to end.
 
     Attributes:
-        places: Which sequences, by their place among those given.
+        places: The place of each sequence among those given.
         ids: The ids of their tokens, (N,).
         positions: Where each token stands in its sequence, (N,).
         starts: The row that each sequence begins at.
@@ -60,7 +60,7 @@ class Batch:
         )
 
 
-def checked(sequences: object, config: DistilBertConfig) -> list[list[int]]:
+def check_sequences(sequences: object, config: DistilBertConfig) -> list[list[int]]:
     """The ids as lists, if all of them are ids.
 
     Raises:
@@ -76,14 +76,14 @@ def checked(sequences: object, config: DistilBertConfig) -> list[list[int]]:
     given: Any = sequences.tolist() if isinstance(sequences, Tensor) else sequences
     if isinstance(given, int) or (given and isinstance(given[0], int)):
         raise TypeError("got one sequence, expected a list of them: use [ids]")
-    lists = [as_integers("sequence", i, ids) for i, ids in enumerate(given)]
+    lists = [to_integers("sequence", i, ids) for i, ids in enumerate(given)]
     limit, words = config.max_position_embeddings, config.vocab_size
     padded = False
     for i, ids in enumerate(lists):
         if not 0 < len(ids) <= limit:
             raise ValueError(
                 f"sequence {i} has {len(ids)} tokens, expected 1 to {limit}; "
-                f"truncation=True makes the tokenizer cut what is longer"
+                f"truncation=True makes the tokenizer shorten longer texts"
             )
         if min(ids) < 0 or max(ids) >= words:
             wrong = next(each for each in ids if not 0 <= each < words)
@@ -101,8 +101,8 @@ def checked(sequences: object, config: DistilBertConfig) -> list[list[int]]:
     return lists
 
 
-def as_integers(name: str, place: int, numbers: object) -> list[int]:
-    """A list of integers; from a tuple, a tensor or an array likewise."""
+def to_integers(name: str, place: int, numbers: object) -> list[int]:
+    """A list of integers, from a list, a tuple, a tensor or an array."""
     found = numbers.tolist() if hasattr(numbers, "tolist") else numbers
     if isinstance(found, list | tuple) and set(map(type, found)) <= {int}:
         return list(found)
@@ -110,7 +110,7 @@ def as_integers(name: str, place: int, numbers: object) -> list[int]:
 
 
 def batches(sequences: list[list[int]], budget: int, pad: int = 0) -> Iterator[Batch]:
-    """Cut sequences into batches of at most ``budget`` tokens, or one sequence."""
+    """Divide sequences into batches of at most ``budget`` tokens, or one sequence."""
     order = sorted(range(len(sequences)), key=lambda i: len(sequences[i]))
     places: list[int] = []
     tokens = 0
@@ -128,21 +128,20 @@ def batches(sequences: list[list[int]], budget: int, pad: int = 0) -> Iterator[B
 def _batch(sequences: list[list[int]], places: list[int], pad: int) -> Batch:
     lengths = [len(sequences[place]) for place in places]
     # Filled up with sequences of one token, which nobody reads.
-    room = spare(sum(lengths))
-    fillers = [Group(room, 1, fills=True)] if room else []
+    room = padding_rows(sum(lengths))
     groups = [
         Group(len([*same]), length) for length, same in itertools.groupby(lengths)
     ]
+    if room:
+        groups.append(Group(room, 1, fills=True))
     ids = itertools.chain.from_iterable(sequences[place] for place in places)
+    positions = [
+        torch.arange(group.tokens, device="cpu").repeat(group.count) for group in groups
+    ]
     return Batch(
         places=places,
         ids=torch.tensor([*ids, *[pad] * room], device="cpu"),
-        positions=torch.cat(
-            [
-                torch.arange(group.tokens, device="cpu").repeat(group.count)
-                for group in groups + fillers
-            ]
-        ),
+        positions=torch.cat(positions),
         starts=[0, *itertools.accumulate(lengths[:-1])],
-        groups=groups + fillers,
+        groups=groups,
     )

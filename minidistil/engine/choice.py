@@ -13,7 +13,12 @@ from collections.abc import Callable
 import torch
 import torch.nn.functional as F
 
-from minidistil.engine.operators import FLOAT32, OneDnnLinear, has_onednn, undisturbed
+from minidistil.engine.operators import (
+    FLOAT32,
+    OneDnnLinear,
+    has_onednn,
+    without_autocast,
+)
 
 
 def _seconds(work: Callable[[], object], rounds: int = 5) -> float:
@@ -37,7 +42,7 @@ def float32_kernels() -> str:
         return "torch"
     x, weight, bias = (torch.ones(n, 768, **FLOAT32) for n in (128, 768, 1))
     packed = OneDnnLinear(weight, bias[0], "gelu")
-    with undisturbed():
+    with without_autocast():
         plain = _seconds(lambda: F.linear(x, weight, bias[0]))
         return "onednn" if _seconds(lambda: packed(x)) < plain else "torch"
 
@@ -49,5 +54,5 @@ def bfloat16_is_fast() -> bool:
         return False
     q = torch.ones(96, 32, 64, **FLOAT32)
     half = q.bfloat16()
-    with undisturbed():
+    with without_autocast():
         return _seconds(lambda: half @ half.mT) < _seconds(lambda: q @ q.mT)

@@ -5,7 +5,7 @@ It differs in three things, none of which changes the numbers beyond rounding:
 - q, k and v are one product, and what follows a product is fused with it;
 - sequences lie end to end, (N, D), without padding (`minidistil.engine.batches`);
 - the last block computes only what is read. A classifier reads the first token: all
-  tokens are its keys and values, but only that one asks, and goes through the rest.
+  tokens are keys and values, but only that one is a query, and goes through the rest.
 
 Shapes use the letters of `minidistil.model`, and N for the tokens of a batch.
 """
@@ -23,7 +23,8 @@ from torch import Tensor, nn
 
 from minidistil.checkpoint.tensors import all_finite
 from minidistil.engine.attention import Group, attend
-from minidistil.engine.batches import Batch, spare
+from minidistil.engine.batches import Batch, padding_rows
+from minidistil.engine.operators import Pack
 from minidistil.engine.precision import Plan
 from minidistil.model import (
     ACTIVATION,
@@ -40,8 +41,8 @@ Block = TypeVar("Block")
 
 
 @dataclass(frozen=True)
-class Read:
-    """Which rows of a batch somebody reads.
+class WantedRows:
+    """The rows of a batch that the last block and the head are computed for.
 
     Attributes:
         rows: Their numbers, (R,); None for all.
@@ -52,8 +53,8 @@ class Read:
     each: int | None = None
 
 
-def plain(module: nn.Module, kind: type[Module]) -> Module:
-    """A module, if it is what the engine can see through.
+def require_plain_layer(module: nn.Module, kind: type[Module]) -> Module:
+    """Return a module whose results are its class's own, computed from its weights.
 
     Raises:
         TypeError: if it is of another class, such as an adapter around a layer, or if
@@ -69,19 +70,20 @@ def plain(module: nn.Module, kind: type[Module]) -> Module:
     return module
 
 
-def another_activation(expected: str) -> TypeError:
-    """The error for a layer whose activation is not the configuration's."""
-    return TypeError(
-        f"a layer has another activation than the configuration's {expected!r}, which "
-        f"is all the engine knows; use the model itself"
-    )
+def require_activation(found: object, expected: str) -> None:
+    """Raise TypeError if a layer's activation is not the configuration's."""
+    if found is not ACTIVATION[expected]:
+        raise TypeError(
+            f"a layer has another activation than the configuration's {expected!r}, "
+            f"which is all the engine knows; use the model itself"
+        )
 
 
 def float32(parameter: Tensor | None) -> Tensor:
     """A parameter's numbers in float32: itself, if that is what it is.
 
     Raises:
-        ValueError: if they are not finite, or missing.
+        ValueError: if it is missing, or its numbers are not finite.
     """
     if parameter is None:
         raise ValueError(
@@ -92,15 +94,15 @@ def float32(parameter: Tensor | None) -> Tensor:
     if not all_finite(converted):
         raise ValueError(
             f"a weight of the model, {tuple(parameter.shape)}, holds NaN, infinite "
-            f"numbers or such as float32 has not; its training diverged or the file is "
-            f"damaged, use another checkpoint"
+            f"numbers or numbers too large for float32; its training diverged or the "
+            f"file is damaged, use another checkpoint"
         )
     return converted
 
 
-def numbers(linear: nn.Module, factor: float = 1.0) -> tuple[Tensor, Tensor]:
-    """A linear layer's weight and bias, times a factor that follows it."""
-    layer = plain(linear, nn.Linear)
+def weight_and_bias(linear: nn.Module, factor: float = 1.0) -> tuple[Tensor, Tensor]:
+    """A linear layer's weight and bias, times a factor that its result would get."""
+    layer = require_plain_layer(linear, nn.Linear)
     weight, bias = float32(layer.weight), float32(layer.bias)
     return (weight, bias) if factor == 1 else (weight * factor, bias * factor)
 
@@ -115,27 +117,24 @@ class FastNorm:
     """LayerNorm; sums are of float32, whatever the type of x."""
 
     def __init__(self, norm: nn.LayerNorm) -> None:
-        plain(norm, nn.LayerNorm)
+        require_plain_layer(norm, nn.LayerNorm)
         self.weight, self.bias = float32(norm.weight), float32(norm.bias)
         self.eps = norm.eps
 
     def __call__(self, x: Tensor) -> Tensor:
         """Normalise each row of x (N, D)."""
-        if x.device.type != "cpu":
-            # Elsewhere x and the weights must be of one type.
-            wide = x.float()
-            return F.layer_norm(
-                wide, self.weight.shape, self.weight, self.bias, self.eps
-            ).to(x.dtype)
-        return F.layer_norm(x, self.weight.shape, self.weight, self.bias, self.eps)
+        # Only on the CPU may x and the weights be of two types.
+        wide = x if x.device.type == "cpu" else x.float()
+        normal = F.layer_norm(wide, self.weight.shape, self.weight, self.bias, self.eps)
+        return normal.to(x.dtype)
 
 
 class FastEmbeddings:
     """Word and position embeddings; of the words, only those in use are read."""
 
     def __init__(self, embeddings: Embeddings, dtype: torch.dtype) -> None:
-        plain(embeddings, Embeddings)
-        words = plain(embeddings.word_embeddings, nn.Embedding)
+        require_plain_layer(embeddings, Embeddings)
+        words = require_plain_layer(embeddings.word_embeddings, nn.Embedding)
         if words.max_norm is not None:
             raise TypeError(
                 "the word embeddings have a max_norm, which changes them as they are "
@@ -143,7 +142,7 @@ class FastEmbeddings:
             )
         self.words = words.weight.detach()
         self.positions = float32(
-            plain(embeddings.position_embeddings, nn.Embedding).weight
+            require_plain_layer(embeddings.position_embeddings, nn.Embedding).weight
         )
         self.norm = FastNorm(embeddings.LayerNorm)
         self.dtype = dtype
@@ -158,20 +157,20 @@ class FastEmbeddings:
 
 def _scale(attention: SelfAttention) -> float:
     """What queries are multiplied by, 1 / √K: in the weights, not in each text."""
-    size = plain(attention.q_lin, nn.Linear).out_features / attention.n_heads
-    return 1 / math.sqrt(size)
+    size = require_plain_layer(attention.q_lin, nn.Linear).out_features
+    return 1 / math.sqrt(size / attention.n_heads)
 
 
 class FastBlock:
     """A `TransformerBlock`, for all tokens."""
 
-    def __init__(self, block: TransformerBlock, plan: Plan) -> None:
-        attention, how = block.attention, plan.encoder
+    def __init__(self, block: TransformerBlock, plan: Plan, lin2: Pack) -> None:
+        attention = block.attention
         self.heads = attention.n_heads
-        q = numbers(attention.q_lin, factor=_scale(attention))
-        others = numbers(attention.k_lin), numbers(attention.v_lin)
-        self.qkv = how(*side_by_side([q, *others]))
-        self.rest = FastRest(block, plan)
+        q = weight_and_bias(attention.q_lin, factor=_scale(attention))
+        k, v = weight_and_bias(attention.k_lin), weight_and_bias(attention.v_lin)
+        self.qkv = plan.encoder(*side_by_side([q, k, v]))
+        self.rest = FastRest(block, plan, lin2)
 
     def __call__(self, x: Tensor, groups: Sequence[Group]) -> Tensor:
         """Take x (N, D) one block further."""
@@ -180,46 +179,48 @@ class FastBlock:
 
 
 class FastLastBlock:
-    """The last `TransformerBlock`, for the tokens that are read."""
+    """The last `TransformerBlock`, for the tokens that are wanted."""
 
-    def __init__(self, block: TransformerBlock, plan: Plan) -> None:
-        attention, how = block.attention, plan.encoder
+    def __init__(self, block: TransformerBlock, plan: Plan, lin2: Pack) -> None:
+        attention = block.attention
         self.heads = attention.n_heads
-        self.q = how(*numbers(attention.q_lin, factor=_scale(attention)))
-        others = numbers(attention.k_lin), numbers(attention.v_lin)
-        self.kv = how(*side_by_side(others))
-        self.rest = FastRest(block, plan)
+        q = weight_and_bias(attention.q_lin, factor=_scale(attention))
+        k, v = weight_and_bias(attention.k_lin), weight_and_bias(attention.v_lin)
+        self.q, self.kv = plan.encoder(*q), plan.encoder(*side_by_side([k, v]))
+        self.rest = FastRest(block, plan, lin2)
 
-    def __call__(self, x: Tensor, groups: Sequence[Group], read: Read) -> Tensor:
-        """Take the rows of x (N, D) that are read one block further: (R, D)."""
+    def __call__(
+        self, x: Tensor, groups: Sequence[Group], wanted: WantedRows
+    ) -> Tensor:
+        """Take the rows of x (N, D) that are wanted one block further: (R, D)."""
         k, v = self.kv(x).chunk(2, dim=1)
-        if read.rows is None:
+        if wanted.rows is None:
             return self.rest(attend(self.q(x), k, v, groups, self.heads), x)
-        count = len(read.rows)
-        # Filled up, for the same reason as a batch is.
-        asking = x[F.pad(read.rows, (0, spare(count)))]
-        if read.each is None:
-            # As many here, as many there: all ask, and most of it is thrown away.
-            mixed = attend(self.q(x), k, v, groups, self.heads)[read.rows]
+        count = len(wanted.rows)
+        more = padding_rows(count)
+        asking = x[F.pad(wanted.rows, (0, more))]
+        if wanted.each is None:
+            # The sequences want different numbers of rows: all rows are queries, and
+            # most of the result is not used.
+            mixed = attend(self.q(x), k, v, groups, self.heads)[wanted.rows]
         else:
-            mine = [group for group in groups if not group.fills]
+            read = [group for group in groups if not group.fills]
             q = self.q(asking)[:count]
-            mixed = attend(q, k, v, mine, self.heads, read.each)
-        return self.rest(F.pad(mixed, (0, 0, 0, spare(count))), asking)[:count]
+            mixed = attend(q, k, v, read, self.heads, wanted.each)
+        return self.rest(F.pad(mixed, (0, 0, 0, more)), asking)[:count]
 
 
 class FastRest:
     """What follows attention in a block; each row goes through it by itself."""
 
-    def __init__(self, block: TransformerBlock, plan: Plan) -> None:
-        how, ffn = plan.encoder, plain(block.ffn, FFN)
-        if ffn.activation is not ACTIVATION[plan.activation]:
-            raise another_activation(plan.activation)
-        attention = plain(block.attention, SelfAttention)
-        self.out_lin = how(*numbers(attention.out_lin))
+    def __init__(self, block: TransformerBlock, plan: Plan, lin2: Pack) -> None:
+        ffn = require_plain_layer(block.ffn, FFN)
+        require_activation(ffn.activation, plan.activation)
+        attention = require_plain_layer(block.attention, SelfAttention)
+        self.out_lin = plan.encoder(*weight_and_bias(attention.out_lin))
         self.sa_layer_norm = FastNorm(block.sa_layer_norm)
-        self.lin1 = how(*numbers(ffn.lin1))
-        self.lin2 = plan.narrow(*numbers(ffn.lin2), least=plan.least)
+        self.lin1 = plan.encoder(*weight_and_bias(ffn.lin1))
+        self.lin2 = lin2(*weight_and_bias(ffn.lin2), least=plan.least)
         self.output_layer_norm = FastNorm(block.output_layer_norm)
 
     def __call__(self, mixed: Tensor, x: Tensor) -> Tensor:
@@ -233,40 +234,41 @@ class FastEncoder:
 
     Args:
         model: What to pack.
-        plan: How.
+        plan: How to compute.
     """
 
     def __init__(self, model: DistilBertModel, plan: Plan) -> None:
-        plain(model, DistilBertModel)
-        *blocks, last = plain(model.transformer, Transformer).layer
+        require_plain_layer(model, DistilBertModel)
+        *blocks, last = require_plain_layer(model.transformer, Transformer).layer
         if len({*map(id, blocks), id(last)}) <= len(blocks):
             raise TypeError(
                 "the model has one block in two places, which the engine does not "
                 "know; use the model itself"
             )
         self.embeddings = FastEmbeddings(model.embeddings, plan.stream)
-        plans = [plan.for_block(i) for i in range(len(blocks) + 1)]
+        packs = [plan.first_lin2, *[plan.encoder] * len(blocks)]
         self.blocks = [
-            _packed(FastBlock, block, its_plan)
-            for block, its_plan in zip(blocks, plans[:-1], strict=True)
+            _packed(FastBlock, block, plan, lin2)
+            for block, lin2 in zip(blocks, packs, strict=False)
         ]
-        self.last = _packed(FastLastBlock, last, plans[-1])
+        self.last = _packed(FastLastBlock, last, plan, packs[len(blocks)])
 
-    def __call__(self, batch: Batch, read: Read) -> Tensor:
-        """The hidden states (R, D) of the rows that are read."""
+    def __call__(self, batch: Batch, wanted: WantedRows) -> Tensor:
+        """The hidden states (R, D) of the rows that are wanted."""
         x = self.embeddings(batch)
         for block in self.blocks:
             x = block(x, batch.groups)
-        return self.last(x, batch.groups, read)
+        return self.last(x, batch.groups, wanted)
 
 
 def _packed(
-    kind: Callable[[TransformerBlock, Plan], Block],
+    kind: Callable[[TransformerBlock, Plan, Pack], Block],
     block: nn.Module,
     plan: Plan,
+    lin2: Pack,
 ) -> Block:
-    """Pack a block and let go of its weights: no two blocks are in memory twice."""
-    packed = kind(plain(block, TransformerBlock), plan)
+    """Pack a block and free its weights, so that one block at most is there twice."""
+    packed = kind(require_plain_layer(block, TransformerBlock), plan, lin2)
     for parameter in block.parameters():
         parameter.data = torch.empty(0)
     return packed

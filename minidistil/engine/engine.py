@@ -1,4 +1,4 @@
-"""The same answers, several times sooner."""
+"""`Engine`: the model's results, several times sooner."""
 
 from __future__ import annotations
 
@@ -14,19 +14,20 @@ from torch import Tensor
 from minidistil.auto import identify
 from minidistil.checkpoint.pretrained import PreTrainedModel, usable_device
 from minidistil.checkpoint.tensors import all_finite
-from minidistil.engine.batches import Batch, as_integers, batches, checked
-from minidistil.engine.encoder import FastEncoder, Read, plain
+from minidistil.engine.batches import Batch, batches, check_sequences, to_integers
+from minidistil.engine.encoder import FastEncoder, WantedRows, require_plain_layer
 from minidistil.engine.heads import HEADS
-from minidistil.engine.operators import undisturbed
+from minidistil.engine.operators import without_autocast
 from minidistil.engine.precision import check_precision, plan
 from minidistil.progress import sequences_read
 
 # Enough rows for a product to run at full speed, few enough to stay in the cache.
 TOKENS = 1024
+_NOTHING = nullcontext()
 
 
 class Engine:
-    """A model's fast twin: token ids in, logits out.
+    """A model packed for speed: token ids in, logits out.
 
     What each kind of model returns for a sequence of T ids, all of it float32:
 
@@ -37,11 +38,11 @@ class Engine:
     - masked language modelling: logits, (T, V), which is 62 MB for 512 tokens
     - the bare encoder: hidden states, (T, D)
 
-    Of the last four, ``positions`` chooses the tokens that are read, and the last block
-    and the head are not computed for the others.
+    Of the last four, ``positions`` chooses the tokens that are wanted, and the last
+    block and the head are not computed for the others.
 
-    An engine is a copy made for speed: what is done to the model afterwards does not
-    change it. Nothing in it changes, so that threads can share it.
+    An engine is a copy: later changes to the model do not change it. Nothing in it
+    changes, so that threads can share it.
 
     Attributes:
         config: The model's.
@@ -70,7 +71,7 @@ class Engine:
             kernels: "onednn" or "torch"; by default the faster one, which is measured.
             token_budget: The tokens that go through together; more take more memory.
             release: Empty the model while its weights are packed, so that they are not
-                in memory twice. It cannot be used afterwards.
+                in memory twice. The model cannot be used afterwards.
 
         Raises:
             TypeError: for a model of another class, or one that holds layers, hooks or
@@ -81,16 +82,16 @@ class Engine:
         if type(model) not in HEADS:
             raise TypeError(
                 f"got a {type(model).__name__}, expected a DistilBertModel or one of "
-                f"the DistilBertFor… classes: what a subclass changes, the engine does "
-                f"not know"
+                f"the DistilBertFor… classes: the engine does not know what a subclass "
+                f"changes"
             )
-        # True is an int too, and no number of tokens.
+        # Not isinstance: True is an int too.
         if type(token_budget) is not int or token_budget < 1:
             raise ValueError(
                 f"token_budget is {token_budget!r}, expected 1 or more, an integer"
             )
         for module in model.modules():
-            plain(module, type(module))  # hooks may be on any of them
+            require_plain_layer(module, type(module))  # hooks may be on any of them
         self.config = model.config
         self.kind = type(model)
         self.device = model.device
@@ -100,9 +101,9 @@ class Engine:
         self._budget = token_budget
         self._pad = self.config.pad_token_id or 0
         if not release:
-            # What is then done to the model must not change half of the engine.
+            # Some weights are kept as they are, and the model may be changed later.
             model = copy.deepcopy(model)
-        with undisturbed():
+        with without_autocast():
             self._head = HEADS[type(model)](model, chosen.head)
             self._encoder = FastEncoder(model.encoder, chosen)
 
@@ -136,7 +137,10 @@ class Engine:
                 `PreTrainedModel.from_pretrained`.
         """
         check_precision(precision)
-        kind = kind or identify(source, **where).kind
+        if kind is None:
+            found = identify(source, **where)
+            # The same commit: a branch may move on before the next file is read.
+            kind, where["revision"] = found.kind, found.files.revision
         return cls(
             kind.mapped(source, **where).to(usable_device(device)),
             precision,
@@ -166,15 +170,15 @@ class Engine:
             ValueError: if a result is not finite: the weights are damaged, or too
                 large for the precision.
         """
-        lists = checked(sequences, self.config)
-        wanted = self._wanted(lists, positions)
+        lists = check_sequences(sequences, self.config)
+        wanted = self._wanted_positions(lists, positions)
         results: list[Tensor] = [torch.empty(0)] * len(lists)
         for batch in batches(lists, self._budget, self._pad):
-            with torch.inference_mode(), self._unmixed():
+            with torch.inference_mode(), self._without_autocast():
                 logits = self._run(batch, wanted)
             if self._head.reads_all:
-                read = lists if wanted is None else wanted
-                counts = [len(read[place]) for place in batch.places]
+                rows = lists if wanted is None else wanted
+                counts = [len(rows[place]) for place in batch.places]
                 parts = torch.split(logits[: sum(counts)], counts)
             else:
                 parts = logits.unbind()
@@ -184,22 +188,21 @@ class Engine:
             sequences_read(len(batch.places))
         return results
 
-    def _unmixed(self) -> AbstractContextManager[object]:
-        """What it computes in, its precision says, and no autocast around a call."""
+    def _without_autocast(self) -> AbstractContextManager[object]:
+        """The engine's precision decides the types, not an autocast around a call."""
         try:
-            mixed = torch.is_autocast_enabled(self.device.type)
+            autocast = torch.is_autocast_enabled(self.device.type)
         except RuntimeError:  # a device that has no autocast
-            return nullcontext()
-        if not mixed:
-            return nullcontext()  # made sooner than the other
-        return torch.autocast(self.device.type, enabled=False)
+            autocast = False
+        # To make a context of torch's takes time, and most calls need none.
+        return torch.autocast(self.device.type, enabled=False) if autocast else _NOTHING
 
     def _run(self, batch: Batch, wanted: list[list[int]] | None) -> Tensor:
         """The logits (R, width) of a batch, on the CPU."""
-        read = self._read(batch, wanted)
-        if read.rows is not None and len(read.rows) == 0:
+        rows = self._wanted_rows(batch, wanted)
+        if rows.rows is not None and len(rows.rows) == 0:
             return torch.empty(0, self._head.width)
-        logits = self._head.logits(self._encoder(batch.to(self.device), read))
+        logits = self._head.logits(self._encoder(batch.to(self.device), rows))
         if not all_finite(logits):
             raise ValueError(
                 "the engine's results are NaN or infinite: the model's weights are "
@@ -208,26 +211,27 @@ class Engine:
             )
         return logits.cpu()
 
-    def _read(self, batch: Batch, wanted: list[list[int]] | None) -> Read:
-        """Which rows of a batch are read."""
+    def _wanted_rows(self, batch: Batch, wanted: list[list[int]] | None) -> WantedRows:
+        """The rows of a batch that its sequences want."""
         if not self._head.reads_all:
-            return Read(torch.tensor(batch.starts, device=self.device), 1)
+            return WantedRows(torch.tensor(batch.starts, device=self.device), 1)
         if wanted is None:
-            return Read()
+            return WantedRows()
         chosen = [wanted[place] for place in batch.places]
         rows = [
-            start + each
-            for start, some in zip(batch.starts, chosen, strict=True)
-            for each in some
+            start + position
+            for start, positions in zip(batch.starts, chosen, strict=True)
+            for position in positions
         ]
-        counts = {len(some) for some in chosen}
+        counts = {len(positions) for positions in chosen}
         each = counts.pop() if len(counts) == 1 else None
-        return Read(torch.tensor(rows, dtype=torch.int64, device=self.device), each)
+        rows_tensor = torch.tensor(rows, dtype=torch.int64, device=self.device)
+        return WantedRows(rows_tensor, each)
 
-    def _wanted(
+    def _wanted_positions(
         self, sequences: list[list[int]], positions: Sequence[Sequence[int]] | None
     ) -> list[list[int]] | None:
-        """The positions as lists, if they are positions of these sequences."""
+        """The positions as lists, checked to be in their sequences."""
         if positions is None:
             return None
         if not self._head.reads_all:
@@ -240,7 +244,7 @@ class Engine:
                 f"positions is {positions!r:.60}, expected a list for each sequence"
             )
         lists = [
-            as_integers("the positions of sequence", *each)
+            to_integers("the positions of sequence", *each)
             for each in enumerate(positions)
         ]
         if len(lists) != len(sequences):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from minidistil.engine.encoder import FastNorm, another_activation, numbers
+from minidistil.engine.encoder import FastNorm, require_activation, weight_and_bias
 from minidistil.engine.operators import Pack
 from minidistil.heads import (
     DistilBertForMaskedLM,
@@ -17,7 +17,7 @@ from minidistil.heads import (
     DistilBertForSequenceClassification,
     DistilBertForTokenClassification,
 )
-from minidistil.model import ACTIVATION, DistilBertModel
+from minidistil.model import DistilBertModel
 
 
 @dataclass(frozen=True)
@@ -36,40 +36,35 @@ class FastHead:
 
 
 def _classifier(
-    model: DistilBertForSequenceClassification | DistilBertForMultipleChoice, how: Pack
+    model: DistilBertForSequenceClassification | DistilBertForMultipleChoice,
+    pack: Pack,
 ) -> FastHead:
-    hidden = how(*numbers(model.pre_classifier))
-    last, width = _small(model.classifier)
+    hidden = pack(*weight_and_bias(model.pre_classifier))
+    last, width = _last_layer(model.classifier)
     return FastHead(False, width, lambda cls: last(F.relu(hidden(cls))))
 
 
-def _token_classifier(model: DistilBertForTokenClassification, how: Pack) -> FastHead:
-    last, width = _small(model.classifier)
+def _token_reader(layer: nn.Linear) -> FastHead:
+    last, width = _last_layer(layer)
     return FastHead(True, width, last)
 
 
-def _span_finder(model: DistilBertForQuestionAnswering, how: Pack) -> FastHead:
-    last, width = _small(model.qa_outputs)
-    return FastHead(True, width, last)
-
-
-def _word_scorer(model: DistilBertForMaskedLM, how: Pack) -> FastHead:
-    if model.activation is not ACTIVATION[model.config.activation]:
-        raise another_activation(model.config.activation)
-    transform = how(*numbers(model.vocab_transform))
+def _word_scorer(model: DistilBertForMaskedLM, pack: Pack) -> FastHead:
+    require_activation(model.activation, model.config.activation)
+    transform = pack(*weight_and_bias(model.vocab_transform))
     norm = FastNorm(model.vocab_layer_norm)
     # Not packed: it may be the word embeddings, the largest matrix of all.
-    last, width = _small(model.vocab_projector)
+    last, width = _last_layer(model.vocab_projector)
     return FastHead(True, width, lambda x: last(norm(transform.activated(x))))
 
 
-def _encoder(model: DistilBertModel, how: Pack) -> FastHead:
+def _encoder(model: DistilBertModel, pack: Pack) -> FastHead:
     return FastHead(True, model.config.dim, Tensor.float)
 
 
-def _small(module: nn.Linear) -> tuple[Callable[[Tensor], Tensor], int]:
+def _last_layer(module: nn.Linear) -> tuple[Callable[[Tensor], Tensor], int]:
     """The layer that makes logits, in float32 whatever comes before it."""
-    weight, bias = numbers(module)
+    weight, bias = weight_and_bias(module)
     return lambda x: F.linear(x.float(), weight, bias), len(weight)
 
 
@@ -77,7 +72,7 @@ HEADS: dict[type[nn.Module], Callable[..., FastHead]] = {
     DistilBertModel: _encoder,
     DistilBertForSequenceClassification: _classifier,
     DistilBertForMultipleChoice: _classifier,
-    DistilBertForTokenClassification: _token_classifier,
-    DistilBertForQuestionAnswering: _span_finder,
+    DistilBertForTokenClassification: lambda model, _: _token_reader(model.classifier),
+    DistilBertForQuestionAnswering: lambda model, _: _token_reader(model.qa_outputs),
     DistilBertForMaskedLM: _word_scorer,
 }

@@ -1,17 +1,17 @@
 """Matrix products, as fast as this processor has them.
 
-A layer of the engine is one of the classes below: weights put once into the order that
-a product reads them in, and three ways to call it, because what follows a product can
-be done while its result is still in the cache:
+A layer of the engine is one of the classes below. Its weights are packed once: put into
+the order that a product reads them in. There are three ways to call it, because what
+follows a product can be done while its result is still in the cache:
 
     linear(x)                x Wᵀ + b
     linear.activated(x)      f(x Wᵀ + b)         f: the model's activation
     linear.added(x, y)       x Wᵀ + b + y
 
 The operators are torch's own, but private: `torch.compile` emits them for the CPU, and
-no release promises that they stay. No other room names them. Each is tried
-before it is used (`has_onednn`, `has_int8`); where it is missing, or wrong, plain torch
-does its work.
+no release promises that they stay. No other room names them. Each is tried before it
+is used (`has_onednn`, `has_int8`); where it is missing, or wrong, plain torch does its
+work.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ IN_PLACE: dict[str, Callable[[Tensor], Tensor]] = {
 # Whatever the caller has made torch's default.
 FLOAT32: dict[str, Any] = {"dtype": torch.float32, "device": "cpu"}
 
-# In place of 0 where a scale is divided by.
+# In place of a scale of 0, which cannot be divided by.
 TINY = 1e-30
 
 
@@ -67,8 +67,8 @@ class Pack(Protocol):
     ) -> Linear:
         """Pack W (out, in) and b (out,), both float32.
 
-        ``least`` is the least number that can come in; None if it is as far below 0 as
-        the greatest is above.
+        ``least`` is the least number that x can hold; None if that is as far below 0
+        as the greatest is above.
         """
 
 
@@ -92,6 +92,18 @@ class PlainLinear:
         return self(x).add_(y)
 
 
+class PlainInt8Linear(PlainLinear):
+    """Weights of 8 bits where their product is missing: smaller, but not faster."""
+
+    def __init__(self, weight: Tensor, bias: Tensor, activation: str) -> None:
+        integers, self.scales = quantize_weight(weight, 127)
+        super().__init__(integers, bias, activation)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return x Wᵀ + b."""
+        return F.linear(x, self.weight * self.scales[:, None], self.bias)
+
+
 class OneDnnLinear:
     """oneDNN's product of packed weights, float32 or bfloat16.
 
@@ -102,29 +114,25 @@ class OneDnnLinear:
         self.weight = torch.ops.mkldnn._reorder_linear_weight(weight, ROWS)
         self.bias, self.activation = bias, activation
         # Looked up once: to find the overload takes time in each call.
-        self.product = torch.ops.mkldnn._linear_pointwise.default
-        self.product_and_sum = torch.ops.mkldnn._linear_pointwise.binary
+        product = torch.ops.mkldnn._linear_pointwise
+        self.product: Callable[..., Tensor] = product.default
+        self.product_and_sum: Callable[..., Tensor] = product.binary
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return x Wᵀ + b."""
-        result: Tensor = self.product(x, self.weight, self.bias, "none", [], "")
-        return result
+        return self.product(x, self.weight, self.bias, "none", [], "")
 
     def activated(self, x: Tensor) -> Tensor:
         """Return f(x Wᵀ + b); "none" is GELU's exact form, not the one by tanh."""
-        result: Tensor = self.product(
-            x, self.weight, self.bias, self.activation, [], "none"
-        )
-        return result
+        return self.product(x, self.weight, self.bias, self.activation, [], "none")
 
     def added(self, x: Tensor, y: Tensor) -> Tensor:
         """Return x Wᵀ + b + y."""
-        result: Tensor = self.product_and_sum(x, y, self.weight, self.bias, "add")
-        return result
+        return self.product_and_sum(x, y, self.weight, self.bias, "add")
 
 
 class HalfLinear:
-    """`OneDnnLinear` in bfloat16, between layers that hand on float32."""
+    """`OneDnnLinear` in bfloat16, between layers that take and return float32."""
 
     def __init__(self, weight: Tensor, bias: Tensor, activation: str) -> None:
         self.linear = OneDnnLinear(weight.bfloat16(), bias.bfloat16(), activation)
@@ -146,9 +154,10 @@ class Int8Linear:
     """oneDNN's product of 8-bit integers, with sums of 32 bits.
 
     Each output channel of the weights has a scale of its own, and so has each row of
-    what comes in. One scale for all rows would be less work; but a few tokens, such as
-    [SEP], hold numbers far larger than all others, which would share a few steps and
-    take other labels. Besides, no row depends on its neighbours in this way.
+    the input. One scale for all rows would be less work; but a few tokens, such as
+    [SEP], hold numbers far larger than all others. With their scale, the others would
+    be rounded so coarsely that labels change. Besides, in this way no row depends on
+    its neighbours.
     """
 
     def __init__(
@@ -166,10 +175,9 @@ class Int8Linear:
             bias: (out,), float32.
             activation: "gelu" or "relu".
             dtype: What a call returns; sums and activations are float32.
-            least: The least number that can come in; None if it is as far below 0 as
-                the greatest is above.
+            least: See `Pack`.
         """
-        # Where sums overflow, with numbers half as large they do not.
+        # Where sums of large integers overflow, those of half the size do not.
         integers, self.scales = quantize_weight(weight, 127 if sums_are_exact() else 63)
         self.weight = torch.ops.onednn.qlinear_prepack(
             integers, [ROWS, weight.shape[1]]
@@ -184,7 +192,7 @@ class Int8Linear:
         self.product = torch.ops.onednn.qlinear_pointwise.default
 
     def _multiply(self, x: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        """A product, and what each of its rows is still to be multiplied by."""
+        """A product, and the factor that is still missing in each of its rows."""
         if self.least is None:
             largest = x.abs().amax(dim=1, keepdim=True).clamp_(min=TINY)
             if dtype == torch.bfloat16:
@@ -197,7 +205,7 @@ class Int8Linear:
             steps = 255 / largest
             integers = torch.addcmul(steps * -self.least - 128, x, steps)
             zero, step = 0, 1 / 255
-        # Only the way to signed integers is a fast one; 128 more makes them unsigned.
+        # Only rounding to signed integers is fast; 128 more makes them unsigned.
         signed = integers.round_().to(torch.int8)
         product = self.product(
             *(signed.view(torch.uint8).bitwise_xor_(128), step, zero),
@@ -222,37 +230,6 @@ class Int8Linear:
         return torch.addcmul(y, product, scale).add_(self.bias)
 
 
-class PlainInt8Linear:
-    """The same weights of 8 bits where that product is missing: smaller, not faster."""
-
-    def __init__(
-        self,
-        weight: Tensor,
-        bias: Tensor,
-        activation: str,
-        dtype: torch.dtype,
-        least: float | None,
-    ) -> None:
-        self.weight, self.scales = quantize_weight(weight, 127)
-        self.bias, self.dtype = bias, dtype
-        self.activation = ACTIVATION[activation]
-
-    def _multiply(self, x: Tensor) -> Tensor:
-        return F.linear(x.float(), self.weight * self.scales[:, None], self.bias)
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """Return x Wᵀ + b."""
-        return self._multiply(x).to(self.dtype)
-
-    def activated(self, x: Tensor) -> Tensor:
-        """Return f(x Wᵀ + b), float32."""
-        return self.activation(self._multiply(x))
-
-    def added(self, x: Tensor, y: Tensor) -> Tensor:
-        """Return x Wᵀ + b + y, float32."""
-        return self._multiply(x).add_(y)
-
-
 def quantize_weight(weight: Tensor, largest: int) -> tuple[Tensor, Tensor]:
     """Make 8-bit integers of W (out, in), and the scale (out,) of each row.
 
@@ -262,11 +239,11 @@ def quantize_weight(weight: Tensor, largest: int) -> tuple[Tensor, Tensor]:
     return (weight / scales[:, None]).round_().to(torch.int8), scales
 
 
-# Which of them there are ──────────────────────────────────────────────────────────────
+# Which operators this machine has ─────────────────────────────────────────────────────
 
 
 @contextmanager
-def undisturbed() -> Iterator[None]:
+def without_autocast() -> Iterator[None]:
     """Inference, in the types that are written here: no autocast of the caller's."""
     with torch.inference_mode(), torch.autocast("cpu", enabled=False):
         yield
@@ -275,7 +252,7 @@ def undisturbed() -> Iterator[None]:
 def _works(trial: Callable[[], bool]) -> bool:
     """Whether a trial passes; an operator that is missing is an AttributeError."""
     try:
-        with undisturbed():
+        with without_autocast():
             return bool(torch._C._has_mkldnn) and trial()
     except (AttributeError, RuntimeError, TypeError):
         return False
@@ -306,7 +283,7 @@ def _agree(linear: Linear, x: Tensor, plain: PlainLinear, tolerance: float) -> b
 
 @functools.cache
 def has_onednn(dtype: torch.dtype) -> bool:
-    """Whether `OneDnnLinear` works here, in float32 or bfloat16."""
+    """Whether `OneDnnLinear` works on this machine, in float32 or bfloat16."""
 
     def trial() -> bool:
         x, weight, bias = _small_layer()
@@ -319,7 +296,7 @@ def has_onednn(dtype: torch.dtype) -> bool:
 
 @functools.cache
 def has_int8() -> bool:
-    """Whether `Int8Linear` works here, in all forms that may be wanted."""
+    """Whether `Int8Linear` works on this machine, in all forms that are used."""
     dtypes = [torch.float32]
     if has_onednn(torch.bfloat16):
         dtypes.append(torch.bfloat16)
@@ -359,7 +336,7 @@ def sums_are_exact() -> bool:
 
 
 def forget() -> None:
-    """Try all of them anew: for tests that take operators away."""
+    """Try all of them anew: for tests that remove operators."""
     cached: Any
     for cached in (has_onednn, has_int8, sums_are_exact):
         cached.cache_clear()

@@ -1,8 +1,8 @@
-"""In which numbers the engine computes, and by which operators."""
+"""The precision that the engine computes in, and the operators that do it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -31,12 +31,11 @@ class Plan:
 
     Attributes:
         kernels: "onednn" for packed weights and fused operators, or "torch".
-        stream: The type of what goes from block to block.
-        encoder: Packs the layers of the encoder.
-        narrow: Packs the second layer of a feed-forward network.
-        first: Packs that of the first block. Of all layers it bears rounding worst, and
-            what it gets wrong, all blocks have to carry.
-        head: Packs those of the head, where a small error is a large one.
+        stream: The type of the hidden states between blocks.
+        encoder: Packs the layers of the encoder, but for one:
+        first_lin2: Packs the first block's `lin2`. Of all layers, rounding harms it
+            most, and all later blocks build on its errors.
+        head: Packs the layers of the head, where a small error is a large one.
         activation: The name of the activation.
         least: The least number that it returns.
     """
@@ -44,15 +43,10 @@ class Plan:
     kernels: str
     stream: torch.dtype
     encoder: Pack
-    narrow: Pack
-    first: Pack
+    first_lin2: Pack
     head: Pack
     activation: str
     least: float
-
-    def for_block(self, number: int) -> Plan:
-        """The plan for one block, counted from 0."""
-        return replace(self, narrow=self.first) if number == 0 else self
 
 
 def check_precision(precision: object) -> None:
@@ -69,27 +63,26 @@ def plan(
     """Choose how to compute in a precision on a device.
 
     Raises:
-        ValueError: for a precision or kernels that do not exist, or not here.
+        ValueError: for a precision or kernels that do not exist on this machine.
     """
     check_precision(precision)
     if kernels not in (None, *KERNELS):
         raise ValueError(
             f"kernels is {kernels!r}, expected None, {' or '.join(map(repr, KERNELS))}"
         )
-    there = device.type == "cpu" and _has(precision)
-    if kernels == "onednn" and not there:
+    available = device.type == "cpu" and _has(precision)
+    if kernels == "onednn" and not available:
         raise ValueError(
             f"kernels is 'onednn', which this torch or this processor does not have "
             f"for {precision} on {device}; leave kernels out, or use 'torch'"
         )
     if kernels is None:
-        kernels = _faster(precision) if there else "torch"
-    packed = kernels == "onednn"
+        kernels = _faster(precision) if available else "torch"
     if precision == "int8":
-        return _int8_plan(packed, activation)
+        return _int8_plan(kernels, activation)
     dtype = torch.float32 if precision == "float32" else torch.bfloat16
-    how = _floats(packed, dtype, activation)
-    return Plan(kernels, dtype, how, how, how, how, activation, LEAST[activation])
+    pack = _pack_floats(kernels == "onednn", dtype, activation)
+    return Plan(kernels, dtype, pack, pack, pack, activation, LEAST[activation])
 
 
 def _has(precision: str) -> bool:
@@ -99,38 +92,41 @@ def _has(precision: str) -> bool:
 
 
 def _faster(precision: str) -> str:
-    # Of the other two, plain torch has no packed form at all.
+    # For the other two, plain torch has no packed form at all.
     return float32_kernels() if precision == "float32" else "onednn"
 
 
-def _floats(packed: bool, dtype: torch.dtype, activation: str) -> Pack:
+def _pack_floats(packed: bool, dtype: torch.dtype, activation: str) -> Pack:
     kind = OneDnnLinear if packed else PlainLinear
 
-    def how(weight: Tensor, bias: Tensor, least: float | None = None) -> Linear:
+    def pack(weight: Tensor, bias: Tensor, least: float | None = None) -> Linear:
         return kind(weight.to(dtype), bias.to(dtype), activation)
 
-    return how
+    return pack
 
 
-def _int8_plan(packed: bool, activation: str) -> Plan:
+def _int8_plan(kernels: str, activation: str) -> Plan:
     """8-bit products; between them float32, and in attention the faster float."""
+    packed = kernels == "onednn"
     half = packed and bfloat16_is_fast()
     dtype = torch.bfloat16 if half else torch.float32
-    kind = Int8Linear if packed else PlainInt8Linear
 
-    def how(weight: Tensor, bias: Tensor, least: float | None = None) -> Linear:
-        return kind(weight, bias, activation, dtype, least)
+    def pack(weight: Tensor, bias: Tensor, least: float | None = None) -> Linear:
+        if packed:
+            return Int8Linear(weight, bias, activation, dtype, least)
+        return PlainInt8Linear(weight, bias, activation)
 
-    def in_half(weight: Tensor, bias: Tensor, least: float | None = None) -> Linear:
+    def pack_half(weight: Tensor, bias: Tensor, least: float | None = None) -> Linear:
         return HalfLinear(weight, bias, activation)
 
-    exact = _floats(packed and has_onednn(torch.float32), torch.float32, activation)
+    exact = _pack_floats(
+        packed and has_onednn(torch.float32), torch.float32, activation
+    )
     return Plan(
-        kernels="onednn" if packed else "torch",
+        kernels=kernels,
         stream=torch.float32,
-        encoder=how,
-        narrow=how,
-        first=in_half if half else exact,
+        encoder=pack,
+        first_lin2=pack_half if half else exact,
         head=exact,
         activation=activation,
         least=LEAST[activation],

@@ -1,4 +1,4 @@
-"""What the answer owes to each head, layer and token: take them away and see."""
+"""What each head, layer and token does for the answer: take it away and see."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from minidistil.explainer.answer import TOKENS_AT_ONCE, Answer, in_range
-from minidistil.explainer.trace import Trace
+from minidistil.explainer.prediction import TOKENS_AT_ONCE, Prediction, in_range
+from minidistil.explainer.trace import Record
+from minidistil.messages import quote
 from minidistil.model import Attention, sdpa_attention, tokens_to_attend
 
 Head = tuple[int, int]  # a layer, and a head of it
@@ -23,8 +24,8 @@ class Ablation:
     """The answer without some parts of the model or the text.
 
     Attributes:
-        logits: What it then is, (N,).
-        change: That minus what it is with them, (N,).
+        logits: The logits without them, (C,).
+        change: Those minus the logits with them, (C,).
     """
 
     logits: Tensor
@@ -36,10 +37,12 @@ class Ablations:
     """What one logit becomes without each part alone, minus what it is with all.
 
     Attributes:
-        target: The number of the label or word that the logit is of.
-        heads: The change for each head, (L, H).
-        layers: The change for each layer, (L,).
-        tokens: The change for each token, (T,); 0 for padding, which is hidden anyway.
+        target: The index of the label or word whose logit is watched.
+        heads: How that logit changes if the mixed values of one head become 0, (L, H).
+        layers: How it changes if one layer is skipped: the next reads what it would
+            have read, (L,).
+        tokens: How it changes if the mask hides one token; 0 for padding, which is
+            hidden anyway, (T,).
     """
 
     target: int
@@ -50,7 +53,7 @@ class Ablations:
 
 @torch.no_grad()
 def ablate(
-    trace: Trace,
+    trace: Record,
     *,
     heads: Iterable[Head] = (),
     layers: Iterable[int] = (),
@@ -61,22 +64,21 @@ def ablate(
 
     Without a head, its mixed values are 0. Without a layer, the next one reads what it
     would have read. Without a token, the mask hides it from every token. Changes are
-    exact to rounding; models in 16 bits are computed in 32.
+    exact but for rounding; models in 16 bits are computed in 32.
 
     Args:
-        trace: A trace with an answer.
+        trace: A trace whose head is shown.
         heads: Pairs of a layer and a head in it, both counted from 0.
         layers: Numbers of layers, counted from 0.
-        tokens: Places of tokens among ``trace.tokens``.
+        tokens: Positions in ``trace.tokens``.
         mask: Which ``[MASK]`` of the text, counted from 0.
 
     Raises:
-        ValueError: if the trace has no answer, or no token is left.
+        ValueError: if the trace shows no head, or no token is left.
         IndexError: if there is no such head, layer, token or mask.
-        TypeError: for what is no collection of such numbers.
+        TypeError: for anything else than collections of such numbers.
     """
-    answer = Answer(trace, mask)
-    model = _Model(answer)
+    model = _Model(Prediction(trace, mask))
     without = model.checked(heads, layers, tokens)
     logits = model.run([without])[0]
     return Ablation(logits, logits - model.logits)
@@ -84,7 +86,7 @@ def ablate(
 
 @torch.no_grad()
 def ablations(
-    trace: Trace,
+    trace: Record,
     target: SupportsIndex | str | None = None,
     *,
     mask: int = 0,
@@ -93,25 +95,25 @@ def ablations(
     """Run the model without each head, each layer and each token: see `ablate`.
 
     Args:
-        trace: A trace with an answer; `cost` tells how long it will take.
-        target: The label or word whose logit is looked at, by number or name; the most
+        trace: A trace whose head is shown; the time is proportional to `cost`.
+        target: The label or word whose logit is watched, by index or name; the most
             probable one by default.
         mask: Which ``[MASK]`` of the text, counted from 0.
         progress: Show a progress bar.
 
     Raises:
-        ValueError: if the trace has no answer, or there is none of that name.
+        ValueError: if the trace shows no head, or no label or word has that name.
         IndexError: if there is no such target or mask.
     """
-    answer = Answer(trace, mask)
-    target = answer.number(target)
-    model = _Model(answer)
+    prediction = Prediction(trace, mask)
+    target = prediction.index_of(target)
+    model = _Model(prediction)
     heads = [*itertools.product(range(len(trace.layer)), range(model.n_heads))]
-    read = [place for place, token in enumerate(trace.tokens) if token.attend]
+    read = [i for i, token in enumerate(trace.tokens) if token.attend]
     runs = [
         *(Without(heads=frozenset([head])) for head in heads),
         *(Without(layers=frozenset([layer])) for layer in range(len(trace.layer))),
-        *(Without(tokens=frozenset([place])) for place in read),
+        *(Without(tokens=frozenset([position])) for position in read),
     ]
     changes: dict[Without, float] = {}
     with tqdm(
@@ -129,10 +131,10 @@ def ablations(
     return Ablations(target, of_heads.view(-1, model.n_heads), of_layers, of_tokens)
 
 
-def cost(trace: Trace) -> int:
-    """How often `ablations` takes a token through a block: the time is proportional.
+def cost(trace: Record) -> int:
+    """How many times `ablations` takes a token through a block.
 
-    Leaving a layer out, or a head in it, costs no work below that layer.
+    Leaving out a layer, or a head in it, costs no work below that layer.
     """
     layers, heads = len(trace.layer), len(trace.layer[0].q)
     runs = (heads + 1) * layers * (layers + 1) // 2 + len(trace.tokens) * layers
@@ -141,7 +143,7 @@ def cost(trace: Trace) -> int:
 
 @dataclass(frozen=True)
 class Without:
-    """What one run goes without."""
+    """The heads, layers and tokens that one run leaves out."""
 
     heads: frozenset[Head] = frozenset()
     layers: frozenset[int] = frozenset()
@@ -149,13 +151,13 @@ class Without:
 
     @property
     def first(self) -> int:
-        """The first layer that computes anything else than in the whole model."""
+        """The first layer whose result differs from the whole model's."""
         changed = {*self.layers, *(layer for layer, _ in self.heads)}
         return 0 if self.tokens else min(changed, default=0)
 
 
 def _batches(runs: Iterable[Without], tokens: int) -> Iterator[list[Without]]:
-    """Runs that begin at one layer, a bounded number of tokens at once."""
+    """Runs that begin at the same layer, a bounded number of tokens at once."""
     size = max(1, TOKENS_AT_ONCE // tokens)
     in_order = sorted(runs, key=lambda run: run.first)
     for _, group in itertools.groupby(in_order, key=lambda run: run.first):
@@ -169,19 +171,23 @@ class _Model:
 
     Attributes:
         n_heads: H.
-        logits: What the whole model answers, (N,).
+        logits: The logits of the whole model, (C,).
     """
 
-    def __init__(self, answer: Answer) -> None:
-        out = answer.encoder(answer.ids, answer.attend, output_hidden_states=True)
-        self._answer = answer
-        self._layers = answer.encoder.transformer.layer
+    def __init__(self, prediction: Prediction) -> None:
+        encoder, self._prediction = prediction.encoder, prediction
+        out = encoder(prediction.ids, prediction.attend, output_hidden_states=True)
+        self._layers = encoder.transformer.layer
         self._states: tuple[Tensor, ...] = out.hidden_states  # L + 1 of (1, T, D)
-        self.n_heads: int = answer.encoder.config.n_heads
-        self.logits = answer.from_vectors(self._states[-1][:, answer.place])[0]
+        self.n_heads: int = encoder.config.n_heads
+        self.logits = self._logits(self._states[-1])[0]
+
+    def _logits(self, x: Tensor) -> Tensor:
+        """The logits (R, C) for the last layer's vectors (R, T, D)."""
+        return self._prediction.from_vectors(x[:, self._prediction.position])
 
     def run(self, runs: Sequence[Without]) -> Tensor:
-        """The logits (R, N) of R runs."""
+        """The logits (R, C) of R runs."""
         first = min(run.first for run in runs)
         x = self._states[first].expand(len(runs), -1, -1)  # (R, T, D)
         attend = tokens_to_attend(self._attend(runs))
@@ -189,15 +195,15 @@ class _Model:
             after, _ = block(x, attend, self._attention(runs, number))
             skipped = self._booleans([[number in run.layers] for run in runs])  # (R, 1)
             x = torch.where(skipped[:, None], x, after)
-        return self._answer.from_vectors(x[:, self._answer.place])
+        return self._logits(x)
 
     def _attend(self, runs: Sequence[Without]) -> Tensor:
-        tokens = range(self._answer.ids.shape[1])
-        hidden = [[place in run.tokens for place in tokens] for run in runs]
-        return self._answer.attend & ~self._booleans(hidden)  # (R, T)
+        tokens = range(self._prediction.ids.shape[1])
+        hidden = [[position in run.tokens for position in tokens] for run in runs]
+        return self._prediction.attend & ~self._booleans(hidden)  # (R, T)
 
     def _attention(self, runs: Sequence[Without], layer: int) -> Attention:
-        """The attention of a layer, without the heads that each run goes without."""
+        """The attention of a layer, without the heads that each run leaves out."""
         heads = range(self.n_heads)
         gone = [[(layer, head) in run.heads for head in heads] for run in runs]
         silent = self._booleans(gone)[:, :, None, None]  # (R, H, 1, 1)
@@ -211,31 +217,31 @@ class _Model:
         return attention
 
     def _booleans(self, rows: list[list[bool]]) -> Tensor:
-        return torch.tensor(rows, device=self._answer.ids.device)
+        return torch.tensor(rows, device=self._prediction.ids.device)
 
     def checked(
         self, heads: Iterable[Head], layers: Iterable[int], tokens: Iterable[int]
     ) -> Without:
-        """What the caller wants to go without, if there is such a thing."""
-        count = self._answer.ids.shape[1]
+        """What the caller wants to leave out; each part must exist."""
+        count = self._prediction.ids.shape[1]
         without = Without(
             frozenset(self._head(head) for head in _each("heads", heads)),
             frozenset(self._layer("layers", each) for each in _each("layers", layers)),
             frozenset(
-                in_range("tokens", place, count, "the place of a token")
-                for place in _each("tokens", tokens)
+                in_range("tokens", position, count, "the position of a token")
+                for position in _each("tokens", tokens)
             ),
         )
         if not self._attend([without]).any():
-            # To the model a mask that hides everything hides nothing.
+            # The model takes a mask that hides everything for one that hides nothing.
             raise ValueError("all tokens are taken away, expected at least one to stay")
         return without
 
     def _head(self, pair: object) -> Head:
         if not isinstance(pair, tuple | list) or len(pair) != 2:
             raise TypeError(
-                f"heads holds {pair!r:.60}, expected pairs of a layer and a head, such "
-                f"as heads=[(0, 1)]"
+                f"heads holds {quote(pair)}, expected pairs of a layer and a head, "
+                f"such as heads=[(0, 1)]"
             )
         layer, head = pair
         what = "the number of a head in its layer"
@@ -247,5 +253,7 @@ class _Model:
 
 def _each(name: str, values: Any) -> Iterable[Any]:
     if not isinstance(values, Iterable):
-        raise TypeError(f"{name} is {values!r:.60}, expected several: [{values!r:.60}]")
+        raise TypeError(
+            f"{name} is {quote(values)}, expected a list: [{quote(values)}]"
+        )
     return values

@@ -1,4 +1,4 @@
-"""How much each word moved the logit: integrated gradients."""
+"""How much each word adds to a logit: integrated gradients."""
 
 from __future__ import annotations
 
@@ -10,33 +10,35 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from minidistil.explainer.answer import TOKENS_AT_ONCE, Answer
-from minidistil.explainer.trace import Trace
+from minidistil.explainer.prediction import TOKENS_AT_ONCE, Prediction
+from minidistil.explainer.trace import Record
 
-# To begin with; the steps that are off are then halved.
-FIRST_STEPS = 8
-FEW = 8  # roundings make no difference between two logits
+FIRST_STEPS = 8  # those whose error is too large are then halved
+ROUNDINGS = 8  # two logits so many apart count as equal
 
 
 @dataclass(frozen=True, eq=False)
 class Attribution:
-    """The change of one logit from the baseline to the text, shared out to its tokens.
+    """The change of one logit from the baseline to the text, divided among its tokens.
 
-    The shares add up to ``logit - baseline``, but for the ``error``.
+    The shares add up to ``logit - baseline``, but for the ``error``: |sum of shares -
+    (logit - baseline)| / |logit - baseline|, infinite if the two logits are equal and
+    the sum is not 0.
 
     Attributes:
-        target: The number of the label or word that the logit is of.
+        target: The index of the label or word that is explained.
         name: Its name.
-        tokens: The share of each token, (T,).
-        words: The share of each word, the sum over its tokens; for each reading.
-        specials: The share of [CLS], [SEP] and padding.
+        tokens: The share of each token: how much it adds to the logit, by integrated
+            gradients, (T,).
+        words: The same for each word of each text: the sum over its tokens.
+        specials: The sum over the tokens that are of no word, such as [CLS]: 0, as the
+            baseline keeps them.
         logit: The logit of the text.
-        baseline: The logit of the baseline.
-        steps: Into how many the way was cut.
-        error: |sum of shares - (logit - baseline)| / |logit - baseline|; infinite if
-            the two logits are equal and the sum is not 0.
+        baseline: The logit of the baseline, where [PAD] stands for the words.
+        steps: How many steps were taken from the baseline to the text.
+        error: How far the sum is from logit minus baseline, as a share of that.
         reached: Whether the errors of all steps, added without their signs, are within
-            the tolerance; then so is ``error``.
+            the tolerance; then so is the error.
     """
 
     target: int
@@ -52,7 +54,7 @@ class Attribution:
 
 
 def attribute(
-    trace: Trace,
+    trace: Record,
     target: SupportsIndex | str | None = None,
     *,
     mask: int = 0,
@@ -65,20 +67,20 @@ def attribute(
     share_t = Σ_d (w_td - b_td) ∫₀¹ ∂logit / ∂w_td at b + α (w - b) dα
 
     w are the word vectors of the text, b those of the baseline: ``[PAD]`` in the place
-    of every token of the text, also of one that is written ``[CLS]`` there. The [CLS]
+    of every token of the text, also of a ``[CLS]`` that is written in it. The [CLS]
     and [SEP] that the tokenizer adds stay, and so does the ``[MASK]`` whose word is
-    asked for: without it there would be no question. The position vectors are the same
-    in both.
+    predicted. The position vectors are the same in both.
 
-    The trapezoidal rule stands for the integral. What the shares must add up to is
-    known for each step: how much the logit changes from its one end to the other. The
-    steps that are off are halved until all errors together are within the tolerance:
-    they could cancel out while the shares are still wrong. A difference of no more than
-    a few roundings counts as 0. Models in 16 bits are computed in 32.
+    The trapezoidal rule approximates the integral. What the shares of a step must add
+    up to is known: the change of the logit from one end of the step to the other. The
+    steps with large errors are halved until the sum of all errors is within the
+    tolerance; signs are ignored, as errors that cancel out leave wrong shares. A
+    difference of no more than a few roundings counts as 0. Models in 16 bits are
+    computed in 32.
 
     Args:
-        trace: A trace with an answer.
-        target: The label or word to explain, by number or name; the most probable one
+        trace: A trace whose head is shown.
+        target: The label or word to explain, by index or name; the most probable one
             by default.
         mask: Which ``[MASK]`` of the text, counted from 0.
         tolerance: The error, relative to ``logit - baseline``, that is good enough.
@@ -86,8 +88,8 @@ def attribute(
         progress: Show a progress bar.
 
     Raises:
-        ValueError: if the trace has no answer or there is none of that name; if the
-            tolerance is negative or there are no steps.
+        ValueError: if the trace shows no head, or no label or word has that name; if
+            the tolerance is negative or ``max_steps`` is 0.
         IndexError: if there is no such target or mask.
     """
     if not tolerance >= 0:
@@ -100,13 +102,13 @@ def attribute(
         torch.enable_grad(),
         tqdm(desc="attribution", unit="point", disable=not progress) as bar,
     ):
-        answer = Answer(trace, mask)
-        target = answer.number(target)
-        path = _Path(trace, answer, target, bar)
+        prediction = Prediction(trace, mask)
+        target = prediction.index_of(target)
+        path = _Path(trace, prediction, target, bar)
         path.add(torch.linspace(0, 1, min(FIRST_STEPS, max_steps) + 1))
         allowed = tolerance * abs(path.difference)
         while (errors := path.errors()).sum() > allowed and len(errors) < max_steps:
-            # Those far above their part of what is allowed: others are below theirs.
+            # Those far above their part of what is allowed, as others are below theirs.
             above = int((errors > 2 * allowed / len(errors)).sum())
             worst = errors.argsort(descending=True)[: max(1, above)]
             path.halve(worst[: max_steps - len(errors)])
@@ -130,34 +132,35 @@ class _Path:
     """Points on the line from the baseline's word vectors to those of the text.
 
     Attributes:
-        points: What part of the way lies behind each, from 0 to 1, (S + 1,).
+        points: α of each, from 0 to 1, (S + 1,).
         logits: The logit at each, (S + 1,).
-        slopes: Its derivative there by the part of the way: what each token adds to it,
-            (S + 1, T).
+        slopes: Its derivative with respect to α there, as the sum of one part for each
+            token, (S + 1, T).
     """
 
     def __init__(
-        self, trace: Trace, answer: Answer, target: int, bar: tqdm[None]
+        self, trace: Record, prediction: Prediction, target: int, bar: tqdm[None]
     ) -> None:
-        self._answer, self._target, self._bar = answer, target, bar
-        vector_of = answer.encoder.embeddings.word_embeddings
+        self._prediction, self._target, self._bar = prediction, target, bar
+        vector_of = prediction.encoder.embeddings.word_embeddings
         is_text = torch.tensor([token.word is not None for token in trace.tokens])
-        is_text[answer.place] = False  # the [MASK] that is asked, or [CLS]
-        baseline = answer.ids.masked_fill(
-            is_text.to(answer.ids.device), trace.subject.tokenizer.pad_token_id
+        is_text[prediction.position] = False  # the [MASK] that is asked, or [CLS]
+        baseline = prediction.ids.masked_fill(
+            is_text.to(prediction.ids.device), trace.subject.tokenizer.pad_token_id
         )
         self._start = vector_of(baseline)  # (1, T, D)
-        self._way = vector_of(answer.ids) - self._start  # (1, T, D)
-        largest = float(answer.logits.abs().max())
-        self._rounding = FEW * torch.finfo(answer.encoder.dtype).eps * largest
-        # In float64, for sums of many.
+        self._direction = vector_of(prediction.ids) - self._start  # (1, T, D)
+        largest = float(prediction.logits.abs().max())
+        eps = torch.finfo(prediction.encoder.dtype).eps
+        self._rounding = ROUNDINGS * eps * largest
+        # In float64, as many are added up.
         self.points = torch.empty(0, dtype=torch.float64)
         self.logits = torch.empty(0, dtype=torch.float64)
         self.slopes = torch.empty(0, len(trace.tokens), dtype=torch.float64)
 
     @property
     def difference(self) -> float:
-        """The logit of the text minus that of the baseline; 0 for mere rounding."""
+        """The logit of the text minus that of the baseline; 0 if only rounding."""
         difference = float(self.logits[-1] - self.logits[0])
         return 0.0 if abs(difference) <= self._rounding else difference
 
@@ -170,7 +173,7 @@ class _Path:
     def errors(self) -> Tensor:
         """How far the shares of each step are from the change of the logit, (S,)."""
         off = (self.shares().sum(dim=1) - torch.diff(self.logits)).abs()
-        # Relative to a difference of 0, what is rounded would be too much.
+        # A difference of 0 allows no error at all, not even rounding.
         return off if self.difference else off.where(off > self._rounding, 0.0)
 
     def halve(self, steps: Tensor) -> None:
@@ -180,7 +183,7 @@ class _Path:
     def add(self, points: Tensor) -> None:
         """Add points, a bounded number of tokens at once."""
         self._bar.total = self._bar.n + len(points)
-        size = max(1, TOKENS_AT_ONCE // self._way.shape[1])
+        size = max(1, TOKENS_AT_ONCE // self._direction.shape[1])
         parts = [self._at(part) for part in torch.split(points, size)]
         logits, slopes = map(torch.cat, zip(*parts, strict=True))
         points = torch.cat([self.points, points])
@@ -191,17 +194,17 @@ class _Path:
 
     def _at(self, points: Tensor) -> tuple[Tensor, Tensor]:
         """The logits (R,) and slopes (R, T) at some points."""
-        way, answer = self._way, self._answer
-        x = self._start + points.to(way)[:, None, None] * way  # (R, T, D)
+        direction, prediction = self._direction, self._prediction
+        x = self._start + points.to(direction)[:, None, None] * direction  # (R, T, D)
         x.requires_grad_()
-        attend = answer.attend.expand(len(x), -1)
-        encoded = answer.encoder(inputs_embeds=x, attention_mask=attend)
-        vectors = encoded.last_hidden_state[:, answer.place]
-        logits = answer.from_vectors(vectors)[:, self._target]  # (R,)
-        # The rows do not know of each other: the gradient of their sum is each one's.
+        attend = prediction.attend.expand(len(x), -1)
+        encoded = prediction.encoder(inputs_embeds=x, attention_mask=attend)
+        vectors = encoded.last_hidden_state[:, prediction.position]
+        logits = prediction.from_vectors(vectors)[:, self._target]  # (R,)
+        # The rows are independent: the gradient of their sum is each one's.
         (gradient,) = torch.autograd.grad(logits.sum(), x)
         self._bar.update(len(x))
-        slopes = (gradient * way).sum(dim=-1)  # (R, T)
+        slopes = (gradient * direction).sum(dim=-1)  # (R, T)
         return logits.detach().double(), slopes.cpu().double()
 
 
@@ -212,7 +215,7 @@ def _relative_error(total: float, difference: float) -> float:
 
 
 def _by_word(
-    trace: Trace, shares: list[float]
+    trace: Record, shares: list[float]
 ) -> tuple[tuple[tuple[float, ...], ...], float]:
     """The sums over the tokens of each word, and over those that are of none."""
     words = [[0.0] * len(reading.words) for reading in trace.readings]

@@ -1,129 +1,261 @@
-"""One text through the model, with nothing hidden: ``explain(text, model)``."""
+"""One text through the model, with nothing hidden: `explain`, and what it returns."""
 
 from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterable, Sequence
-from typing import Any
+from abc import abstractmethod
+from collections.abc import Iterable, Mapping
+from html import escape
+from pathlib import Path
+from typing import Any, overload
 
 from minidistil.checkpoint.pretrained import PreTrainedModel
+from minidistil.explainer import page
+from minidistil.explainer.ablation import Ablation, Ablations, ablate, ablations
+from minidistil.explainer.attribution import Attribution, attribute
+from minidistil.explainer.lens import Lens, lens
+from minidistil.explainer.loaded_model import NOT_SHOWN, LoadedModel, load, take
 from minidistil.explainer.reading import Token, read, tokens_of
 from minidistil.explainer.recorder import Recording
-from minidistil.explainer.subject import NOT_SHOWN, Subject, load, loaded
-from minidistil.explainer.trace import ClassifierTrace, MaskedLMTrace, Trace, Traces
+from minidistil.explainer.trace import ClassifierTrace, MaskedLMTrace, Record
 from minidistil.heads import DistilBertForMaskedLM, DistilBertForSequenceClassification
-from minidistil.messages import unknown_keyword
+from minidistil.messages import quote, unknown_keyword
 from minidistil.pipelines import Pipeline
 from minidistil.tokenizer import DistilBertTokenizer
 
+Texts = list[str] | tuple[str, ...]
 Model = str | os.PathLike[str] | PreTrainedModel | Pipeline[Any]
 
 
+class Shown:
+    """What can be shown as a page."""
+
+    @abstractmethod
+    def shown(self) -> tuple[Trace, ...]:
+        """The traces on the page."""
+
+    def to_html(self, *, patient: bool = False, progress: bool = False) -> str:
+        """The page: one HTML document that needs no network; the same every time.
+
+        It makes no request, and its policy lets the browser run its one script only.
+
+        Args:
+            patient: Compute attributions and ablations however long that takes; by
+                default a page that would take minutes leaves them out, and says so.
+            progress: Show a progress bar of these on the terminal.
+
+        Raises:
+            ValueError: for no trace.
+        """
+        return page.html(self.shown(), patient=patient, progress=progress)
+
+    def save(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        patient: bool = False,
+        progress: bool = False,
+    ) -> Path:
+        """Write the page to a file, whole or not at all, and return its path.
+
+        See `to_html`. The file that a symbolic link leads to is replaced, not the link.
+
+        Raises:
+            ValueError: for no trace.
+            OSError: where the file cannot be written, or is a folder, pipe or device.
+        """
+        return page.save(self.shown(), path, patient=patient, progress=progress)
+
+    def _repr_html_(self) -> str:
+        """The page in a frame, which keeps its styles and keys apart from a notebook's.
+
+        A notebook calls this.
+        """
+        document = escape(self.to_html(), quote=True)
+        return (
+            f'<iframe sandbox="allow-scripts" srcdoc="{document}" title="minidistil" '
+            f'style="width: 100%; height: 50rem; border: 0"></iframe>'
+        )
+
+
+class Trace(Record, Shown):
+    """Everything that one text was on its way through the model: see `Record`.
+
+    In a notebook it shows itself as the page that `save` writes.
+    """
+
+    def shown(self) -> tuple[Trace, ...]:
+        """Itself alone."""
+        return (self,)
+
+    def attribute(self, target: int | str | None = None, **options: Any) -> Attribution:
+        """How much each token and word adds to a logit, by integrated gradients.
+
+        ``target`` is a label or a word, or its index: by default the most probable.
+        The options are those of `minidistil.explainer.attribution.attribute`.
+        """
+        return attribute(self, target, **options)
+
+    def lens(self, **options: Any) -> Lens:
+        """What the head predicts from the vectors of every layer."""
+        return lens(self, **options)
+
+    def ablate(self, **options: Any) -> Ablation:
+        """What the logits are without some ``heads``, ``layers`` or ``tokens``."""
+        return ablate(self, **options)
+
+    def ablations(self, target: int | str | None = None, **options: Any) -> Ablations:
+        """How a logit changes without each single head, layer and token."""
+        return ablations(self, target, **options)
+
+
+class Traces(tuple[Trace, ...], Shown):
+    """Several traces, to be compared side by side; shown as one page."""
+
+    def __repr__(self) -> str:
+        return f"Traces({len(self)} texts, {[trace.label for trace in self[:10]]})"
+
+    def shown(self) -> tuple[Trace, ...]:
+        """All of them."""
+        return self
+
+
+@overload
 def explain(
     text: str,
     model: Model | None = None,
     *,
     text_pair: str | None = None,
+    padding: bool = False,
     tokenizer: DistilBertTokenizer | None = None,
     **where: Any,
-) -> Trace:
+) -> Trace: ...
+@overload
+def explain(
+    text: Texts,
+    model: Model | None = None,
+    *,
+    text_pair: Texts | None = None,
+    padding: bool = False,
+    tokenizer: DistilBertTokenizer | None = None,
+    **where: Any,
+) -> Traces: ...
+def explain(
+    text: str | Texts,
+    model: Model | None = None,
+    *,
+    text_pair: str | Texts | None = None,
+    padding: bool = False,
+    tokenizer: DistilBertTokenizer | None = None,
+    **where: Any,
+) -> Trace | Traces:
     """Run the readable model once and keep every number on the way to the label.
 
     >>> trace = explain("I hate this so much!", "tiny")
     >>> trace.label, [token.text for token in trace.tokens[:3]]
     ('NEGATIVE', ['[CLS]', 'i', 'hate'])
-    >>> trace.layer[0].weights.shape  # heads, tokens that look, tokens looked at
+    >>> trace.layer[0].weights.shape  # heads, queries, keys
     torch.Size([8, 8, 8])
+    >>> [each.label for each in explain(["Not bad", "I hate this!"], "tiny")]
+    ['POSITIVE', 'NEGATIVE']
 
     Args:
-        text: Of a text that is too long the beginning is read; a warning, and
-            `Reading.left_out`, say how many tokens are not.
+        text: A text, or a list of texts to see side by side. A text that is too long is
+            truncated; a warning, and `Reading.left_out`, say by how many tokens.
         model: ``"tiny"``, a folder or a hub repository, with any head; or a model that
             is loaded, with its ``tokenizer``; or a pipeline that was made of such a
             model, not of an engine. By default the course's.
-        text_pair: The second text, where a model reads pairs (a question's context).
-        tokenizer: Of a model that is loaded; a pipeline has its own.
+        text_pair: The second text, where a model reads pairs (a question's context);
+            for a list of texts a list, one for each.
+        padding: Run a list of texts as one batch, padded to one length, with a mask
+            that hides the padding; by default they run one by one.
+        tokenizer: That of a loaded model; a pipeline has its own.
         where: ``revision``, ``token``, ``cache_dir``, ``local_files_only``: for hub
             repositories, see `from_pretrained`.
 
+    Returns:
+        A `Trace` for a text, `Traces` for a list of texts.
+
     Raises:
         CheckpointNotFoundError, ConfigError, CheckpointError: as `from_pretrained`.
-        TypeError: for a text that is no string, or a model that cannot be watched: an
-            engine, or one with layers or hooks that the steps would not show.
-        ValueError: for a loaded model without its tokenizer or in training mode, or
-            for what goes with the other kind of model: ``tokenizer`` with a name,
+        TypeError: for a text that is not a string, or a model that cannot be watched:
+            an engine, or one with layers or hooks that the steps would not show.
+        ValueError: for an empty list, or not as many second texts as texts; for a
+            loaded model without its tokenizer or in training mode; for an argument
+            that goes with the other kind of model: ``tokenizer`` with a name,
             ``where`` with a loaded one.
     """
-    pairs = None if text_pair is None else [text_pair]
-    _check_texts([text], pairs)
-    (trace,) = _run(_subject(model, tokenizer, where), [text], pairs)
-    return trace
+    if isinstance(text, str):
+        texts: list[Any] = [text]
+        pairs: list[Any] | None = None if text_pair is None else [text_pair]
+    else:
+        texts = _as_list("text", text, "a string or a list of strings")
+        pairs = None if text_pair is None else _as_list("text_pair", text_pair)
+    _check_texts(texts, pairs)
+    loaded = _load(model, tokenizer, where)
+    if padding:
+        traces = _run(loaded, texts, pairs)
+    else:
+        traces = [
+            trace
+            for i, each in enumerate(texts)
+            for trace in _run(loaded, [each], pairs and [pairs[i]])
+        ]
+    return traces[0] if isinstance(text, str) else Traces(traces)
 
 
 def compare(
-    texts: Sequence[str],
+    texts: Iterable[str],
     model: Model | None = None,
     *,
-    text_pairs: Sequence[str] | None = None,
-    padding: bool = False,
-    tokenizer: DistilBertTokenizer | None = None,
-    **where: Any,
+    text_pairs: Iterable[str] | None = None,
+    **options: Any,
 ) -> Traces:
-    """Explain several texts, to be seen side by side.
+    """Explain several texts, to be seen side by side: `explain` with a list.
 
     >>> [trace.label for trace in compare(["Not bad", "I hate this!"], "tiny")]
     ['POSITIVE', 'NEGATIVE']
 
     Args:
         texts: One or more.
-        model: As in `explain`, and so is what is not said here.
+        model: As in `explain`.
         text_pairs: The second texts; as many as texts.
-        padding: Run the texts as one batch, padded to one length, with a mask that
-            hides the padding, in place of one by one.
-        tokenizer: Of a model that is loaded.
-        where: For hub repositories.
+        options: ``padding``, ``tokenizer`` and the others of `explain`.
 
     Raises:
-        As `explain`, and ValueError for no text, or not as many second texts as texts.
+        As `explain`.
     """
-    firsts = _as_list(texts)
-    seconds = None if text_pairs is None else _as_list(text_pairs)
-    _check_texts(firsts, seconds)
-    subject = _subject(model, tokenizer, where)
-    if padding:
-        return Traces(_run(subject, firsts, seconds))
-    return Traces(
-        trace
-        for i, text in enumerate(firsts)
-        for trace in _run(subject, [text], seconds and [seconds[i]])
-    )
+    pairs = None if text_pairs is None else _as_list("text_pairs", text_pairs)
+    return explain(_as_list("texts", texts), model, text_pair=pairs, **options)
 
 
-def _as_list(texts: Sequence[str]) -> list[str]:
-    if isinstance(texts, str | bytes) or not isinstance(texts, Iterable):
-        raise TypeError(f"texts is {texts!r:.60}, expected a list of strings")
+def _as_list(
+    name: str, texts: object, expected: str = "a list of strings"
+) -> list[Any]:
+    if isinstance(texts, str | bytes | Mapping) or not isinstance(texts, Iterable):
+        raise TypeError(f"{name} is {quote(texts)}, expected {expected}")
     return list(texts)
 
 
-def _check_texts(texts: list[str], pairs: list[str] | None) -> None:
+def _check_texts(texts: list[Any], pairs: list[Any] | None) -> None:
     if not texts:
         raise ValueError("there is no text, expected one or more")
     for text in (*texts, *(pairs or ())):
         if not isinstance(text, str):
             raise TypeError(
-                f"a text is {text!r:.60} ({type(text).__name__}), expected a string"
+                f"a text is {quote(text)} ({type(text).__name__}), expected a string"
             )
     if pairs is not None and len(pairs) != len(texts):
         raise ValueError(
-            f"the second texts do not go with the texts: got {len(pairs)} for "
-            f"{len(texts)}, expected one for each"
+            f"the number of second texts is wrong: got {len(pairs)} for {len(texts)}, "
+            f"expected one for each"
         )
 
 
-def _subject(
+def _load(
     model: Model | None, tokenizer: DistilBertTokenizer | None, where: dict[str, Any]
-) -> Subject:
+) -> LoadedModel:
     known = ("revision", "token", "cache_dir", "local_files_only")
     if unknown := where.keys() - known:
         raise unknown_keyword(unknown, known, "explain")
@@ -139,77 +271,64 @@ def _subject(
             f"{', '.join(where)} is for the name of a checkpoint, and this model is "
             f"loaded: leave it out"
         )
-    return loaded(model, tokenizer)
+    return take(model, tokenizer)
 
 
-def _run(subject: Subject, texts: list[str], pairs: list[str] | None) -> list[Trace]:
+def _run(loaded: LoadedModel, texts: list[str], pairs: list[str] | None) -> list[Trace]:
     """Trace some texts as one batch."""
-    tokenizer, model = subject.tokenizer, subject.watched
-    encoded = tokenizer(
+    encoded = loaded.tokenizer(
         texts,
         pairs,
         truncation=True,
-        max_length=subject.limit,
+        max_length=loaded.limit,
         padding=True,
         padding_side="right",  # the head of a classifier reads the first token
         return_tensors="pt",
         return_offsets_mapping=True,
-    ).to(model.device)
-    recording = Recording(model, encoded["input_ids"], encoded["attention_mask"])
-    traces = [
-        _trace(
-            subject,
-            recording,
-            row,
-            # An empty second text is none, to the tokenizer too.
-            [text, *(pair for pair in (pairs or [])[row : row + 1] if pair)],
-            tokens_of(encoded, row),
+    ).to(loaded.model.device)
+    recording = Recording(
+        loaded.watched, encoded["input_ids"], encoded["attention_mask"]
+    )
+    traces = []
+    for row, text in enumerate(texts):
+        tokens = tokens_of(encoded, row)
+        # An empty second text counts as none, to the tokenizer too.
+        both = [text, pairs[row]] if pairs and pairs[row] else [text]
+        readings = (
+            read(loaded.tokenizer, each, sum(token.reading == i for token in tokens))
+            for i, each in enumerate(both)
         )
-        for row, text in enumerate(texts)
-    ]
+        blocks = (recording.block(i, row) for i in range(loaded.model.config.n_layers))
+        trace = Trace(
+            tuple(readings),
+            tokens,
+            recording.embeddings(row),
+            tuple(blocks),
+            *_head(loaded, recording, row, tokens),
+            loaded,
+        )
+        traces.append(trace)
     for reading in (reading for trace in traces for reading in trace.readings):
         if reading.left_out:
             warnings.warn(
                 f"{reading.left_out} tokens of the text {reading.raw[:60]!r} are left "
-                f"out: the model has room for {subject.limit}",
+                f"out: {loaded.limit} tokens fit into the model",
                 stacklevel=1,
             )
     return traces
 
 
-def _trace(
-    subject: Subject,
-    recording: Recording,
-    row: int,
-    texts: list[str],
-    tokens: tuple[Token, ...],
-) -> Trace:
-    head, not_shown = _head(subject, recording, row, tokens)
-    return Trace(
-        tuple(
-            read(subject.tokenizer, text, sum(token.reading == i for token in tokens))
-            for i, text in enumerate(texts)
-        ),
-        tokens,
-        recording.embeddings(row),
-        tuple(recording.block(i, row) for i in range(subject.model.config.n_layers)),
-        head,
-        not_shown,
-        subject,
-    )
-
-
 def _head(
-    subject: Subject, recording: Recording, row: int, tokens: tuple[Token, ...]
+    loaded: LoadedModel, recording: Recording, row: int, tokens: tuple[Token, ...]
 ) -> tuple[ClassifierTrace | MaskedLMTrace | None, str]:
     """What the head computed, or why that is not shown."""
-    if isinstance(subject.model, DistilBertForSequenceClassification):
+    if isinstance(loaded.model, DistilBertForSequenceClassification):
         return recording.classifier(row), ""
-    if not isinstance(subject.model, DistilBertForMaskedLM):
-        return None, NOT_SHOWN[type(subject.model)]
-    mask = subject.tokenizer.mask_token_id
+    if not isinstance(loaded.model, DistilBertForMaskedLM):
+        return None, NOT_SHOWN[type(loaded.model)]
+    mask = loaded.tokenizer.mask_token_id
     masks = tuple(i for i, token in enumerate(tokens) if token.id == mask)
     if masks:
         return recording.masked_lm(row, masks), ""
-    written = subject.tokenizer.mask_token
-    return None, f"there is no {written} in what is read, so no word is guessed"
+    written = loaded.tokenizer.mask_token
+    return None, f"there is no {written} among the tokens read, so no word is predicted"

@@ -1,8 +1,8 @@
 """A trace as JSON, in the layout that ``assets/page.js`` reads.
 
 Text stays text. A tensor is the base64 of its numbers in C order, little-endian:
-``floats`` are float32, ``places`` uint16, ``shades`` 4-bit numbers, two in a byte, the
-first in the low half, where 7 is 0, 14 is the vector's ``scale`` and 0 its negative.
+``floats`` are float32, ``positions`` uint16, ``shades`` 4-bit numbers, two in a byte,
+the first in the low half: 7 is 0, 14 is the vector's ``scale`` and 0 its negative.
 Letters are those of `minidistil.model`; S are the steps that a part names.
 
     tokens       columns: text, id, start, end, word, reading, attend
@@ -13,10 +13,10 @@ Letters are those of `minidistil.model`; S are the steps that a part names.
     layers       the same, and
       products   floats (H, T, T), which scores and weights follow from; or of a long
                  text its strongest keys only:
-      strongest  keys: places (H, T, N); products: floats (H, T, N); total: floats
+      strongest  keys: positions (H, T, N); products: floats (H, T, N); total: floats
                  (H, T), the sum over all keys of exp(score - the row's largest score)
       q k v mixed  first: floats (H, T, 4); scale: floats (H, T), the largest absolute
-                 value; shades (H, T, K); none of a long text
+                 value; shades (H, T, K); not there for a long text
     head         of a classifier: names, norms, first as above for [CLS] (S, 1); above:
                  how many numbers ReLU kept; function; logits, probabilities: floats (C)
                  of a masked LM: the same for the masks (S, M); words: [[…]], logits,
@@ -24,7 +24,7 @@ Letters are those of `minidistil.model`; S are the steps that a part names.
                  floats (M), the sum of exp(logit - largest logit) over all words
     norms        floats (L + 1, T), of the hidden states
 
-`minidistil.explainer.evidence` adds to a trace, or null:
+`minidistil.explainer.reasons` adds to a trace, or null:
 
     lens         of a classifier: logits, probabilities: floats (L + 1, C); of a masked
                  LM, for each mask: words: [[…]], and both as floats (L + 1, W)
@@ -52,31 +52,19 @@ from minidistil.explainer.trace import (
     BlockTrace,
     ClassifierTrace,
     MaskedLMTrace,
-    Trace,
+    Record,
 )
 
 Packed = dict[str, Any]
 
-# Up to so many bytes all of attention is there. A model of base size takes 0.8 MB for
-# 32 tokens and 2.1 MB for 64; for 512 it would be 83 MB.
+# Up to so many bytes all of the attention is on the page. A model of base size takes
+# 0.8 MB for 32 tokens and 2.1 MB for 64; for 512 it would be 83 MB.
 WHOLE = 2_200_000
 STRONGEST = 12  # keys for each query of a longer text
 FIRST = 4
 SHADES = 7  # on each side of 0
 WORDS = 10
 
-EMBEDDINGS = ("word_embeddings", "position_embeddings", "summed", "LayerNorm")
-BLOCK = (
-    "x",
-    "out_lin",
-    "attended_plus_x",
-    "sa_layer_norm",
-    "lin1",
-    "activation",
-    "lin2",
-    "fed_forward",
-    "output_layer_norm",
-)
 PER_HEAD = ("q", "k", "v", "mixed")
 
 
@@ -85,7 +73,7 @@ def floats(x: Tensor) -> str:
     return _packed(x.float().contiguous().numpy().astype("<f4").tobytes())
 
 
-def places(x: Tensor) -> str:
+def positions(x: Tensor) -> str:
     """Pack a tensor of numbers below 65536."""
     return _packed(x.contiguous().numpy().astype("<u2").tobytes())
 
@@ -114,15 +102,14 @@ def vectors(steps: Mapping[str, Tensor]) -> Packed:
     }
 
 
-def pack(trace: Trace) -> Packed:
-    """Everything about a trace but why its answer is what it is."""
-    embeddings = {name: getattr(trace.embeddings, name) for name in EMBEDDINGS}
+def pack(trace: Record) -> Packed:
+    """Everything about a trace but its reasons."""
     whole = bytes_of_attention(trace) <= WHOLE
     return {
         "model": _model(trace),
         "readings": [_reading(reading) for reading in trace.readings],
         "tokens": _tokens(trace.tokens),
-        "embeddings": vectors(embeddings),
+        "embeddings": vectors(vars(trace.embeddings)),
         "layers": [_block(block, whole) for block in trace.layer],
         "norms": floats(trace.norms),
         "head": _head(trace),
@@ -132,7 +119,7 @@ def pack(trace: Trace) -> Packed:
     }
 
 
-def bytes_of_attention(trace: Trace) -> int:
+def bytes_of_attention(trace: Record) -> int:
     """What `products` and `PER_HEAD` take before base64."""
     heads, tokens, size = trace.layer[0].q.shape
     of_a_vector = 4 * FIRST + 4 + size // 2  # the first, the scale, the shades
@@ -140,7 +127,7 @@ def bytes_of_attention(trace: Trace) -> int:
     return len(trace.layer) * heads * tokens * of_a_token
 
 
-def _model(trace: Trace) -> Packed:
+def _model(trace: Record) -> Packed:
     model = trace.subject.model
     config = model.config
     sizes = {
@@ -152,11 +139,10 @@ def _model(trace: Trace) -> Packed:
         "F": config.hidden_dim,
         "V": config.vocab_size,
     }
-    head = trace.head
-    if isinstance(head, ClassifierTrace):
-        sizes["C"] = len(head.logits)
-    if isinstance(head, MaskedLMTrace):
-        sizes["M"] = len(head.masks)
+    if isinstance(trace.head, ClassifierTrace):
+        sizes["C"] = len(trace.head.logits)
+    if isinstance(trace.head, MaskedLMTrace):
+        sizes["M"] = len(trace.head.masks)
     return {
         "name": trace.subject.name,
         "class": type(model).__name__,
@@ -167,13 +153,7 @@ def _model(trace: Trace) -> Packed:
 
 
 def _reading(reading: Reading) -> Packed:
-    return {
-        "raw": reading.raw,
-        "cleaned": reading.cleaned,
-        "note": reading.note,
-        "left_out": reading.left_out,
-        "words": [_word(word) for word in reading.words],
-    }
+    return vars(reading) | {"words": [_word(word) for word in reading.words]}
 
 
 def _word(word: Word) -> list[Any]:
@@ -187,7 +167,8 @@ def _tokens(tokens: tuple[Token, ...]) -> Packed:
 
 
 def _block(block: BlockTrace, whole: bool) -> Packed:
-    packed = vectors({name: getattr(block, name) for name in BLOCK})
+    # What is not split into heads: (T, D) or (T, F).
+    packed = vectors({name: x for name, x in vars(block).items() if x.dim() == 2})
     if not whole:
         return packed | {"strongest": _strongest(block.products, block.scores)}
     packed["products"] = floats(block.products)
@@ -202,13 +183,13 @@ def _strongest(products: Tensor, scores: Tensor) -> Packed:
     best, keys = scores.topk(n, dim=-1)  # (H, T, N)
     total = (scores.double() - best[..., :1]).exp().sum(dim=-1)
     return {
-        "keys": places(keys),
+        "keys": positions(keys),
         "products": floats(products.gather(-1, keys)),
         "total": floats(total),
     }
 
 
-def _head(trace: Trace) -> Packed | None:
+def _head(trace: Record) -> Packed | None:
     if isinstance(trace.head, ClassifierTrace):
         return _classifier(trace, trace.head)
     if isinstance(trace.head, MaskedLMTrace):
@@ -216,7 +197,7 @@ def _head(trace: Trace) -> Packed | None:
     return None
 
 
-def _classifier(trace: Trace, head: ClassifierTrace) -> Packed:
+def _classifier(trace: Record, head: ClassifierTrace) -> Packed:
     steps = {"cls": head.cls, "pre_classifier": head.pre_classifier, "relu": head.relu}
     return vectors({name: x[None] for name, x in steps.items()}) | {
         "labels": [trace.subject.name_of(label) for label in range(len(head.logits))],
@@ -227,7 +208,7 @@ def _classifier(trace: Trace, head: ClassifierTrace) -> Packed:
     }
 
 
-def _masked_lm(trace: Trace, head: MaskedLMTrace) -> Packed:
+def _masked_lm(trace: Record, head: MaskedLMTrace) -> Packed:
     steps = {
         "output_layer_norm": trace.layer[-1].output_layer_norm[list(head.masks)],
         "vocab_transform": head.vocab_transform,

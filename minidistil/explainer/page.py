@@ -10,57 +10,34 @@ from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
 
-from minidistil.explainer.evidence import evidence
-from minidistil.explainer.glossary import GLOSSARY
+from minidistil.explainer.glossary import glossary
 from minidistil.explainer.packing import Packed, pack
+from minidistil.explainer.reasons import reasons
 from minidistil.explainer.source import snippets
-from minidistil.explainer.trace import Trace
+from minidistil.explainer.trace import Record
 from minidistil.files import write_file
 
 
-def html(
-    traces: Trace | Sequence[Trace], *, patient: bool = False, progress: bool = False
-) -> str:
-    """Make the page of one trace, or of several beside each other.
-
-    The same traces give the same page. Everything is inside: it makes no request, and
-    its policy lets the browser run its one script and nothing else.
-
-    Args:
-        traces: One or more.
-        patient: Compute the attributions and ablations however long that takes; by
-            default they are left out of a page that would take minutes, and it says so.
-        progress: Show on the terminal how far the attributions and ablations are.
-
-    Raises:
-        ValueError: for no trace.
-    """
-    shown = [traces] if isinstance(traces, Trace) else list(traces)
-    if not shown:
+def html(traces: Sequence[Record], *, patient: bool, progress: bool) -> str:
+    """Make the page of one trace, or of several side by side: see `Shown.to_html`."""
+    if not traces:
         raise ValueError("there is no trace, expected one or more")
     style, script = _asset("page.css"), _asset("page.js")
     page = _asset("page.html")
     page = page.replace("{{policy}}", _policy(style, script))
     page = page.replace("{{style}}", style).replace("{{script}}", script)
     # Last, so that a marker in a text stays text.
-    return page.replace("{{data}}", _json(_data(shown, patient, progress)))
+    return page.replace("{{data}}", _json(_data(traces, patient, progress)))
 
 
 def save(
-    traces: Trace | Sequence[Trace],
+    traces: Sequence[Record],
     path: str | os.PathLike[str],
     *,
-    patient: bool = False,
-    progress: bool = False,
+    patient: bool,
+    progress: bool,
 ) -> Path:
-    """Write the page to a file, whole or not at all, and return its path.
-
-    See `html`. What a symbolic link leads to is replaced, not the link.
-
-    Raises:
-        ValueError: for no trace.
-        OSError: where the file cannot be written, or is a folder, a pipe or a device.
-    """
+    """Write the page to a file, whole or not at all: see `Shown.save`."""
     target = Path(os.path.realpath(path))
     if target.exists() and not target.is_file():
         raise FileExistsError(f"{path} is not a file that a page could replace")
@@ -85,13 +62,13 @@ def _hash(content: str) -> str:
     return f"'sha256-{b64encode(digest).decode('ascii')}'"
 
 
-def _data(traces: list[Trace], patient: bool, progress: bool) -> Packed:
-    reasons = evidence(traces, patient, progress)
+def _data(traces: Sequence[Record], patient: bool, progress: bool) -> Packed:
     return {
         "source": {step: shown._asdict() for step, shown in snippets().items()},
-        "glossary": [term._asdict() for term in GLOSSARY],
+        "glossary": [term._asdict() for term in glossary()],
         "traces": [
-            pack(trace) | why for trace, why in zip(traces, reasons, strict=True)
+            pack(trace) | reasons(trace, len(traces), patient, progress)
+            for trace in traces
         ],
     }
 

@@ -1,4 +1,4 @@
-"""How a text became tokens: every step of WordPiece, beside what the tokenizer gave."""
+"""How a text became tokens: each step of WordPiece, checked against the tokenizer."""
 
 from __future__ import annotations
 
@@ -14,13 +14,17 @@ class Token:
     """One token that the model reads.
 
     Attributes:
-        text: As the vocabulary writes it.
-        id: Its number there.
-        start: Its first character in the raw text; None for [CLS], [SEP], [PAD].
-        end: The character behind its last one, likewise.
-        word: The number of its word, likewise.
-        reading: Which text it is of, 0, or 1 for the second of a pair; likewise.
-        attend: Whether the mask lets the model read it; False for padding.
+        text: The token as the vocabulary writes it; ## continues a word. From
+            `wordpiece.attempts`.
+        id: Its row in the vocabulary. From `tokenizer.DistilBertTokenizer`.
+        start: Its first character in the raw text; special tokens have none. From
+            `wordpiece.WordPiece.clean_text`.
+        end: The character behind its last one. From `wordpiece.WordPiece.clean_text`.
+        word: The index of its word. From `wordpiece.split`.
+        reading: Which of the texts it comes from: 0, or 1 for the second of a pair.
+            From `explainer.explain`.
+        attend: Whether the mask lets the model read it; padding is hidden. From
+            `model.tokens_to_attend`.
     """
 
     text: str
@@ -34,14 +38,15 @@ class Token:
 
 @dataclass(frozen=True)
 class Word:
-    """A word of the clean text.
+    """A word of the cleaned text.
 
     Attributes:
-        text: The word, cleaned.
-        start: Its first character in the raw text.
-        end: The character behind its last one.
-        attempts: What was looked up in the vocabulary, in order; none for a literal
-            such as [MASK], or for a word of over `LONGEST_WORD` characters.
+        text: The word, cleaned. From `wordpiece.split`.
+        start: Its first character in the raw text. From `wordpiece.split`.
+        end: The character behind its last one. From `wordpiece.split`.
+        attempts: What was looked up in the vocabulary, the longest piece first; nothing
+            for a special token such as [MASK] or a word that is too long. From
+            `wordpiece.attempts`.
     """
 
     text: str
@@ -55,11 +60,15 @@ class Reading:
     """One text on its way to tokens.
 
     Attributes:
-        raw: The text as it was given.
-        cleaned: What `minidistil.wordpiece.clean` made of it, if the steps are here.
-        words: The words that the model reads, or reads the beginning of.
-        left_out: How many tokens there was no room for.
-        note: Why the steps are missing; empty if they are here.
+        raw: The text as it was given. From `explainer.explain`.
+        cleaned: The text without invisible characters; without accents and in lower
+            case too, if the checkpoint asks for it. From `wordpiece.clean`.
+        words: What stands between spaces; a punctuation mark is a word of its own. From
+            `wordpiece.split`.
+        left_out: How many tokens at the end of the text do not fit into the model. From
+            `explainer.reading.read`.
+        note: Why the steps from text to tokens are missing, if they are. From
+            `explainer.reading.read`.
     """
 
     raw: str
@@ -83,14 +92,14 @@ def tokens_of(encoded: BatchEncoding, row: int) -> tuple[Token, ...]:
         strict=True,
     )
     tokens = []
-    for place, (text, id, word, reading, attend) in enumerate(columns):
-        start, end = encoded.token_to_chars(row, place) or (None, None)
+    for position, (text, id, word, reading, attend) in enumerate(columns):
+        start, end = encoded.token_to_chars(row, position) or (None, None)
         tokens.append(Token(text, id, start, end, word, reading, bool(attend)))
     return tuple(tokens)
 
 
 def read(tokenizer: DistilBertTokenizer, text: str, kept: int) -> Reading:
-    """Go through the steps for one text, of which ``kept`` tokens are read."""
+    """Go through the steps of one text, of which the model reads ``kept`` tokens."""
     pieces = list(_pieces(tokenizer, text))
     left_out = len(pieces) - kept
     last = max((piece.word for piece in pieces[:kept]), default=-1)
@@ -99,16 +108,16 @@ def read(tokenizer: DistilBertTokenizer, text: str, kept: int) -> Reading:
         wordpiece = tokenizer.wordpiece()
     except ValueError as error:
         return _without_steps(text, spans, left_out, str(error))
-    trace = wordpiece(text)
-    if pieces != trace.pieces:
+    steps = wordpiece(text)
+    if pieces != steps.pieces:
         # Its tables are of another Unicode version than Python's.
-        why = "the tokenizer cuts this text in another way than wordpiece.py does"
+        why = "the tokenizer splits this text in another way than wordpiece.py"
         return _without_steps(text, spans, left_out, why)
     words = (
         Word(word, *span, _attempts(word, text[slice(*span)], wordpiece))
-        for word, span in zip(trace.words, spans, strict=False)
+        for word, span in zip(steps.words, spans, strict=False)
     )
-    return Reading(text, trace.cleaned, tuple(words), left_out, "")
+    return Reading(text, steps.cleaned, tuple(words), left_out, "")
 
 
 def _pieces(tokenizer: DistilBertTokenizer, text: str) -> Iterator[Piece]:
@@ -134,7 +143,7 @@ def _attempts(word: str, raw: str, wordpiece: WordPiece) -> tuple[Attempt, ...]:
 
 
 def _without_steps(text: str, spans: list[Span], left_out: int, why: str) -> Reading:
-    """Words as the tokenizer found them, for want of the steps."""
+    """Take the words as the tokenizer found them."""
     words = tuple(Word(text[start:end], start, end, ()) for start, end in spans)
     return Reading(text, text, words, left_out, why)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,45 +21,26 @@ from minidistil.explainer.trace import (
 from minidistil.model import tokens_to_attend
 from minidistil.pipelines import FUNCTIONS, function_for
 
-# The name of a layer -> what it read, what it returned.
+# The name of a module -> what it read, what it returned.
 Seen = dict[str, tuple[Tensor, Tensor]]
 
-Part = TypeVar(
-    "Part", EmbeddingsTrace, BlockTrace, ClassifierTrace, MaskedLMTrace
-)  # of a trace
-
-
-def twin(model: PreTrainedModel) -> PreTrainedModel:
-    """The same parameters in modules of its own, which may be hooked and changed.
-
-    Other threads may be using the model itself. Its hooks are the twin's too, since
-    they may change what it computes.
-    """
-    shared = (*model.parameters(), *model.buffers(), *hooks_of(model))
-    return copy.deepcopy(model, {id(each): each for each in shared})
-
-
-def hooks_of(model: nn.Module) -> Iterator[object]:
-    """What was hooked to any module of a model, by `register_forward_hook` or so."""
-    for module in model.modules():
-        for name, table in vars(module).items():
-            if name.endswith("_hooks"):
-                yield from table.values()
+# Of a trace.
+Part = TypeVar("Part", EmbeddingsTrace, BlockTrace, ClassifierTrace, MaskedLMTrace)
 
 
 @contextmanager
 def watching(model: nn.Module) -> Iterator[Seen]:
-    """Collect what the layers of a model do, those that make one tensor of another."""
+    """Collect what each module of a model read and returned, if that was one tensor."""
     seen: Seen = {}
 
-    def watch(name: str, layer: nn.Module) -> Any:
+    def watch(name: str, module: nn.Module) -> Any:
         def keep(_: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
             if inputs and isinstance(output, Tensor):
                 seen[name] = inputs[0], output
 
-        return layer.register_forward_hook(keep)
+        return module.register_forward_hook(keep)
 
-    hooks = [watch(name, layer) for name, layer in model.named_modules()]
+    hooks = [watch(name, module) for name, module in model.named_modules()]
     try:
         yield seen
     finally:
@@ -68,14 +48,23 @@ def watching(model: nn.Module) -> Iterator[Seen]:
             hook.remove()
 
 
-def kept(part: Part) -> Part:
-    """The same numbers on the CPU, in memory of their own, not that of the batch."""
+def on_cpu(part: Part) -> Part:
+    """The same tensors on the CPU, in memory of their own: the batch is freed."""
     own: dict[str, Any] = {
         name: x.to("cpu", copy=True)
         for name, x in vars(part).items()
         if isinstance(x, Tensor)
     }
     return replace(part, **own)
+
+
+def _below(prefix: str, seen: Seen) -> Seen:
+    """What the modules of one part of the model did, by their names in that part."""
+    return {
+        name.removeprefix(prefix): pair
+        for name, pair in seen.items()
+        if name.startswith(prefix)
+    }
 
 
 class Recording:
@@ -89,12 +78,7 @@ class Recording:
         # The eager path: the only one that has weights to show.
         with torch.no_grad(), watching(model) as seen:
             out = model(ids, mask, output_attentions=True)
-        prefix = "" if model.encoder is model else "distilbert."
-        self._encoder = {
-            name.removeprefix(prefix): pair
-            for name, pair in seen.items()
-            if name.startswith(prefix)
-        }
+        self._encoder = seen if model.encoder is model else _below("distilbert.", seen)
         self._seen, self._out = seen, out
         self._weights: tuple[Tensor, ...] = out.attentions  # L of (B, H, T, T)
         self._blocks = [self._block(i) for i in range(self._config.n_layers)]
@@ -105,26 +89,21 @@ class Recording:
         words = at["embeddings.word_embeddings"][1]
         positions = at["embeddings.position_embeddings"][1].expand_as(words)
         summed, normalised = at["embeddings.LayerNorm"]
-        return kept(
+        return on_cpu(
             EmbeddingsTrace(words[row], positions[row], summed[row], normalised[row])
         )
 
     def block(self, number: int, row: int) -> BlockTrace:
         """What one block computed for one sequence."""
         steps = self._blocks[number]
-        return kept(BlockTrace(**{name: step[row] for name, step in steps.items()}))
+        return on_cpu(BlockTrace(**{name: step[row] for name, step in steps.items()}))
 
     def _block(self, number: int) -> dict[str, Tensor]:
         """What one block computed for all sequences."""
-        prefix = f"transformer.layer.{number}."
-        at = {
-            name.removeprefix(prefix): pair
-            for name, pair in self._encoder.items()
-            if name.startswith(prefix)
-        }
+        at = _below(f"transformer.layer.{number}.", self._encoder)
         split = self._attention.split_heads
         q, k, v = (split(at[f"attention.{name}_lin"][1]) for name in "qkv")
-        # `eager_attention` is one function: what is inside is done again, by its lines.
+        # What happens inside `eager_attention` is computed again, by the same lines.
         products = q @ k.transpose(2, 3)  # (B, H, T, T)
         scores = products * q.shape[-1] ** -0.5
         if self._attend is not None:
@@ -162,19 +141,19 @@ class Recording:
             function,
             probabilities[row],
         )
-        return kept(head)
+        return on_cpu(head)
 
     def masked_lm(self, row: int, masks: tuple[int, ...]) -> MaskedLMTrace:
-        """What the head of a masked language model computed at some tokens."""
-        places = list(masks)
+        """What the head of a masked language model computed at its masks."""
+        at = list(masks)
         activation, normalised = self._seen["vocab_layer_norm"]
-        logits = self._out.logits[row, places]
+        logits = self._out.logits[row, at]
         head = MaskedLMTrace(
             masks,
-            self._seen["vocab_transform"][1][row, places],
-            activation[row, places],
-            normalised[row, places],
+            self._seen["vocab_transform"][1][row, at],
+            activation[row, at],
+            normalised[row, at],
             logits,
             logits.softmax(dim=-1),
         )
-        return kept(head)
+        return on_cpu(head)

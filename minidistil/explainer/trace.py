@@ -1,31 +1,22 @@
 """What one text was at every step of the model: tensors, named as in `model.py`.
 
-Shapes use the letters of `minidistil.model`, without the axis of the batch.
+Shapes use the letters of `minidistil.model`, without the axis of the batch. The page's
+glossary is made of these docstrings, by `minidistil.explainer.glossary`.
 """
 
 from __future__ import annotations
 
-import os
-from abc import abstractmethod
 from dataclasses import dataclass
-from html import escape
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
+from minidistil.explainer.loaded_model import LoadedModel
 from minidistil.explainer.reading import Reading, Token
-
-if TYPE_CHECKING:
-    from minidistil.explainer.ablation import Ablation, Ablations
-    from minidistil.explainer.attribution import Attribution
-    from minidistil.explainer.lens import Lens
-    from minidistil.explainer.subject import Subject
 
 
 class Brief:
-    """What is shown on one line: of a tensor its shape."""
+    """Its repr fits on one line: of a tensor it has the shape."""
 
     def __repr__(self) -> str:
         fields = (f"{name}={_brief(value)}" for name, value in vars(self).items())
@@ -41,10 +32,14 @@ class EmbeddingsTrace(Brief):
     """What `Embeddings` computed.
 
     Attributes:
-        word_embeddings: The vector of each token, (T, D).
-        position_embeddings: The vector of each place, (T, D).
-        summed: The two added, (T, D).
-        LayerNorm: The sum, normalised: what the first block reads, (T, D).
+        word_embeddings: The vector that the vocabulary's table holds for the token's
+            id, (T, D). From `model.Embeddings.word_embeddings`.
+        position_embeddings: The vector of the token's position: 0 is the first, 1 the
+            second, (T, D). From `model.Embeddings.position_embeddings`.
+        summed: Word and position, added, (T, D). From `model.Embeddings.forward`.
+        LayerNorm: The sum shifted to mean 0 and scaled to variance 1, then scaled and
+            shifted by learned numbers: what the first layer reads, (T, D). From
+            `model.Embeddings.LayerNorm`.
     """
 
     word_embeddings: Tensor
@@ -58,23 +53,37 @@ class BlockTrace(Brief):
     """What one `TransformerBlock` computed.
 
     Attributes:
-        x: What it read, (T, D).
-        q: What each token looks for, (H, T, K).
-        k: What each token offers to be found by, (H, T, K).
-        v: What each token hands on, (H, T, K).
-        products: q kᵀ, (H, T, T): a row for each token that looks, a column for each
-            that is looked at.
-        scores: The products / √K; -inf where the mask hides a token, (H, T, T).
-        weights: Softmax of each row of scores, (H, T, T).
-        mixed: The values, mixed by the weights, (H, T, K).
-        out_lin: The heads' mixed values, merged and projected, (T, D).
-        attended_plus_x: ``out_lin``, which the block calls attended, + ``x``, (T, D).
-        sa_layer_norm: That, normalised, (T, D).
-        lin1: The FFN's wider layer, (T, F).
-        activation: GELU (or ReLU) of it, (T, F).
-        lin2: Back to the narrow one, (T, D).
-        fed_forward: ``lin2`` + ``sa_layer_norm``, (T, D).
-        output_layer_norm: That, normalised: what the block returns, (T, D).
+        x: What the layer reads: a vector for each token, (T, D). From
+            `model.TransformerBlock.forward`.
+        q: The query: what each token looks for, in each head, (H, T, K). From
+            `model.SelfAttention.q_lin`.
+        k: The key: what each token offers to be found by, (H, T, K). From
+            `model.SelfAttention.k_lin`.
+        v: The value: what each token hands on when it is looked at, (H, T, K). From
+            `model.SelfAttention.v_lin`.
+        products: q · k for each pair of tokens, a row for each query, a column for
+            each key: how well the two fit, (H, T, T). From `model.eager_attention`.
+        scores: The products divided by √K, and −∞ where the mask hides a token,
+            (H, T, T). From `model.eager_attention`.
+        weights: The softmax of each row of scores: shares that add up to 1. This is
+            what is called attention, (H, T, T). From `model.eager_attention`.
+        mixed: The mean of all tokens' values, weighted by those shares, (H, T, K).
+            From `model.eager_attention`.
+        out_lin: The mixed values of all heads, side by side again, through a linear
+            layer, (T, D). From `model.SelfAttention.out_lin`.
+        attended_plus_x: The residual connection: out_lin, which the layer calls
+            attended, plus x, (T, D). From `model.TransformerBlock.forward`.
+        sa_layer_norm: attended_plus_x, normalised, (T, D). From
+            `model.TransformerBlock.sa_layer_norm`.
+        lin1: The feed-forward network's first layer, which is wider, (T, F). From
+            `model.FFN.lin1`.
+        activation: GELU (or ReLU) of lin1: negative numbers become small, or 0, (T, F).
+            From `model.FFN.activation`.
+        lin2: Back to the width of the model, (T, D). From `model.FFN.lin2`.
+        fed_forward: The second residual connection: lin2 plus sa_layer_norm, (T, D).
+            From `model.TransformerBlock.forward`.
+        output_layer_norm: fed_forward, normalised: what the layer returns and the next
+            one reads, (T, D). From `model.TransformerBlock.output_layer_norm`.
     """
 
     x: Tensor
@@ -100,12 +109,18 @@ class ClassifierTrace(Brief):
     """What the head of `DistilBertForSequenceClassification` computed.
 
     Attributes:
-        cls: The first token's vector, (D,).
-        pre_classifier: A layer on it, (D,).
-        relu: What of that is above 0, (D,).
-        logits: A score for each label, (C,).
-        function: What makes probabilities of logits: "softmax", "sigmoid" or "none".
-        probabilities: That function of the logits, (C,).
+        cls: The last layer's vector of the first token, [CLS]: all that the head reads,
+            (D,). From `heads.DistilBertForSequenceClassification.forward`.
+        pre_classifier: A linear layer on it, (D,). From
+            `heads.DistilBertForSequenceClassification.pre_classifier`.
+        relu: The same with its negative numbers set to 0, (D,). From
+            `heads.DistilBertForSequenceClassification.forward`.
+        logits: A score for each label, any number from −∞ to ∞, (C,). From
+            `heads.DistilBertForSequenceClassification.classifier`.
+        function: What makes probabilities of the logits: softmax where one label is
+            right, sigmoid where several may be, none for a regression. From
+            `pipelines.function_for`.
+        probabilities: That function of the logits, (C,). From `pipelines.FUNCTIONS`.
     """
 
     cls: Tensor
@@ -121,12 +136,17 @@ class MaskedLMTrace(Brief):
     """What the head of `DistilBertForMaskedLM` computed at each ``[MASK]``, M of them.
 
     Attributes:
-        masks: Where they stand among the tokens.
-        vocab_transform: A layer on each mask's vector, (M, D).
-        activation: GELU (or ReLU) of it, (M, D).
-        vocab_layer_norm: That, normalised, (M, D).
-        logits: A score for each word, (M, V).
-        probabilities: Softmax of each row of logits, (M, V).
+        masks: The positions of [MASK] among the tokens. From `explainer.explain`.
+        vocab_transform: A linear layer on the last layer's vector of each [MASK],
+            (M, D). From `heads.DistilBertForMaskedLM.vocab_transform`.
+        activation: GELU (or ReLU) of it, (M, D). From
+            `heads.DistilBertForMaskedLM.activation`.
+        vocab_layer_norm: That, normalised, (M, D). From
+            `heads.DistilBertForMaskedLM.vocab_layer_norm`.
+        logits: A score for each word of the vocabulary, (M, V). From
+            `heads.DistilBertForMaskedLM.vocab_projector`.
+        probabilities: The softmax of the logits: shares that add up to 1, (M, V). From
+            `heads.DistilBertForMaskedLM.forward`.
     """
 
     masks: tuple[int, ...]
@@ -137,62 +157,22 @@ class MaskedLMTrace(Brief):
     probabilities: Tensor
 
 
-class Shown:
-    """What can be seen as a page."""
-
-    @abstractmethod
-    def shown(self) -> tuple[Trace, ...]:
-        """The traces that the page is of."""
-
-    def to_html(self, *, patient: bool = False, progress: bool = False) -> str:
-        """The page: one HTML document that needs no network.
-
-        Args:
-            patient: Compute why also where that takes long: for long or many texts.
-            progress: Show on the terminal how far that is.
-        """
-        from minidistil.explainer.page import html
-
-        return html(self.shown(), patient=patient, progress=progress)
-
-    def save(
-        self,
-        path: str | os.PathLike[str],
-        *,
-        patient: bool = False,
-        progress: bool = False,
-    ) -> Path:
-        """Write the page to a file, and return its path; see `to_html`."""
-        from minidistil.explainer.page import save
-
-        return save(self.shown(), path, patient=patient, progress=progress)
-
-    def _repr_html_(self) -> str:
-        """The page in a frame, where its styles and its keys do not meet a notebook's.
-
-        A notebook calls this.
-        """
-        page = escape(self.to_html(), quote=True)
-        return (
-            f'<iframe sandbox="allow-scripts" srcdoc="{page}" title="minidistil" '
-            f'style="width: 100%; height: 50rem; border: 0"></iframe>'
-        )
-
-
 @dataclass(frozen=True, eq=False, repr=False)
-class Trace(Shown):
+class Record:
     """Everything that one text was on its way through the model.
 
-    In a notebook it shows itself as the page that `save` writes.
-
     Attributes:
-        readings: How the text became tokens; two readings for a pair of texts.
-        tokens: What the model read, padding included: T of them.
-        embeddings: What the embeddings computed.
-        layer: What each block computed: L of them.
-        head: What the head computed, if the explanation goes that far.
-        not_shown: Why it goes no further; empty if it does.
-        subject: The model and its tokenizer, for further runs.
+        readings: How the text became tokens; two readings for a pair of texts. From
+            `explainer.reading.read`.
+        tokens: What the model read, padding included: T of them. From
+            `explainer.reading.tokens_of`.
+        embeddings: What the embeddings computed. From `model.Embeddings`.
+        layer: What each layer computed: L of them. From `model.TransformerBlock`.
+        head: What the head computed, if the explanation goes that far. From `heads`.
+        not_shown: Why the explanation goes no further; empty if it does. From
+            `explainer.explain`.
+        subject: The model and its tokenizer, for the further runs of the reasons. From
+            `explainer.explain`.
     """
 
     readings: tuple[Reading, ...]
@@ -201,11 +181,11 @@ class Trace(Shown):
     layer: tuple[BlockTrace, ...]
     head: ClassifierTrace | MaskedLMTrace | None
     not_shown: str
-    subject: Subject
+    subject: LoadedModel
 
     def __repr__(self) -> str:
         return (
-            f"Trace({self.text[:60]!r}, tokens={len(self.tokens)}, "
+            f"{type(self).__name__}({self.text[:60]!r}, tokens={len(self.tokens)}, "
             f"layers={len(self.layer)}, label={self.label!r})"
         )
 
@@ -221,7 +201,7 @@ class Trace(Shown):
 
     @property
     def hidden_states(self) -> tuple[Tensor, ...]:
-        """What enters the first block and leaves each: L + 1 of (T, D)."""
+        """What enters the first layer and leaves each: L + 1 of (T, D)."""
         return (
             self.embeddings.LayerNorm,
             *(block.output_layer_norm for block in self.layer),
@@ -237,9 +217,9 @@ class Trace(Shown):
 
     @property
     def answer(self) -> Tensor | None:
-        """The probabilities (N,) of the N labels, or of the words for the first mask.
+        """The probabilities (C,) of the labels, or (V,) of words for the first mask.
 
-        None where no answer is explained.
+        None where the head is not shown.
         """
         if isinstance(self.head, MaskedLMTrace):
             return self.head.probabilities[0]
@@ -247,53 +227,10 @@ class Trace(Shown):
 
     @property
     def target(self) -> int | None:
-        """The number of the most probable label or word."""
+        """The index of the most probable label or word."""
         return None if self.answer is None else int(self.answer.argmax())
 
     @property
     def label(self) -> str | None:
         """The most probable label, or word for the first mask."""
         return None if self.target is None else self.subject.name_of(self.target)
-
-    def shown(self) -> tuple[Trace, ...]:
-        """Itself alone."""
-        return (self,)
-
-    def attribute(self, target: int | str | None = None, **options: Any) -> Attribution:
-        """How much each token and word adds to a logit, by integrated gradients.
-
-        ``target`` is a label or a word, or its number: by default the most probable.
-        The options are those of `minidistil.explainer.attribution.attribute`.
-        """
-        from minidistil.explainer.attribution import attribute
-
-        return attribute(self, target, **options)
-
-    def lens(self, **options: Any) -> Lens:
-        """What the head would say of the vectors of every layer."""
-        from minidistil.explainer.lens import lens
-
-        return lens(self, **options)
-
-    def ablate(self, **options: Any) -> Ablation:
-        """What the answer is without some ``heads``, ``layers`` or ``tokens``."""
-        from minidistil.explainer.ablation import ablate
-
-        return ablate(self, **options)
-
-    def ablations(self, target: int | str | None = None, **options: Any) -> Ablations:
-        """How a logit changes without each single head, layer and token."""
-        from minidistil.explainer.ablation import ablations
-
-        return ablations(self, target, **options)
-
-
-class Traces(tuple[Trace, ...], Shown):
-    """Several traces, to be compared side by side; shown as one page."""
-
-    def __repr__(self) -> str:
-        return f"Traces({len(self)} texts, {[trace.label for trace in self[:10]]})"
-
-    def shown(self) -> tuple[Trace, ...]:
-        """All of them."""
-        return self

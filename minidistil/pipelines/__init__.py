@@ -2,24 +2,18 @@
 
     text ─ tokenizer ─ ids ─ engine ─ logits ─ what the task makes of them
 
-One file a task, one line a task in `tasks`; what they share stands in `base` (a model
-and a tokenizer that fit each other), `reading` (one input or many, lists or iterators),
-`pieces` (the tokens of a text, and windows over them) and `loading`.
+One file a task, one line a task in `tasks`. They share `base` (options, and one flow
+from inputs to answers), `reading` (one input or many, lists or iterators), `long_texts`
+(all tokens of a text, truncation, windows, pairs) and `loading`. What goes in and what
+comes out is typed by `keywords` and `answers`. README.md is for users.
 
 The engine gives what the model gives, sooner (`minidistil.engine`); a pipeline runs on
-either. The names, the options and the shapes of the results are those of transformers'
-pipelines; what differs is that no text is too long.
+either.
 """
 
 from __future__ import annotations
 
 from minidistil.pipelines.base import Pipeline as Pipeline
-from minidistil.pipelines.cutting import (
-    CUTS as CUTS,
-    take_head as take_head,
-    take_head_and_tail as take_head_and_tail,
-    take_windows as take_windows,
-)
 from minidistil.pipelines.feature_extraction import (
     FeatureExtractionPipeline as FeatureExtractionPipeline,
 )
@@ -33,12 +27,15 @@ from minidistil.pipelines.question_answering import (
 from minidistil.pipelines.sentence_embeddings import (
     SentenceEmbeddingsPipeline as SentenceEmbeddingsPipeline,
 )
-from minidistil.pipelines.tasks import TASKS as TASKS, pipeline as pipeline
+from minidistil.pipelines.tasks import (
+    TASKS as TASKS,
+    Task as Task,
+    pipeline as pipeline,
+)
 from minidistil.pipelines.text_classification import (
     DEFAULT_MODEL as DEFAULT_MODEL,
     DEFAULT_REVISION as DEFAULT_REVISION,
     FUNCTIONS as FUNCTIONS,
-    Options as Options,
     TextClassificationPipeline as TextClassificationPipeline,
     function_for as function_for,
 )

@@ -1,9 +1,9 @@
-"""A model and a tokenizer that fit each other: what every task stands on."""
+"""What every task stands on: options, one flow from inputs to answers, a model."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from itertools import islice
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -12,25 +12,48 @@ from torch import Tensor
 
 from minidistil.checkpoint.pretrained import PreTrainedModel
 from minidistil.checkpoint.tensors import all_finite
+from minidistil.config import DistilBertConfig
 from minidistil.engine import Engine
 from minidistil.heads import DistilBertForMultipleChoice
 from minidistil.messages import check_integer, unknown_keyword
 from minidistil.outputs import BaseModelOutput, QuestionAnsweringOutput
+from minidistil.pipelines.long_texts import (
+    TRUNCATIONS,
+    Ids,
+    add_special_tokens,
+    fit_pairs,
+    ids_of,
+    truncate,
+)
+from minidistil.pipelines.reading import (
+    RefusedError,
+    answer_many,
+    as_text,
+    is_many,
+    map_inputs,
+)
 from minidistil.tokenizer import DistilBertTokenizer
-
-Ids = list[int]
 
 # The tokens that are read at once, at least: 50 MB of distilbert-base's vectors.
 TOKENS = 16384
 
-# How transformers' tasks pass on what a tokenizer is told; here it has options.
-TOKENIZERS_OWN = {"tokenizer_kwargs", "tokenize_kwargs"}
+# How transformers' pipelines pass arguments on to the tokenizer; here they are options.
+FOR_TOKENIZER = {"tokenizer_kwargs", "tokenize_kwargs"}
 LENGTHS = ("truncation", "max_length", "max_seq_len", "doc_stride", "stride")
+
+T = TypeVar("T")
+
+
+def max_tokens(config: DistilBertConfig, tokenizer: DistilBertTokenizer) -> int:
+    """The tokens that a model can read at once, [CLS] and [SEP] included."""
+    return int(min(tokenizer.model_max_length, config.max_position_embeddings))
 
 
 @dataclasses.dataclass(frozen=True)
 class TaskOptions:
-    """What every task's options have.
+    """The options of every task.
+
+    They are given to a pipeline, or to a call of it, which then takes precedence.
 
     Attributes:
         batch_size: The texts that go through a model together. An engine goes by
@@ -44,14 +67,14 @@ class TaskOptions:
 
     @classmethod
     def check_names(cls, given: Iterable[str], *others: str) -> None:
-        """Raise TypeError for what is no option, and none of ``others``."""
+        """Raise TypeError for a name that is neither an option nor in ``others``."""
         known = [*(field.name for field in dataclasses.fields(cls)), *others]
         unknown = [name for name in given if name not in known]
         lengths = [f"{name}=" for name in LENGTHS if name in known]
-        for name in TOKENIZERS_OWN.intersection(unknown):
+        for name in FOR_TOKENIZER.intersection(unknown):
             raise TypeError(
-                f"the pipeline has no argument {name!r}: what is done about a long "
-                f"text is told by {' and '.join(lengths)}"
+                f"the pipeline has no argument {name!r}; to say what is done about a "
+                f"long text, use {' and '.join(lengths)}"
             )
         if unknown:
             raise unknown_keyword(unknown, known, "the pipeline")
@@ -62,19 +85,58 @@ class TaskOptions:
         return dataclasses.replace(self, **changes)
 
 
+@dataclasses.dataclass(frozen=True)
+class TruncationOptions(TaskOptions):
+    """The options of tasks that read a text in parts if it is too long.
+
+    Attributes:
+        truncation: What to do about a text that is too long. "head" reads its
+            beginning, "head+tail" its beginning and end, "window" all of it in
+            overlapping windows whose scores are averaged; "error" refuses. The default
+            is "head" with a warning. True is "head", False is "error".
+        max_length: The tokens a text may have, with [CLS] and [SEP]; by default, and
+            at most, as many as the model has positions.
+        batch_size: See `TaskOptions`.
+    """
+
+    truncation: str | bool | None = None
+    max_length: int | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.max_length is not None:
+            # Room for one token between [CLS] and [SEP].
+            check_integer("max_length", self.max_length, minimum=3)
+        # 0 and 1 are equal to False and True, but are not accepted for them.
+        known = self.truncation is None or isinstance(self.truncation, bool)
+        if not known and self.truncation not in TRUNCATIONS:
+            raise ValueError(
+                f"truncation is {self.truncation!r}, expected one of "
+                f"{', '.join(TRUNCATIONS)}"
+            )
+
+    def limit(self, most: int) -> int:
+        """The tokens that a sequence may have, where the model reads ``most``."""
+        return min(most, self.max_length or most)
+
+
 Options = TypeVar("Options", bound=TaskOptions)
 
 
 class Pipeline(Generic[Options]):
-    """What every task has. Nothing in it changes, so that threads can share it.
+    """What every task has. A call changes nothing in it, so threads can share it.
+
+    A task is what it reads (`_read`) and how it answers (`_answer`); `_respond` makes
+    a call of them, whose inputs are one or many.
 
     Attributes:
         task: The task's name.
         kind: The class of the model.
-        options_class: What a call may say, a dataclass with a default for each.
+        options_class: The options of a call, a dataclass with a default for each.
         default: The model where none is named, and its revision; None if there is no
             such model.
-        shortest: The tokens that a model must be able to read for this.
+        shortest: The tokens that a model must at least be able to read.
+        noun: What an input is called in errors.
     """
 
     task: ClassVar[str]
@@ -82,6 +144,7 @@ class Pipeline(Generic[Options]):
     options_class: type[Options]
     default: ClassVar[tuple[str, str] | None] = None
     shortest: ClassVar[int] = 3  # one token between [CLS] and [SEP]
+    noun: ClassVar[str] = "text"
 
     __call__: Callable[..., Any]
 
@@ -129,17 +192,16 @@ class Pipeline(Generic[Options]):
     @property
     def max_length(self) -> int:
         """The tokens that the model can read at once, [CLS] and [SEP] included."""
-        positions = self.model.config.max_position_embeddings
-        return int(min(self.tokenizer.model_max_length, positions))
+        return max_tokens(self.model.config, self.tokenizer)
 
     @classmethod
     def checkpoint_options(
         cls, options: Mapping[str, Any], tokenizer: DistilBertTokenizer, **where: Any
     ) -> dict[str, Any]:
-        """Return what a checkpoint's own files say of the options, if anything.
+        """Return the options that a checkpoint's own files ask for, if any.
 
         Args:
-            options: Those that the caller gives, which go before.
+            options: Those that the caller gives, which take precedence.
             tokenizer: The checkpoint's, or the caller's.
             where: Its ``source``, ``revision``, …: see `from_pretrained`.
         """
@@ -152,6 +214,7 @@ class Pipeline(Generic[Options]):
             TypeError: for an unknown option.
             ValueError: for an option out of range, or a model in training mode.
         """
+        # Tasks check here what depends on both: before the first input is read.
         settings = self.options.changed(options)
         if not isinstance(self.model, Engine) and self.model.training:
             raise ValueError(
@@ -159,6 +222,56 @@ class Pipeline(Generic[Options]):
                 "call model.eval() first"
             )
         return settings
+
+    def _respond(self, inputs: Any, options: Mapping[str, Any]) -> Any:
+        """Answer one input, or many: see `answer_many`; ``options`` are the call's."""
+        settings = self.settings(options)
+        if not is_many(inputs):
+            one = self._read(f"the {self.noun}", inputs, settings)
+            try:
+                (answer,) = self._answer([one], settings)
+            except RefusedError as refused:
+                raise ValueError(str(refused)) from refused
+            return answer
+        answers = answer_many(
+            inputs,
+            lambda name, value: self._read(name, value, settings),
+            lambda some: self._answer(some, settings),
+            self.noun,
+        )
+        return self._gather(answers) if isinstance(answers, list) else answers
+
+    def _read(self, name: str, value: object, options: Options) -> Any:
+        """Check an input, which an error calls by ``name``, and return it.
+
+        Raises:
+            TypeError, ValueError: for what is no input of the task.
+        """
+        return as_text(name, value)
+
+    def _answer(self, inputs: list[Any], options: Options) -> Iterable[Any]:
+        """Answer some inputs, as `_read` returned them.
+
+        Raises:
+            RefusedError: for one that cannot be answered.
+        """
+        raise NotImplementedError
+
+    def _gather(self, answers: list[Any]) -> Any:
+        """What a call with a list returns."""
+        return answers
+
+    def _encode(self, texts: list[str], options: TruncationOptions) -> list[list[Ids]]:
+        """Tokenize texts: for each its parts, with [CLS] and [SEP]."""
+        room = options.limit(self.max_length) - 2
+
+        def parts(ids: Ids) -> list[Ids]:
+            return [
+                add_special_tokens(self.tokenizer, part)
+                for part in truncate(ids, room, options.truncation)
+            ]
+
+        return map_inputs(parts, ids_of(self.tokenizer, texts))
 
     def run(
         self,
@@ -210,6 +323,37 @@ class Pipeline(Generic[Options]):
             some = None if wanted is None else [*islice(wanted, len(portion))]
             yield from self.run(portion, batch_size, some)
 
+    def run_pairs(
+        self,
+        firsts: list[Ids],
+        seconds: list[list[Ids]],
+        options: TruncationOptions,
+    ) -> Iterator[Tensor]:
+        """Run the model on each first text with each of its second texts.
+
+        Yields:
+            For each first text the results, (second texts, parts of the first text, C).
+
+        Raises:
+            RefusedError: for a first text that cannot be read with its second texts.
+        """
+        limit = options.limit(self.max_length)
+
+        def fit(first: Ids, beside: list[Ids]) -> list[list[tuple[Ids, Ids]]]:
+            return fit_pairs(self.tokenizer, first, beside, limit, options.truncation)
+
+        fitted = map_inputs(fit, firsts, seconds)
+        # One by one: many pairs share the ids of their texts.
+        sequences = (
+            add_special_tokens(self.tokenizer, *pair)
+            for each in fitted
+            for pairs in each
+            for pair in pairs
+        )
+        results = self.run_in_portions(sequences, options.batch_size)
+        for each in fitted:
+            yield torch.stack([torch.stack(some) for some in regroup(results, each)])
+
     def _run_batch(self, sequences: list[Ids]) -> Tensor:
         """Run the model itself; (B, T, …) or, of a whole text, (B, C)."""
         # To the right: the rows of the tokens then come first, and so do positions.
@@ -242,8 +386,15 @@ def _portion(sequences: Iterator[Ids]) -> list[Ids]:
     return portion
 
 
+def regroup(results: Iterable[T], groups: Iterable[Sized]) -> Iterator[list[T]]:
+    """Yield for each group as many of the results as it has members."""
+    rest = iter(results)
+    for group in groups:
+        yield [*islice(rest, len(group))]
+
+
 def as_one_tensor(output: Any) -> Tensor:
-    """What a forward pass found, in one tensor, as an engine gives it."""
+    """The result of a forward pass as one tensor, as an engine gives it."""
     if isinstance(output, QuestionAnsweringOutput):
         return torch.stack((output.start_logits, output.end_logits), dim=-1)
     if isinstance(output, BaseModelOutput):

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from itertools import chain
+from typing import TYPE_CHECKING, Any, Generic, overload
 
 from minidistil.model import DistilBertModel
-from minidistil.pipelines.base import Pipeline
-from minidistil.pipelines.cutting import CutOptions, cut, framed
-from minidistil.pipelines.pieces import ids_of
-from minidistil.pipelines.reading import answer_many, as_text, is_many, made_of_each
+from minidistil.pipelines.answers import Answer
+from minidistil.pipelines.base import Pipeline, TruncationOptions
+from minidistil.pipelines.reading import Many
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from minidistil.pipelines.keywords import TruncationKeywords as Given
 
 # What transformers uses when no model is named, at its revision.
 DEFAULT_MODEL = "distilbert/distilbert-base-cased"
@@ -18,21 +23,20 @@ DEFAULT_REVISION = "6ea8117"
 
 
 @dataclass(frozen=True)
-class FeatureOptions(CutOptions):
-    """How vectors are given; to the pipeline or to a call, which goes before.
+class FeatureOptions(TruncationOptions):
+    """How the vectors of tokens are given.
 
     Attributes:
         return_tensors: True (or "pt") for tensors, False for lists of lists of numbers.
-        truncation: See `CutOptions`; not "window", where a token has several vectors.
-        max_length: See there.
-        batch_size: See there.
+        truncation: As in `TruncationOptions`; not "window", where a
+            token has several vectors.
     """
 
     return_tensors: bool | str = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        # 0 and 1 are equal to False and True, and neither.
+        # 0 and 1 are equal to False and True, but are not accepted for them.
         if not isinstance(self.return_tensors, bool) and self.return_tensors != "pt":
             raise ValueError(
                 f"return_tensors is {self.return_tensors!r}, expected True or False"
@@ -44,7 +48,7 @@ class FeatureOptions(CutOptions):
             )
 
 
-class FeatureExtractionPipeline(Pipeline[FeatureOptions]):
+class FeatureExtractionPipeline(Pipeline[FeatureOptions], Generic[Answer]):
     """Give the vector of every token, those of [CLS] and [SEP] included."""
 
     task = "feature-extraction"
@@ -52,6 +56,22 @@ class FeatureExtractionPipeline(Pipeline[FeatureOptions]):
     options_class = FeatureOptions
     default = (DEFAULT_MODEL, DEFAULT_REVISION)
 
+    @overload
+    def __call__(self, inputs: str, **options: Unpack[Given]) -> Answer: ...
+    @overload
+    def __call__(self, inputs: list[str], **options: Unpack[Given]) -> list[Answer]: ...
+    @overload
+    def __call__(
+        self, inputs: Iterator[str], **options: Unpack[Given]
+    ) -> Iterator[Answer]: ...
+    @overload
+    def __call__(
+        self,
+        inputs: Many[str],
+        *,
+        return_tensors: bool | str = ...,
+        **options: Unpack[Given],
+    ) -> Any: ...
     def __call__(self, inputs: Any, **options: Any) -> Any:
         """Encode one text or many.
 
@@ -70,22 +90,12 @@ class FeatureExtractionPipeline(Pipeline[FeatureOptions]):
             ValueError: for a text too long under truncation="error", an option out of
                 range, or a model in training mode.
         """
-        settings = self.settings(options)
+        return self._respond(inputs, options)
 
-        def answer(texts: list[str]) -> Iterator[Any]:
-            limit = settings.limit(self.max_length)
-            parts = made_of_each(
-                lambda ids: cut(ids, limit - 2, settings.truncation),
-                ids_of(self.tokenizer, texts),
-            )
-            # Without windows there is one part of each text.
-            sequences = (framed(self.tokenizer, part) for (part,) in parts)
-            return (
-                vectors[None] if settings.return_tensors else [vectors.tolist()]
-                for vectors in self.run_in_portions(sequences, settings.batch_size)
-            )
-
-        if is_many(inputs):
-            return answer_many(inputs, as_text, answer)
-        (vectors,) = answer([as_text("the text", inputs)])
-        return vectors
+    def _answer(self, inputs: list[str], options: FeatureOptions) -> Iterator[Any]:
+        # Without windows there is one part of each text.
+        sequences = chain(*self._encode(inputs, options))
+        return (
+            vectors[None] if options.return_tensors else [vectors.tolist()]
+            for vectors in self.run_in_portions(sequences, options.batch_size)
+        )

@@ -2,53 +2,57 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import groupby
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 import torch
-from torch import Tensor
 
 from minidistil.checkpoint.pretrained import PreTrainedModel
 from minidistil.engine import Engine
 from minidistil.heads import DistilBertForMaskedLM
 from minidistil.messages import check_characters, check_integer
-from minidistil.pipelines.base import Ids, Pipeline
-from minidistil.pipelines.cutting import CUTS, CutOptions, framed, how_to_cut
-from minidistil.pipelines.pieces import ids_of
-from minidistil.pipelines.reading import (
-    answer_many,
-    as_text,
-    is_many,
-    made_of_each,
+from minidistil.pipelines.answers import MaskAnswer
+from minidistil.pipelines.base import Pipeline, TruncationOptions
+from minidistil.pipelines.long_texts import (
+    Ids,
+    add_special_tokens,
+    ids_of,
+    strategy_of,
+    truncate,
+    windows_around,
 )
+from minidistil.pipelines.reading import Many, as_text, map_inputs
 from minidistil.tokenizer import DistilBertTokenizer
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from minidistil.pipelines.keywords import FillMaskKeywords as Given
 
 # The masks whose logits are in memory at once: 31 MB of distilbert-base's vocabulary,
 # and at most as much again for the text that goes beyond it.
 MASKS = 256
 
-# A model gives the logits of every token, where an engine gives those of the masks: as
-# many numbers as are in memory at once, 268 MB in float32, but for one text at least.
+# A model gives the logits of every token, where an engine gives those of the masks: so
+# many are in memory at once, 268 MB in float32, or those of one text if it has more.
 NUMBERS = 2**26
-
-Guess = dict[str, str | float | int]
 
 
 @dataclass(frozen=True)
-class FillMaskOptions(CutOptions):
-    """How masks are filled; given to the pipeline or to a call, which goes before.
+class FillMaskOptions(TruncationOptions):
+    """How masks are filled.
 
     Attributes:
         top_k: How many words for each mask, the best first.
         targets: The only words to score, a list or one alone; their scores remain
             those among all words. In place of one that is not in the vocabulary its
             first piece is scored, with a warning.
-        truncation: What to do about a text that is too long: see `CutOptions`. A mask
-            is never cut off: that is an error. "window" reads for each mask as much
-            text as fits, the mask in the middle.
+        truncation: What to do about a text that is too long: see `TruncationOptions`. A
+            mask is never cut off: that is an error. "window" reads for each mask as
+            much text as fits, the mask in the middle.
         max_length: See there.
         batch_size: See there; fewer where the texts are so long that a model's logits,
             which are of all tokens, would fill the memory.
@@ -60,8 +64,8 @@ class FillMaskOptions(CutOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_integer("top_k", self.top_k, minimum=1)
-        targets = () if self.targets is None else self.targets
-        if not (isinstance(targets, Collection) and _are_strings(targets)):
+        targets = self.target_list
+        if not all(isinstance(target, str) for target in targets):
             raise TypeError(
                 f"targets is {self.targets!r:.60}, expected a string or a list of them"
             )
@@ -70,8 +74,15 @@ class FillMaskOptions(CutOptions):
                 "targets is empty, expected at least one word; leave it out to score "
                 "the whole vocabulary"
             )
-        for target in [targets] if isinstance(targets, str) else targets:
+        for target in targets:
             check_characters("a target", target)
+
+    @property
+    def target_list(self) -> Collection[Any]:
+        """The targets, also where there is one alone, or none."""
+        if isinstance(self.targets, Collection) and not isinstance(self.targets, str):
+            return self.targets
+        return [] if self.targets is None else [self.targets]
 
 
 class View(NamedTuple):
@@ -107,6 +118,16 @@ class FillMaskPipeline(Pipeline[FillMaskOptions]):
         super().__init__(model, tokenizer, **options)
         self._words = frozenset(tokenizer.get_vocab().values())
 
+    @overload
+    def __call__(
+        self, inputs: str | list[str], **options: Unpack[Given]
+    ) -> list[Any]: ...
+    @overload
+    def __call__(
+        self, inputs: Iterator[str], **options: Unpack[Given]
+    ) -> Iterator[list[Any]]: ...
+    @overload
+    def __call__(self, inputs: Many[str], **options: Unpack[Given]) -> Any: ...
     def __call__(self, inputs: Any, **options: Any) -> Any:
         """Fill the masks of one text or of many, each as if it were the only one.
 
@@ -127,21 +148,42 @@ class FillMaskPipeline(Pipeline[FillMaskOptions]):
                 cut off; for targets of which none can be scored; for an option out of
                 range, or a model in training mode.
         """
-        settings = self.settings(options)
-        targets = self._target_ids(settings.targets)
+        return self._respond(inputs, options)
 
-        def answer(texts: list[str]) -> list[Any]:
-            return self._answer(texts, targets, settings)
+    def settings(self, options: Mapping[str, Any]) -> FillMaskOptions:
+        """See `Pipeline`; the targets become tokens of the vocabulary."""
+        settings = super().settings(options)
+        if settings.targets is None:
+            return settings
+        vocabulary = self.tokenizer.get_vocab()
+        targets = [
+            token
+            for target in settings.target_list
+            if (token := target if target in vocabulary else self._first_token(target))
+        ]
+        if not targets:
+            raise ValueError(
+                f"none of the targets {settings.targets!r:.60} can be scored"
+            )
+        return dataclasses.replace(settings, targets=targets)
 
-        if not is_many(inputs):
-            return answer([self._read("the text", inputs)])[0]
-        answers = answer_many(inputs, self._read, answer)
-        if isinstance(answers, list) and len(answers) == 1:
-            return answers[0]
-        return answers
+    def _first_token(self, target: str) -> str | None:
+        """What is scored in place of a word that is not in the vocabulary."""
+        (ids,) = ids_of(self.tokenizer, [target])
+        if not ids:
+            warnings.warn(
+                f"the target {target!r} is left out: it has no tokens", stacklevel=1
+            )
+            return None
+        token = str(self.tokenizer.convert_ids_to_tokens(ids[0]))
+        warnings.warn(
+            f"the target {target!r} is not in the vocabulary: its first piece, "
+            f"{token!r}, is scored in its place",
+            stacklevel=1,
+        )
+        return token
 
-    def _read(self, name: str, value: object) -> str:
-        """Return what is a text with a mask."""
+    def _read(self, name: str, value: object, options: FillMaskOptions) -> str:
         text = as_text(name, value)
         if self.tokenizer.mask_token not in text:
             raise self._no_mask(name, text)
@@ -153,80 +195,67 @@ class FillMaskPipeline(Pipeline[FillMaskOptions]):
             f"exactly so, in the place of the word to guess"
         )
 
-    def _answer(
-        self,
-        texts: list[str],
-        targets: Tensor | None,
-        options: FillMaskOptions,
-    ) -> list[Any]:
-        """Give each text the guesses for its masks."""
-        views = made_of_each(
+    def _answer(self, inputs: list[str], options: FillMaskOptions) -> list[Any]:
+        """Give each text the answers for its masks."""
+        views = map_inputs(
             lambda text, ids: self._views(text, ids, options),
-            texts,
-            ids_of(self.tokenizer, texts),
+            inputs,
+            ids_of(self.tokenizer, inputs),
         )
-        flat = [view for each in views for view in each]
-        best = self._best(flat, targets, options)
+        best = self._best([view for each in views for view in each], options)
         answers: list[Any] = []
         for each in views:
             alone = sum(len(view.masks) for view in each) == 1
-            guesses = [
-                self._guesses(view, place, *next(best), skip_specials=alone)
+            filled = [
+                self._fill(view, place, *next(best), alone)
                 for view in each
                 for place in view.masks
             ]
-            answers.append(guesses[0] if alone else guesses)
+            answers.append(filled[0] if alone else filled)
         return answers
 
-    def _views(self, text: str, pieces: Ids, options: FillMaskOptions) -> list[View]:
+    def _gather(self, answers: list[Any]) -> Any:
+        return answers[0] if len(answers) == 1 else answers
+
+    def _views(self, text: str, ids: Ids, options: FillMaskOptions) -> list[View]:
         """What to read of a text, so that each of its masks is read once."""
         mask = self.tokenizer.mask_token_id
-        masks = [place for place, id in enumerate(pieces) if id == mask]
+        masks = [place for place, id in enumerate(ids) if id == mask]
         if not masks:  # it is part of another literal that the tokenizer knows
             raise self._no_mask("the text", text)
         room = options.limit(self.max_length) - 2
-        if len(pieces) <= room:
-            return [self._view(pieces)]
-        how = how_to_cut(options.truncation)
-        if how == "window":
-            return self._windows(pieces, masks, room)
-        (kept,) = CUTS[how](pieces, room)
+        whole = add_special_tokens(self.tokenizer, ids)
+        if len(ids) <= room:
+            return [View(whole, [place + 1 for place in masks], whole)]
+        strategy = strategy_of(options.truncation)
+        if strategy == "window":
+            return [
+                View(
+                    add_special_tokens(self.tokenizer, ids[start : start + room]),
+                    [place - start + 1 for place in places],
+                    whole,
+                    shift=start,
+                )
+                for start, places in windows_around(masks, len(ids), room)
+            ]
+        (kept,) = truncate(ids, room, strategy)
         if kept.count(mask) < len(masks):
             raise ValueError(
-                f"the text has {len(pieces)} tokens (and [CLS] and [SEP]), of which "
+                f"the text has {len(ids)} tokens (and [CLS] and [SEP]), of which "
                 f"{room} are read, and {len(masks) - kept.count(mask)} of its "
                 f"{len(masks)} masks would be cut off; shorten it, or choose "
                 f"truncation='window', which reads the text around each mask"
             )
-        return [self._view(kept)]
-
-    def _view(self, pieces: Ids) -> View:
-        """A text, or what is left of it, that is read and shown whole."""
-        ids, mask = framed(self.tokenizer, pieces), self.tokenizer.mask_token_id
-        masks = [place for place, id in enumerate(ids) if id == mask]
-        return View(ids, masks, ids)
-
-    def _windows(self, pieces: Ids, masks: list[int], room: int) -> list[View]:
-        """Each mask in the middle of a window, as far as the text's ends allow."""
-        whole = framed(self.tokenizer, pieces)
-
-        def start(place: int) -> int:
-            return max(0, min(place - room // 2, len(pieces) - room))
-
-        return [
-            View(
-                framed(self.tokenizer, pieces[first : first + room]),
-                [place - first + 1 for place in places],
-                whole,
-                shift=first,
-            )
-            for first, places in groupby(masks, start)
-        ]
+        whole = add_special_tokens(self.tokenizer, kept)
+        return [View(whole, [i for i, id in enumerate(whole) if id == mask], whole)]
 
     def _best(
-        self, views: list[View], targets: Tensor | None, options: FillMaskOptions
+        self, views: list[View], options: FillMaskOptions
     ) -> Iterator[tuple[list[float], list[int]]]:
-        """The best scores of each mask, and the words that have them."""
+        """Yield the best scores of each mask, and the ids of the words."""
+        targets = None
+        if words := [*dict.fromkeys(options.target_list)]:  # each once
+            targets = torch.tensor(self.tokenizer.convert_tokens_to_ids(words))
         for portion in _portions(views):
             found = self.run(
                 [view.ids for view in portion],
@@ -237,31 +266,30 @@ class FillMaskPipeline(Pipeline[FillMaskOptions]):
             if targets is not None:
                 scores = scores[:, targets]
             best = scores.topk(min(options.top_k, scores.shape[1]))
-            words = best.indices if targets is None else targets[best.indices]
-            yield from zip(best.values.tolist(), words.tolist(), strict=True)
+            ids = best.indices if targets is None else targets[best.indices]
+            yield from zip(best.values.tolist(), ids.tolist(), strict=True)
 
     def _most_at_once(self, views: list[View]) -> int:
         """The views whose logits are few enough, were all as long as the longest."""
         longest = max(len(view.ids) for view in views)
         return max(1, NUMBERS // (longest * self.model.config.vocab_size))
 
-    def _guesses(
+    def _fill(
         self,
         view: View,
         place: int,
         scores: list[float],
         words: list[int],
-        *,
         skip_specials: bool,
-    ) -> list[Guess]:
+    ) -> list[MaskAnswer]:
         """Put each word in the place of a mask, and write out the text."""
-        guesses: list[Guess] = []
+        answers: list[MaskAnswer] = []
         for score, word in zip(scores, words, strict=True):
             filled = list(view.whole)
             filled[place + view.shift] = word
-            # As transformers does, also where [PAD] is the text's own, or the guess.
+            # As transformers does, also where [PAD] is the text's own, or the answer.
             shown = [id for id in filled if id != self.tokenizer.pad_token_id]
-            guesses.append(
+            answers.append(
                 {
                     "score": score,
                     "token": word,
@@ -269,57 +297,16 @@ class FillMaskPipeline(Pipeline[FillMaskOptions]):
                     "sequence": self._written(shown, skip_specials),
                 }
             )
-        return guesses
+        return answers
 
     def _written(self, ids: Ids, skip_specials: bool = False) -> str:
         # A model may have more rows than there are words; they are written as nothing.
         words = [id for id in ids if id in self._words]
         return str(self.tokenizer.decode(words, skip_special_tokens=skip_specials))
 
-    def _target_ids(self, targets: str | Collection[str] | None) -> Tensor | None:
-        """The words to score, each once; None for all.
-
-        Raises:
-            ValueError: if there is nothing to score.
-        """
-        if targets is None:
-            return None
-        vocabulary = self.tokenizer.get_vocab()
-        ids = {}
-        for target in [targets] if isinstance(targets, str) else targets:
-            id = vocabulary.get(target)
-            if id is None:
-                id = self._first_piece(target)
-            if id is not None:
-                ids[id] = target
-        if not ids:
-            raise ValueError(f"none of the targets {targets!r:.60} can be scored")
-        return torch.tensor([*ids])
-
-    def _first_piece(self, target: str) -> int | None:
-        """What is scored for a word that is not in the vocabulary, and told."""
-        (pieces,) = ids_of(self.tokenizer, [target])
-        if not pieces:
-            warnings.warn(
-                f"the target {target!r} is left out: nothing is written in it",
-                stacklevel=1,
-            )
-            return None
-        piece = self.tokenizer.convert_ids_to_tokens(pieces[0])
-        warnings.warn(
-            f"the target {target!r} is not in the vocabulary: its first piece, "
-            f"{piece!r}, is scored in its place",
-            stacklevel=1,
-        )
-        return pieces[0]
-
-
-def _are_strings(values: Collection[object]) -> bool:
-    return all(isinstance(value, str) for value in values)
-
 
 def _portions(views: list[View]) -> Iterator[list[View]]:
-    """Cut a list where `MASKS` is reached."""
+    """Split a list where `MASKS` is reached."""
     portion: list[View] = []
     masks = 0
     for view in views:

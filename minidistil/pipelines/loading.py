@@ -12,24 +12,26 @@ from minidistil.engine import Engine, check_precision
 from minidistil.tokenizer import DistilBertTokenizer
 
 Path = str | os.PathLike[str]
+Model = Path | PreTrainedModel | Engine
 
 
 def check_request(
-    model: Path | PreTrainedModel | Engine | None,
+    model: Model | None,
     precision: str | None,
     dtype: torch.dtype | str | None,
     attn_implementation: str | None,
 ) -> None:
     """Raise ValueError for what excludes each other, before anything is loaded."""
-    itself = dtype is not None or attn_implementation is not None
     if precision is not None:
         check_precision(precision)
-        if itself:
-            raise ValueError(
-                "dtype and attn_implementation are for the model itself, precision is "
-                "for the engine: give the one or the other"
-            )
-    if itself and not isinstance(model, str | os.PathLike | None):
+    if dtype is None and attn_implementation is None:
+        return
+    if precision is not None:
+        raise ValueError(
+            "dtype and attn_implementation are for the model itself, precision is "
+            "for the engine: give the one or the other"
+        )
+    if not isinstance(model, str | os.PathLike | None):
         raise ValueError(
             "dtype and attn_implementation are for a model that is still to be loaded: "
             "give them to from_pretrained"
@@ -37,9 +39,7 @@ def check_request(
 
 
 def load_tokenizer(
-    tokenizer: Path | DistilBertTokenizer | None,
-    model: Path | PreTrainedModel | Engine,
-    where: dict[str, Any],
+    tokenizer: Path | DistilBertTokenizer | None, model: Model, where: dict[str, Any]
 ) -> DistilBertTokenizer:
     """Return the tokenizer that was named or given, or else the model's.
 
@@ -60,33 +60,35 @@ def load_tokenizer(
 
 
 def load_model(
-    model: Path | PreTrainedModel | Engine,
+    model: Model,
     kind: type[PreTrainedModel],
+    where: dict[str, Any],
     *,
     precision: str | None,
     dtype: torch.dtype | str | None,
     device: torch.device | str | int | None,
     attn_implementation: str | None,
-    where: dict[str, Any],
 ) -> PreTrainedModel | Engine:
-    """Return what computes: by default an engine of what is named, or what is given.
-
-    Args:
-        model: A folder, a name, a model or an engine.
-        kind: The class of the model.
-        precision: See `minidistil.pipeline`, and so are the next three.
-        dtype: See there.
-        device: See there.
-        attn_implementation: See there.
-        where: Where on the hub: see `PreTrainedModel.from_pretrained`.
+    """Return the model, or an engine of it; `pipeline` says what of the two, and when.
 
     Raises:
         ValueError: for a device that this machine does not have, or another precision
             or device than an engine's own.
     """
-    place = None if device is None else _real(usable_device(device))
+    place = None if device is None else usable_device(device)
+    if place is not None and place.type == "meta":
+        raise ValueError("device 'meta' cannot be used: it has shapes, no numbers")
     if isinstance(model, Engine):
-        _check_engine(model, precision, place)
+        # Without a number, any device of that type.
+        elsewhere = place is not None and (
+            place.type != model.device.type
+            or place.index not in (None, model.device.index or 0)
+        )
+        if elsewhere or precision not in (None, model.precision):
+            raise ValueError(
+                f"the engine computes in {model.precision} on {model.device}: make "
+                f"another one for another precision or device"
+            )
         return model
     if not isinstance(model, str | os.PathLike):
         model = model if place is None else model.to(place)
@@ -101,25 +103,3 @@ def load_model(
         attn_implementation=attn_implementation or "sdpa",
         **where,
     )
-
-
-def _check_engine(
-    engine: Engine, precision: str | None, place: torch.device | None
-) -> None:
-    other = precision not in (None, engine.precision)
-    if other or (place is not None and not _is_at(engine.device, place)):
-        raise ValueError(
-            f"the engine computes in {engine.precision} on {engine.device}: make "
-            f"another one for another precision or device"
-        )
-
-
-def _is_at(device: torch.device, place: torch.device) -> bool:
-    """Whether it is the device that was asked for; without a number any of its type."""
-    return device.type == place.type and place.index in (None, device.index or 0)
-
-
-def _real(device: torch.device) -> torch.device:
-    if device.type == "meta":
-        raise ValueError("device 'meta' cannot be used: it has shapes, no numbers")
-    return device

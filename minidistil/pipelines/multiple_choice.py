@@ -2,35 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
-
-import torch
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 from minidistil.heads import DistilBertForMultipleChoice
 from minidistil.messages import check_characters
-from minidistil.pipelines.base import Ids, Pipeline
-from minidistil.pipelines.beside import Pair, fit_beside
-from minidistil.pipelines.cutting import CutOptions, framed
-from minidistil.pipelines.pieces import ids_of
-from minidistil.pipelines.reading import (
-    answer_many,
-    is_many,
-    made_of_each,
-)
+from minidistil.pipelines.answers import ChoiceAnswer
+from minidistil.pipelines.base import Pipeline, TruncationOptions, regroup
+from minidistil.pipelines.long_texts import ids_of
+from minidistil.pipelines.reading import Many
 
-Answer = dict[str, str | int | float]
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from minidistil.pipelines.keywords import TruncationKeywords as Given
+
+Input = Mapping[str, Any]  # {"prompt": …, "question": …, "choices": […]}
 
 
 class Problem(NamedTuple):
-    """A text, the choices, and what the model reads for each of them."""
+    """A prompt, the choices, and the second text that is read for each of them."""
 
     prompt: str
     choices: list[str]
     seconds: list[str]
 
 
-class MultipleChoicePipeline(Pipeline[CutOptions]):
+class MultipleChoicePipeline(Pipeline[TruncationOptions]):
     """Choose: ``pipe({"prompt": "The sky is", "choices": ["blue.", "green."]})``.
 
     For each choice the model reads [CLS] prompt [SEP] choice [SEP]; with a question,
@@ -39,8 +38,23 @@ class MultipleChoicePipeline(Pipeline[CutOptions]):
 
     task = "multiple-choice"
     kind = DistilBertForMultipleChoice
-    options_class = CutOptions
+    options_class = TruncationOptions
+    noun = "prompt"
 
+    @overload
+    def __call__(
+        self, inputs: Input, **options: Unpack[Given]
+    ) -> list[ChoiceAnswer]: ...
+    @overload
+    def __call__(
+        self, inputs: Sequence[Input], **options: Unpack[Given]
+    ) -> list[list[ChoiceAnswer]]: ...
+    @overload
+    def __call__(
+        self, inputs: Iterator[Input], **options: Unpack[Given]
+    ) -> Iterator[list[ChoiceAnswer]]: ...
+    @overload
+    def __call__(self, inputs: Many[Input], **options: Unpack[Given]) -> Any: ...
     def __call__(self, inputs: Any, **options: Any) -> Any:
         """Choose for one prompt or for many.
 
@@ -48,8 +62,8 @@ class MultipleChoicePipeline(Pipeline[CutOptions]):
             inputs: ``{"prompt": a string, "choices": a list of two strings or more}``,
                 with a "question" if there is one; a list of such; or an iterator of
                 them, which is read as the answers are taken.
-            options: Any of `CutOptions`, for this call. It is the prompt that is cut
-                if need be; ``max_length`` is that of prompt, question and choice
+            options: Any of `TruncationOptions`, for this call. It is the prompt that is
+                truncated; ``max_length`` is that of prompt, question and choice
                 together.
 
         Returns:
@@ -63,55 +77,29 @@ class MultipleChoicePipeline(Pipeline[CutOptions]):
                 truncation="error", or a choice so long that no prompt fits beside it;
                 for an option out of range, or a model in training mode.
         """
-        settings = self.settings(options)
+        return self._respond(inputs, options)
 
-        def answer(problems: list[Problem]) -> list[Any]:
-            return self._answer(problems, settings)
-
-        if is_many(inputs):
-            return answer_many(inputs, _as_problem, answer, noun="prompt")
-        return answer([_as_problem("the prompt", inputs)])[0]
+    def _read(self, name: str, value: object, options: TruncationOptions) -> Problem:
+        return _as_problem(name, value)
 
     def _answer(
-        self, problems: list[Problem], options: CutOptions
-    ) -> list[list[Answer]]:
-        fitted = self._fit(problems, options)
-        sequences = (
-            framed(self.tokenizer, *pair)
-            for one in fitted
-            for pairs in one
-            for pair in pairs
-        )
-        scores = self.run_in_portions(sequences, options.batch_size)  # of (1,)
-        answers = []
-        for problem, one in zip(problems, fitted, strict=True):
-            logits = torch.stack(
-                [torch.cat([next(scores) for _ in pairs]) for pairs in one]
-            )  # (choices, parts of the prompt)
-            shares = logits.softmax(dim=0).mean(dim=1)
-            answers.append(_named(problem.choices, shares.tolist()))
-        return answers
-
-    def _fit(
-        self, problems: list[Problem], options: CutOptions
-    ) -> list[list[list[Pair]]]:
-        """For each prompt and each of its choices, what to read."""
-        firsts = ids_of(self.tokenizer, [problem.prompt for problem in problems])
-        each = iter(
-            ids_of(self.tokenizer, [text for one in problems for text in one.seconds])
-        )
-        seconds = [[next(each) for _ in problem.seconds] for problem in problems]
-        limit = options.limit(self.max_length)
-
-        def fit(first: Ids, beside: list[Ids]) -> list[list[Pair]]:
-            return fit_beside(self.tokenizer, first, beside, limit, options.truncation)
-
-        return made_of_each(fit, firsts, seconds)
+        self, inputs: list[Problem], options: TruncationOptions
+    ) -> list[list[ChoiceAnswer]]:
+        firsts = ids_of(self.tokenizer, [problem.prompt for problem in inputs])
+        texts = [problem.seconds for problem in inputs]
+        seconds = regroup(ids_of(self.tokenizer, [*chain(*texts)]), texts)
+        return [
+            # The logits are (choices, parts of the prompt, 1).
+            _ranked(problem.choices, logits[..., 0].softmax(dim=0).mean(dim=1).tolist())
+            for problem, logits in zip(
+                inputs, self.run_pairs(firsts, [*seconds], options), strict=True
+            )
+        ]
 
 
-def _named(choices: list[str], scores: list[float]) -> list[Answer]:
+def _ranked(choices: list[str], scores: list[float]) -> list[ChoiceAnswer]:
     """Put the choices to their scores, the best first."""
-    answers: list[Answer] = [
+    answers: list[ChoiceAnswer] = [
         {"choice": choice, "index": i, "score": score}
         for i, (choice, score) in enumerate(zip(choices, scores, strict=True))
     ]
@@ -119,15 +107,11 @@ def _named(choices: list[str], scores: list[float]) -> list[Answer]:
 
 
 def _as_problem(name: str, value: object) -> Problem:
-    """Return what a mapping asks, if it is one.
-
-    Raises:
-        TypeError, ValueError: otherwise.
-    """
+    """Return the problem that a mapping states; TypeError or ValueError for others."""
     if not isinstance(value, Mapping) or not (
         {"prompt", "choices"} <= value.keys() <= {"prompt", "question", "choices"}
     ):
-        # A misspelt question would otherwise be passed over.
+        # A misspelt question would otherwise be ignored.
         raise TypeError(
             f'{name} is {value!r:.60}, expected {{"prompt": …, "choices": […]}}, '
             f'perhaps with a "question", and nothing else'

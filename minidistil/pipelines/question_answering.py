@@ -6,10 +6,10 @@ is read in overlapping windows, each together with the question.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
-from typing import Any, NamedTuple
+from itertools import chain, repeat, zip_longest
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, overload
 
 import torch
 import torch.nn.functional as F
@@ -17,19 +17,15 @@ from torch import Tensor
 
 from minidistil.heads import DistilBertForQuestionAnswering
 from minidistil.messages import check_characters, check_flag, check_integer
-from minidistil.pipelines.base import (
-    Ids,
-    Pipeline,
-    TaskOptions,
-)
-from minidistil.pipelines.pieces import Pieces, pieces_of, windows
-from minidistil.pipelines.reading import (
-    answer_many,
-    is_many,
-    is_read_once,
-    items_of,
-    made_of_each,
-)
+from minidistil.pipelines.answers import Answer, QuestionAnswer
+from minidistil.pipelines.base import Pipeline, TaskOptions, regroup
+from minidistil.pipelines.long_texts import Ids, TextTokens, tokens_of, windows
+from minidistil.pipelines.reading import is_many, is_read_once, items_of, map_inputs
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from minidistil.pipelines.keywords import QuestionKeywords as Given
 
 # What transformers 4 uses when no model is named, at its revision.
 DEFAULT_MODEL = "distilbert/distilbert-base-cased-distilled-squad"
@@ -39,16 +35,16 @@ DEFAULT_REVISION = "564e9b582944a57a3e586bbb98fd6f0a4118db7f"
 # 2018, arXiv:1810.04805): tokens in a window, and tokens that two windows share.
 WINDOW = 384
 SHARED = 128
-UNEQUAL = "expected one context, or one for each question"
+END = object()  # of the shorter of two lists
 SHORTEST = 4  # one token of the context beside [CLS] and two [SEP]
 
-Answer = dict[str, Any]
 Characters = tuple[int, int]  # of the context, from and to
+Input = Mapping[str, Any]  # {"question": …, "context": …}
 
 
 @dataclass(frozen=True)
-class Options(TaskOptions):
-    """How a question is answered; given to a pipeline or to a call, which goes before.
+class QuestionOptions(TaskOptions):
+    """How a question is answered.
 
     Attributes:
         top_k: How many answers, the likeliest first. With 1 the answer stands alone,
@@ -58,11 +54,10 @@ class Options(TaskOptions):
         max_answer_len: The tokens that an answer may have.
         max_seq_len: The tokens of a window, with the question, [CLS] and two [SEP]; by
             default 384, and at most what the model can read.
-        max_question_len: The tokens of a question, what is more is cut; by default it
-            is read whole.
+        max_question_len: The tokens of a question that are read; by default all.
         handle_impossible_answer: Whether the answer may be that there is none, "".
-        align_to_words: Whether an answer begins and ends with a whole word. (A word
-            that a window cuts counts with what the window has of it.)
+        align_to_words: Whether an answer begins and ends with a whole word. (Of a word
+            at the end of a window, it is the part that the window has.)
         batch_size: See `TaskOptions`.
         padding: Accepted and ignored: answers do not depend on it.
     """
@@ -91,7 +86,7 @@ class Options(TaskOptions):
 
 
 class Asked(NamedTuple):
-    """A question, and where its answer is sought."""
+    """A question, and the context that answers it."""
 
     question: str
     context: str
@@ -129,15 +124,39 @@ class Span(NamedTuple):
     last: int
 
 
-class QuestionAnsweringPipeline(Pipeline[Options]):
+class QuestionAnsweringPipeline(Pipeline[QuestionOptions], Generic[Answer]):
     """Find answers: ``pipe(question="Who?", context="Ada wrote it.")``."""
 
     task = "question-answering"
     kind = DistilBertForQuestionAnswering
-    options_class = Options
+    options_class = QuestionOptions
     default = (DEFAULT_MODEL, DEFAULT_REVISION)
     shortest = SHORTEST
+    noun = "question"
 
+    @overload
+    def __call__(
+        self, question: str, context: str, **options: Unpack[Given]
+    ) -> Answer: ...
+    @overload
+    def __call__(self, inputs: Input, /, **options: Unpack[Given]) -> Answer: ...
+    @overload
+    def __call__(
+        self, inputs: Sequence[Input], /, **options: Unpack[Given]
+    ) -> list[Answer]: ...
+    @overload
+    def __call__(
+        self, inputs: Iterator[Input], /, **options: Unpack[Given]
+    ) -> Iterator[Answer]: ...
+    @overload
+    def __call__(
+        self,
+        *inputs: Any,
+        question: Any = ...,
+        context: Any = ...,
+        top_k: int = ...,
+        **options: Unpack[Given],
+    ) -> Any: ...
     def __call__(
         self, *inputs: Any, question: Any = None, context: Any = None, **options: Any
     ) -> Any:
@@ -148,7 +167,7 @@ class QuestionAnsweringPipeline(Pipeline[Options]):
                 which is read as the answers are taken; or a question and a context.
             question: In place of ``inputs``: a question, or a list of them.
             context: The context of it, of all of them, or a list with one for each.
-            options: Any of `Options`, for this call.
+            options: Any of `QuestionOptions`, for this call.
 
         Returns:
             For one question ``{"score", "start", "end", "answer"}``: the characters
@@ -165,47 +184,51 @@ class QuestionAnsweringPipeline(Pipeline[Options]):
                 room for the context, an option out of range, or a model in training
                 mode.
         """
-        settings = self.settings(options)
-        asked = _one_argument(inputs, question, context)
-        if is_many(asked):
-            return answer_many(
-                asked,
-                _as_asked,
-                lambda some: self._answer(some, settings),
-                noun="question",
-            )
-        (answer,) = self._answer([_as_asked("the question", asked)], settings)
-        return answer
+        return self._respond(_one_argument(inputs, question, context), options)
 
-    def _answer(self, asked: list[Asked], options: Options) -> list[Any]:
+    def _read(self, name: str, value: object, options: QuestionOptions) -> Asked:
+        """Return a question and its context."""
+        # A data set's rows have more, such as an id.
+        if not isinstance(value, Mapping) or not value.keys() >= {*Asked._fields}:
+            raise _wrong_type(name, value, 'a mapping {"question": …, "context": …}')
+        for part in Asked._fields:
+            if not isinstance(value[part], str):
+                raise _wrong_type(f"{name}'s {part}", value[part], "a string")
+            if not value[part]:
+                raise ValueError(f"{name}'s {part} is empty, expected a text")
+            check_characters(f"{name}'s {part}", value[part])
+        # A context of blanks has no answer; a question of blanks asks nothing.
+        if value["question"].isspace():
+            raise ValueError(f"{name}'s question is blank, expected a text")
+        return Asked(value["question"], value["context"])
+
+    def _answer(self, inputs: list[Asked], options: QuestionOptions) -> list[Any]:
         """Give each question its answer, or a list of them."""
         # Often many questions have one context: it is tokenized once.
-        texts = [*dict.fromkeys(text for one in asked for text in one)]
-        pieces = dict(zip(texts, pieces_of(self.tokenizer, texts), strict=True))
-        cut = made_of_each(
-            lambda question, context: self._windows(
-                pieces[question].ids, pieces[context].ids, options
+        texts = [*dict.fromkeys(chain(*inputs))]
+        tokens = dict(zip(texts, tokens_of(self.tokenizer, texts), strict=True))
+        read = map_inputs(
+            lambda one: self._windows(
+                tokens[one.question].ids, tokens[one.context].ids, options
             ),
-            *zip(*asked, strict=True),
+            inputs,
         )
-        together = [window for some in cut for window in some]
         logits = self.run_in_portions(
-            (window.ids for window in together),
+            (window.ids for window in chain(*read)),
             options.batch_size,
-            (window.read for window in together),
+            (window.read for window in chain(*read)),
         )
         return [
-            _choose(
-                one.context,
-                pieces[one.context],
-                [(window, next(logits)) for window in some],
-                options,
+            _choose(one.context, tokens[one.context], each, found, options)
+            for one, each, found in zip(
+                inputs, read, regroup(logits, read), strict=True
             )
-            for one, some in zip(asked, cut, strict=True)
         ]
 
-    def _windows(self, question: Ids, context: Ids, options: Options) -> list[Window]:
-        """Lay windows over a context, each with the question before it."""
+    def _windows(
+        self, question: Ids, context: Ids, options: QuestionOptions
+    ) -> list[Window]:
+        """Split a context into windows, each with the question before it."""
         cls, sep = self.tokenizer.cls_token_id, self.tokenizer.sep_token_id
         limit = min(options.max_seq_len or WINDOW, self.max_length)
         before = [cls, *question[: options.max_question_len], sep]
@@ -238,11 +261,12 @@ def _shared(limit: int, room: int, wanted: int | None) -> int:
 
 def _choose(
     context: str,
-    pieces: Pieces,
-    read: list[tuple[Window, Tensor]],
-    options: Options,
-) -> Answer | list[Answer]:
-    """Choose the best answers of all windows; (tokens read, 2) are a window's logits.
+    tokens: TextTokens,
+    read: list[Window],
+    found: list[Tensor],
+    options: QuestionOptions,
+) -> QuestionAnswer | list[QuestionAnswer]:
+    """Choose the best answers of all windows; each has logits (tokens read, 2).
 
     Answers of the same words are one, whose scores are added up, as transformers does;
     but a place that two windows read counts once, as the window has it that is surer.
@@ -252,34 +276,34 @@ def _choose(
     impossible = 1.0
     # Some of these will turn out to be the same words: this many transformers takes.
     count = 2 * options.top_k + 10 if options.align_to_words else options.top_k
-    for window, logits in read:
+    for window, logits in zip(read, found, strict=True):
         start, end = logits.softmax(dim=0).unbind(dim=1)
-        # The first token is [CLS]: an answer from it to it is none at all.
+        # The first token is [CLS]: an answer from it to it means "no answer".
         impossible = min(impossible, float(start[0] * end[0]))
         here: dict[Characters, float] = {}
         for span in best_spans(start[1:], end[1:], options.max_answer_len, count):
             first, last = window.start + span.first, window.start + span.last
             if options.align_to_words:
-                first, last = _whole_words(pieces.words, first, last, window)
-            characters = pieces.spans[first][0], pieces.spans[last][1]
+                first, last = _whole_words(tokens.words, first, last, window)
+            characters = tokens.spans[first][0], tokens.spans[last][1]
             # Widened to whole words, several spans of a window can be one place.
             here[characters] = here.get(characters, 0.0) + span.score
             surest[characters] = max(surest.get(characters, 0.0), span.score)
         for characters, score in here.items():
             places[characters] = max(places.get(characters, 0.0), score)
-    found: dict[str, Answer] = {}
+    answers: dict[str, QuestionAnswer] = {}
     # The surest first: where words are found in several places, it is the one shown.
     for characters in sorted(surest, key=surest.__getitem__, reverse=True):
         text = context[slice(*characters)]
-        same = found.setdefault(text.lower(), _as_answer(0.0, *characters, text))
+        same = answers.setdefault(text.lower(), _as_answer(0.0, *characters, text))
         same["score"] += places[characters]
-    answers = [*found.values()]
+    ranked = [*answers.values()]
     if options.handle_impossible_answer:
-        answers.append(_as_answer(impossible, 0, 0, ""))
-    answers.sort(key=lambda answer: answer["score"], reverse=True)
+        ranked.append(_as_answer(impossible, 0, 0, ""))
+    ranked.sort(key=lambda answer: answer["score"], reverse=True)
     # There is nothing to find in a context of blanks.
-    answers = answers or [_as_answer(0.0, 0, 0, "")]
-    return answers[0] if options.top_k == 1 else answers[: options.top_k]
+    ranked = ranked or [_as_answer(0.0, 0, 0, "")]
+    return ranked[0] if options.top_k == 1 else ranked[: options.top_k]
 
 
 def best_spans(start: Tensor, end: Tensor, longest: int, count: int) -> list[Span]:
@@ -318,7 +342,7 @@ def _whole_words(
     return first, last
 
 
-def _as_answer(score: float, start: int, end: int, text: str) -> Answer:
+def _as_answer(score: float, start: int, end: int, text: str) -> QuestionAnswer:
     return {"score": score, "start": start, "end": end, "answer": text}
 
 
@@ -339,56 +363,34 @@ def _one_argument(inputs: tuple[Any, ...], question: Any, context: Any) -> Any:
     if isinstance(question, str):
         return {"question": question, "context": context}
     if not is_many(question):
-        raise _not_asked("question", question, "a string, or a list of strings")
-    if not isinstance(context, str):
-        return _pairs(items_of(question), context)
+        raise _wrong_type("question", question, "a string, or a list of strings")
     questions = items_of(question)
-    each = ({"question": one, "context": context} for one in questions)
-    return each if is_read_once(questions) else [*each]
+    if isinstance(context, str):
+        pairs = _pairs(zip(questions, repeat(context)))
+        return pairs if is_read_once(questions) else [*pairs]
+    if not is_many(context):
+        raise _wrong_type("context", context, "a string, or a list of strings")
+    contexts = items_of(context)
+    pairs = _pairs(zip_longest(questions, contexts, fillvalue=END))
+    once = is_read_once(questions) or is_read_once(contexts)
+    return pairs if once else [*pairs]
 
 
-def _pairs(questions: Iterable[Any], contexts: Any) -> list[Any] | Iterator[Any]:
+def _pairs(both: Iterable[tuple[Any, Any]]) -> Iterator[Input]:
     """One mapping for each question and its context."""
-    if not is_many(contexts):
-        raise _not_asked("context", contexts, "a string, or a list of strings")
-    contexts = items_of(contexts)
-    if is_read_once(questions) or is_read_once(contexts):
-        return _zipped(questions, contexts)
-    questions, contexts = [*questions], [*contexts]
-    if len(questions) != len(contexts):
-        raise ValueError(
-            f"got {len(questions)} questions and {len(contexts)} contexts, {UNEQUAL}"
-        )
-    return [*_zipped(questions, contexts)]
-
-
-def _zipped(questions: Iterable[Any], contexts: Iterable[Any]) -> Iterator[Any]:
-    ended = object()
-    for question, context in zip_longest(questions, contexts, fillvalue=ended):
-        if question is ended or context is ended:
-            more = "contexts" if question is ended else "questions"
-            raise ValueError(f"got more {more}, {UNEQUAL}")
+    for place, (question, context) in enumerate(both):
+        if question is END or context is END:
+            many, few = "questions", "contexts"
+            if question is END:
+                many, few = few, many
+            raise ValueError(
+                f"got {place} {few} and more {many}, expected one context, or one for "
+                f"each question"
+            )
         yield {"question": question, "context": context}
 
 
-def _as_asked(name: str, value: object) -> Asked:
-    """Return a question and its context."""
-    # A data set's rows have more, such as an id.
-    if not isinstance(value, Mapping) or not value.keys() >= {"question", "context"}:
-        raise _not_asked(name, value, 'a mapping {"question": …, "context": …}')
-    for part in Asked._fields:
-        if not isinstance(value[part], str):
-            raise _not_asked(f"{name}'s {part}", value[part], "a string")
-        if not value[part]:
-            raise ValueError(f"{name}'s {part} is empty, expected a text")
-        check_characters(f"{name}'s {part}", value[part])
-    # A context of blanks has no answer; a question of blanks asks nothing.
-    if value["question"].isspace():
-        raise ValueError(f"{name}'s question is blank, expected a text")
-    return Asked(value["question"], value["context"])
-
-
-def _not_asked(name: str, value: object, expected: str) -> TypeError:
+def _wrong_type(name: str, value: object, expected: str) -> TypeError:
     return TypeError(
         f"{name} is {value!r:.60} ({type(value).__name__}), expected {expected}"
     )

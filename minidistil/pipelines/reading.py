@@ -20,14 +20,14 @@ Made = TypeVar("Made")
 
 
 class RefusedError(ValueError):
-    """What is wrong with one of several inputs.
+    """One of several inputs cannot be answered.
 
     Attributes:
         place: Its place among those that are answered together.
     """
 
     def __init__(self, place: int, error: ValueError) -> None:
-        """Take the place, and the error without it."""
+        """Take the place, and the error that does not name it."""
         super().__init__(str(error))
         self.place = place
 
@@ -36,8 +36,8 @@ class RefusedError(ValueError):
         return ValueError(f"{noun} {before + self.place}: {self}")
 
 
-def made_of_each(make: Callable[..., Made], *inputs: Iterable[Any]) -> list[Made]:
-    """Return ``make`` of each input, or of what several lists have of each.
+def map_inputs(make: Callable[..., Made], *inputs: Iterable[Any]) -> list[Made]:
+    """Return ``make(input)`` of each, or ``make(*inputs)`` over several lists.
 
     Raises:
         RefusedError: in place of a ValueError.
@@ -62,13 +62,16 @@ class Dataset(Protocol):
         """One of them."""
 
 
-def is_many(value: object) -> TypeGuard[Iterable[Any] | Dataset]:
+Many = Iterable[Input] | Dataset
+
+
+def is_many(value: object) -> TypeGuard[Many[Any]]:
     """Whether it can be a list of inputs, an iterator of them, or a data set."""
     single = isinstance(value, str | bytes | bytearray | Mapping)
     return isinstance(value, Iterable | Dataset) and not single
 
 
-def items_of(many: Iterable[Any] | Dataset) -> Iterable[Any]:
+def items_of(many: Many[Any]) -> Iterable[Any]:
     """Return what can be gone through."""
     if isinstance(many, Iterable):
         return many
@@ -100,7 +103,7 @@ def as_text(name: str, value: object) -> str:
 
 
 def answer_many(
-    inputs: Iterable[object] | Dataset,
+    inputs: Many[Any],
     read: Callable[[str, object], Input],
     answer: Callable[[list[Input]], Iterable[Any]],
     noun: str = "text",

@@ -6,10 +6,10 @@ The mean of the vectors of a text's tokens, as in Sentence-BERT (Reimers & Gurev
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import repeat
-from typing import Any
+from itertools import chain, repeat
+from typing import TYPE_CHECKING, Any, overload
 
 import torch
 import torch.nn.functional as F
@@ -17,19 +17,22 @@ from torch import Tensor
 
 from minidistil.messages import check_flag
 from minidistil.model import DistilBertModel
-from minidistil.pipelines.base import Pipeline
-from minidistil.pipelines.cutting import CutOptions, cut, framed
-from minidistil.pipelines.pieces import ids_of
-from minidistil.pipelines.reading import answer_many, as_text, is_many, made_of_each
+from minidistil.pipelines.base import Pipeline, TruncationOptions, regroup
+from minidistil.pipelines.reading import Many
 from minidistil.pipelines.sentence_settings import read_settings
 from minidistil.tokenizer import DistilBertTokenizer
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from minidistil.pipelines.keywords import EmbeddingKeywords as Given
 
 POOLINGS = ("mean", "cls")
 
 
 @dataclass(frozen=True)
-class EmbeddingOptions(CutOptions):
-    """How vectors are made; for the pipeline or for a call, which goes before.
+class EmbeddingOptions(TruncationOptions):
+    """How a vector is made of a text.
 
     Where the pipeline loads a checkpoint of sentence-transformers, its own pooling,
     normalising and length hold, each unless the pipeline is given another.
@@ -37,10 +40,8 @@ class EmbeddingOptions(CutOptions):
     Attributes:
         pooling: "mean" of all tokens, [CLS] and [SEP] included, or that of "cls".
         normalize: Whether each vector is scaled to length 1.
-        truncation: See `CutOptions`. Of windows the mean of their vectors is taken,
+        truncation: As in `TruncationOptions`. The vectors of windows are averaged,
             before normalising.
-        max_length: See there.
-        batch_size: See there.
     """
 
     pooling: str = "mean"
@@ -77,6 +78,14 @@ class SentenceEmbeddingsPipeline(Pipeline[EmbeddingOptions]):
             lower_case=lower_case, pooling=options.get("pooling"), **where
         )
 
+    @overload
+    def __call__(self, inputs: str | list[str], **options: Unpack[Given]) -> Tensor: ...
+    @overload
+    def __call__(
+        self, inputs: Iterator[str], **options: Unpack[Given]
+    ) -> Iterator[Tensor]: ...
+    @overload
+    def __call__(self, inputs: Many[str], **options: Unpack[Given]) -> Any: ...
     def __call__(self, inputs: Any, **options: Any) -> Any:
         """Encode one text or many.
 
@@ -94,33 +103,21 @@ class SentenceEmbeddingsPipeline(Pipeline[EmbeddingOptions]):
             ValueError: for a text too long under truncation="error", an option out of
                 range, or a model in training mode.
         """
-        settings = self.settings(options)
+        return self._respond(inputs, options)
 
-        def answer(texts: list[str]) -> list[Tensor]:
-            return self._answer(texts, settings)
-
-        if not is_many(inputs):
-            return answer([as_text("the text", inputs)])[0]
-        vectors = answer_many(inputs, as_text, answer)
-        if not isinstance(vectors, list):
-            return vectors
-        # Of no text too, the shape says how long the vectors are.
-        none = torch.empty(0, self.model.config.dim)
-        return torch.stack(vectors) if vectors else none
-
-    def _answer(self, texts: list[str], options: EmbeddingOptions) -> list[Tensor]:
+    def _answer(self, inputs: list[str], options: EmbeddingOptions) -> list[Tensor]:
         """Give each text its vector: the mean of those of its parts."""
-        room = options.limit(self.max_length) - 2
-        parts = made_of_each(
-            lambda ids: cut(ids, room, options.truncation),
-            ids_of(self.tokenizer, texts),
-        )
-        sequences = (framed(self.tokenizer, part) for one in parts for part in one)
+        parts = self._encode(inputs, options)
         # Of [CLS] alone, the last block is not computed for the other tokens.
         cls = repeat([0]) if options.pooling == "cls" else None
-        found = self.run_in_portions(sequences, options.batch_size, cls)
-        pooled = iter(vectors.mean(dim=0) for vectors in found)  # of (T, D) or (1, D)
-        means = [torch.stack([next(pooled) for _ in one]).mean(dim=0) for one in parts]
+        found = self.run_in_portions(chain(*parts), options.batch_size, cls)
+        pooled = (vectors.mean(dim=0) for vectors in found)  # of (T, D) or (1, D)
+        means = [torch.stack(some).mean(dim=0) for some in regroup(pooled, parts)]
         if options.normalize:
             return [F.normalize(mean, dim=0) for mean in means]
         return means
+
+    def _gather(self, answers: list[Tensor]) -> Tensor:
+        # Of no text too, the shape says how long the vectors are.
+        none = torch.empty(0, self.model.config.dim)
+        return torch.stack(answers) if answers else none

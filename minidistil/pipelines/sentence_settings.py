@@ -9,14 +9,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from minidistil.checkpoint.tensors import (
+from minidistil.checkpoint.companions import (
     LENGTH_FILES,
     MODULES_FILE,
     PROMPTS_FILE,
     read_modules,
 )
 from minidistil.config import ConfigError
-from minidistil.files import read_json_object
+from minidistil.files import read_json
 from minidistil.hub import CheckpointFiles, open_checkpoint
 from minidistil.messages import quote
 
@@ -81,7 +81,7 @@ def read_settings(
 
 def _pooling(files: CheckpointFiles, folder: str) -> str:
     path = files.require(f"{folder}/config.json")
-    config = read_json_object(path, ConfigError)
+    config = read_json(path, dict, ConfigError)
     modes = config.get("pooling_mode")
     if modes is None:
         modes = [
@@ -101,7 +101,7 @@ def _length(files: CheckpointFiles, lower_case: bool) -> dict[str, int]:
     path = files.first(*LENGTH_FILES)
     if path is None:
         return {}
-    config = read_json_object(path, ConfigError)
+    config = read_json(path, dict, ConfigError)
     if _flag(path, config, "do_lower_case") and not lower_case:
         raise ConfigError(
             f"{path} asks for do_lower_case, and the tokenizer does not do it; pass "
@@ -131,7 +131,7 @@ def _refuse_the_rest(files: CheckpointFiles) -> None:
     path = files.find(PROMPTS_FILE)
     if path is None:
         return
-    config = read_json_object(path, ConfigError)
+    config = read_json(path, dict, ConfigError)
     name, prompts = config.get("default_prompt_name"), config.get("prompts") or {}
     if not isinstance(name, str | None) or not isinstance(prompts, dict):
         raise ConfigError(

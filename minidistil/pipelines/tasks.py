@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import inspect
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import torch
 
-from minidistil.auto import kind_of
+from minidistil.auto import identify
+from minidistil.checkpoint.companions import MODULES_FILE
 from minidistil.checkpoint.pretrained import PreTrainedModel
-from minidistil.checkpoint.tensors import MODULES_FILE, CheckpointError, Weights
-from minidistil.config import DistilBertConfig
+from minidistil.checkpoint.tensors import CheckpointError
 from minidistil.engine import Engine
-from minidistil.hub import open_checkpoint
+from minidistil.pipelines.answers import ClassificationAnswer, QuestionAnswer
 from minidistil.pipelines.base import Pipeline
 from minidistil.pipelines.feature_extraction import FeatureExtractionPipeline
 from minidistil.pipelines.fill_mask import FillMaskPipeline
-from minidistil.pipelines.loading import check_request, load_model, load_tokenizer
+from minidistil.pipelines.loading import (
+    Model,
+    check_request,
+    load_model,
+    load_tokenizer,
+)
 from minidistil.pipelines.multiple_choice import MultipleChoicePipeline
 from minidistil.pipelines.question_answering import QuestionAnsweringPipeline
 from minidistil.pipelines.sentence_embeddings import SentenceEmbeddingsPipeline
@@ -26,6 +31,33 @@ from minidistil.pipelines.token_classification import TokenClassificationPipelin
 from minidistil.pipelines.zero_shot import ZeroShotClassificationPipeline
 from minidistil.tokenizer import DistilBertTokenizer
 
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from minidistil.pipelines.keywords import (
+        ClassificationLoading,
+        EmbeddingLoading,
+        FillMaskLoading,
+        QuestionLoading,
+        TokenLoading,
+        TruncationLoading,
+        ZeroShotLoading,
+    )
+
+Source = Model | None
+# The type of a task's name, for one in a variable.
+Task = Literal[
+    "feature-extraction",
+    "fill-mask",
+    "multiple-choice",
+    "question-answering",
+    "sentence-embeddings",
+    "sentiment-analysis",
+    "text-classification",
+    "token-classification",
+    "ner",
+    "zero-shot-classification",
+]
 TASKS: dict[str, type[Pipeline[Any]]] = {
     "feature-extraction": FeatureExtractionPipeline,
     "fill-mask": FillMaskPipeline,
@@ -38,23 +70,89 @@ TASKS: dict[str, type[Pipeline[Any]]] = {
     "ner": TokenClassificationPipeline,
     "zero-shot-classification": ZeroShotClassificationPipeline,
 }
-# What a model of each class is for, where no task is named.
+# What a model of each class is for, where no task is named: its first task above.
 TASK_OF: dict[type[PreTrainedModel], str] = {
-    made.kind: made.task
-    for made in (
-        FeatureExtractionPipeline,
-        FillMaskPipeline,
-        MultipleChoicePipeline,
-        QuestionAnsweringPipeline,
-        TextClassificationPipeline,
-        TokenClassificationPipeline,
-    )
+    made.kind: made.task for made in reversed(TASKS.values())
 }
 
 
+@overload
+def pipeline(
+    task: None = None, model: Source = None, **options: Any
+) -> Pipeline[Any]: ...
+@overload
+def pipeline(
+    task: Literal["feature-extraction"],
+    model: Source = None,
+    **options: Unpack[TruncationLoading],
+) -> FeatureExtractionPipeline[list[list[list[float]]]]: ...
+@overload
+def pipeline(
+    task: Literal["feature-extraction"],
+    model: Source = None,
+    *,
+    return_tensors: bool | str,
+    **options: Unpack[TruncationLoading],
+) -> FeatureExtractionPipeline[Any]: ...
+@overload
+def pipeline(
+    task: Literal["fill-mask"], model: Source = None, **options: Unpack[FillMaskLoading]
+) -> FillMaskPipeline: ...
+@overload
+def pipeline(
+    task: Literal["multiple-choice"],
+    model: Source = None,
+    **options: Unpack[TruncationLoading],
+) -> MultipleChoicePipeline: ...
+@overload
+def pipeline(
+    task: Literal["question-answering"],
+    model: Source = None,
+    **options: Unpack[QuestionLoading],
+) -> QuestionAnsweringPipeline[QuestionAnswer]: ...
+@overload
+def pipeline(
+    task: Literal["question-answering"],
+    model: Source = None,
+    *,
+    top_k: int,
+    **options: Unpack[QuestionLoading],
+) -> QuestionAnsweringPipeline[Any]: ...
+@overload
+def pipeline(
+    task: Literal["sentence-embeddings"],
+    model: Source = None,
+    **options: Unpack[EmbeddingLoading],
+) -> SentenceEmbeddingsPipeline: ...
+@overload
+def pipeline(
+    task: Literal["text-classification", "sentiment-analysis"],
+    model: Source = None,
+    **options: Unpack[ClassificationLoading],
+) -> TextClassificationPipeline[ClassificationAnswer]: ...
+@overload
+def pipeline(
+    task: Literal["text-classification", "sentiment-analysis"],
+    model: Source = None,
+    *,
+    top_k: int | None,
+    **options: Unpack[ClassificationLoading],
+) -> TextClassificationPipeline[list[ClassificationAnswer]]: ...
+@overload
+def pipeline(
+    task: Literal["token-classification", "ner"],
+    model: Source = None,
+    **options: Unpack[TokenLoading],
+) -> TokenClassificationPipeline: ...
+@overload
+def pipeline(
+    task: Literal["zero-shot-classification"],
+    model: Source = None,
+    **options: Unpack[ZeroShotLoading],
+) -> ZeroShotClassificationPipeline: ...
 def pipeline(
     task: str | None = None,
-    model: str | os.PathLike[str] | PreTrainedModel | Engine | None = None,
+    model: Source = None,
     *,
     tokenizer: str | os.PathLike[str] | DistilBertTokenizer | None = None,
     revision: str | None = None,
@@ -128,11 +226,11 @@ def pipeline(
         computing = load_model(
             model,
             made.kind,
+            where,
             precision=precision,
             dtype=dtype,
             device=device,
             attn_implementation=attn_implementation,
-            where=where,
         )
     except CheckpointError as error:
         meant = _task_of(model, where)
@@ -145,19 +243,19 @@ def pipeline(
     return made(computing, known, **options)
 
 
-def _task_of(
-    model: str | os.PathLike[str] | PreTrainedModel | Engine, where: dict[str, Any]
-) -> str:
+def _task_of(model: Model, where: dict[str, Any]) -> str:
     """The task that a model is for."""
-    if isinstance(model, Engine | PreTrainedModel):
-        kind = model.kind if isinstance(model, Engine) else type(model)
-        for known, task in TASK_OF.items():
-            if issubclass(kind, known):
-                return task
+    found = None
+    if isinstance(model, Engine):
+        kind = model.kind
+    elif isinstance(model, PreTrainedModel):
+        kind = type(model)
+    else:
+        found = identify(model, **where)
+        kind = found.kind
+    task = next((TASK_OF[each] for each in TASK_OF if issubclass(kind, each)), None)
+    if task is None:
         raise TypeError(f"got a {kind.__name__}, which no task is for: give task=")
-    files = open_checkpoint(model, **where)
-    config = DistilBertConfig.from_json_file(files.require("config.json"))
-    task = TASK_OF[kind_of(config, Weights(files))]
-    if task == "feature-extraction" and files.find(MODULES_FILE) is not None:
+    if task == "feature-extraction" and found and found.files.find(MODULES_FILE):
         return "sentence-embeddings"  # sentence-transformers has written it
     return task

@@ -1,10 +1,11 @@
-"""Texts in, labels and scores out: the softmax of the logits, or what is asked for."""
+"""Texts in, labels and scores out: the softmax of the logits, or another function."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from itertools import chain
+from typing import TYPE_CHECKING, Any, Generic, Literal, overload
 
 import torch
 from torch import Tensor
@@ -12,27 +13,31 @@ from torch import Tensor
 from minidistil.config import DistilBertConfig
 from minidistil.heads import DistilBertForSequenceClassification
 from minidistil.messages import check_characters, check_integer
-from minidistil.pipelines.base import Ids, Pipeline
-from minidistil.pipelines.beside import fit_beside
-from minidistil.pipelines.cutting import (
-    CUTS,
-    CutOptions,
-    framed,
-    how_to_cut,
+from minidistil.pipelines.answers import Answer, ClassificationAnswer
+from minidistil.pipelines.base import Pipeline, TruncationOptions, regroup
+from minidistil.pipelines.long_texts import (
+    Ids,
+    add_special_tokens,
+    fit_pairs,
+    ids_of,
+    strategy_of,
+    truncate,
 )
-from minidistil.pipelines.pieces import ids_of
-from minidistil.pipelines.reading import (
-    answer_many,
-    is_many,
-    made_of_each,
-)
+from minidistil.pipelines.reading import Many, map_inputs
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from minidistil.pipelines.keywords import ClassificationKeywords as Given
 
 # What the course and transformers use when no model is named, at their revision.
 DEFAULT_MODEL = "distilbert/distilbert-base-uncased-finetuned-sst-2-english"
 DEFAULT_REVISION = "714eb0fa89d2f80546fda750413ed43d93601a13"
 
 Texts = tuple[str, ...]  # one text, or the two of a pair
-Answer = dict[str, str | float]
+Pair = Mapping[str, str | None]  # {"text": …, "text_pair": …}
+Text = str | Pair
+TopK = int | Literal["best"] | None
 
 
 def softmax(logits: Tensor) -> Tensor:
@@ -61,22 +66,20 @@ def function_for(config: DistilBertConfig) -> str:
 
 
 @dataclass(frozen=True)
-class Options(CutOptions):
-    """How a pipeline answers; given to it or to a call, which goes before.
+class ClassificationOptions(TruncationOptions):
+    """How texts are classified.
 
     Attributes:
         top_k: How many labels, best first; None for all. "best" is one label, without
             the list around it.
         function_to_apply: "softmax", "sigmoid" or "none" makes scores of logits; by
             default what the model's problem asks for.
-        truncation: With the next two, see `CutOptions`. Of a pair "head" shortens both
-            texts, the longer one first; else it is the first that is cut.
-        max_length: See there.
-        batch_size: See there.
+        truncation: As in `TruncationOptions`. Of a pair "head"
+            shortens both texts, the longer one first; the others truncate the first.
         padding: Accepted and ignored: answers do not depend on it.
     """
 
-    top_k: int | Literal["best"] | None = "best"
+    top_k: TopK = "best"
     function_to_apply: str | None = None
     padding: object = None
 
@@ -92,21 +95,39 @@ class Options(CutOptions):
             )
 
 
-class TextClassificationPipeline(Pipeline[Options]):
+class TextClassificationPipeline(Pipeline[ClassificationOptions], Generic[Answer]):
     """Classify texts: ``pipe("I love it")`` is ``[{"label": …, "score": …}]``."""
 
     task = "text-classification"
     kind = DistilBertForSequenceClassification
-    options_class = Options
+    options_class = ClassificationOptions
     default = (DEFAULT_MODEL, DEFAULT_REVISION)
 
+    @overload
+    def __call__(
+        self, inputs: Sequence[Text], **options: Unpack[Given]
+    ) -> list[Answer]: ...
+    @overload
+    def __call__(self, inputs: Pair, **options: Unpack[Given]) -> Answer: ...
+    @overload
+    def __call__(
+        self, inputs: Iterator[Text], **options: Unpack[Given]
+    ) -> Iterator[Answer]: ...
+    @overload
+    def __call__(
+        self, inputs: Text, *, top_k: int | None, **options: Unpack[Given]
+    ) -> list[ClassificationAnswer]: ...
+    @overload
+    def __call__(
+        self, inputs: Many[Text], *, top_k: TopK = ..., **options: Unpack[Given]
+    ) -> Any: ...
     def __call__(self, inputs: Any, **options: Any) -> Any:
         """Classify one text or many.
 
         Args:
             inputs: A string, or a pair ``{"text": …, "text_pair": …}``; a list of
                 such; or an iterator of them, which is read as the answers are taken.
-            options: Any of `Options`, for this call.
+            options: Any of `ClassificationOptions`, for this call.
 
         Returns:
             For a list, one answer for each text: ``{"label", "score"}``, or with
@@ -118,84 +139,72 @@ class TextClassificationPipeline(Pipeline[Options]):
             ValueError: for a text too long under truncation="error", an option out of
                 range, or a model in training mode.
         """
-        settings = self.settings(options)
-        if is_many(inputs):
-            return answer_many(
-                inputs, _as_texts, lambda texts: self._answer(texts, settings)
-            )
-        (answer,) = self._answer([_as_texts("the text", inputs)], settings)
+        answer = self._respond(inputs, options)
         is_bare = isinstance(inputs, str) and "top_k" not in options
         return [answer] if is_bare else answer
 
-    def _answer(self, texts: list[Texts], options: Options) -> list[Any]:
-        """Give each text its answer: the mean of the scores of its parts."""
-        parts = self._encode(texts, options)
-        sequences = [ids for part in parts for ids in part]
-        logits = torch.stack(self.run(sequences, options.batch_size))
-        scores = FUNCTIONS[self._function(options)](logits)  # (parts, C)
-        means = [each.mean(dim=0) for each in torch.split(scores, [*map(len, parts)])]
-        return [self._name(mean.tolist(), options) for mean in means]
+    def _read(self, name: str, value: object, options: ClassificationOptions) -> Texts:
+        """Return (text,) or (text, text_pair)."""
+        text, second = value, None
+        if isinstance(value, Mapping) and value.keys() <= {"text", "text_pair"}:
+            text, second = value.get("text"), value.get("text_pair")
+        if not isinstance(text, str) or not isinstance(second, str | None):
+            raise TypeError(
+                f"{name} is {value!r:.60} ({type(value).__name__}), expected a string, "
+                f'a pair {{"text": …, "text_pair": …}} and nothing else, or a list of '
+                f"them"
+            )
+        # An empty second text is none, as in transformers.
+        texts = (text, second) if second else (text,)
+        for each in texts:
+            check_characters(name, each)
+        return texts
 
-    def _encode(self, texts: list[Texts], options: Options) -> list[list[Ids]]:
-        """Turn each text into lists of ids that fit the model, one for each part."""
-        each = iter(ids_of(self.tokenizer, [one for both in texts for one in both]))
-        pieces = [[next(each) for _ in both] for both in texts]
+    def _answer(self, inputs: list[Texts], options: ClassificationOptions) -> list[Any]:
+        """Give each text the mean of the scores of its parts."""
+        each = regroup(ids_of(self.tokenizer, [*chain(*inputs)]), inputs)
         limit = options.limit(self.max_length)
 
-        def fit(both: Texts, pieces: list[Ids]) -> list[Ids]:
-            return self._fit(both, pieces, limit, options.truncation)
+        def fit(texts: Texts, ids: list[Ids]) -> list[Ids]:
+            return self._fit(texts, ids, limit, options.truncation)
 
-        return made_of_each(fit, texts, pieces)
+        parts = map_inputs(fit, inputs, each)
+        logits = torch.stack(self.run([*chain(*parts)], options.batch_size))
+        scores = FUNCTIONS[self._function(options)](logits)  # (parts, C)
+        means = [some.mean(dim=0) for some in torch.split(scores, [*map(len, parts)])]
+        return [self._name(mean.tolist(), options) for mean in means]
 
     def _fit(
-        self, texts: Texts, pieces: list[Ids], limit: int, truncation: str | bool | None
+        self, texts: Texts, ids: list[Ids], limit: int, truncation: str | bool | None
     ) -> list[Ids]:
-        """Put [CLS] and [SEP] around a text; cut it as the caller wants if need be."""
-        whole = framed(self.tokenizer, *pieces)
+        """Add [CLS] and [SEP] to a text or a pair; truncate it if need be."""
+        whole = add_special_tokens(self.tokenizer, *ids)
         if len(whole) <= limit:
             return [whole]
-        how = how_to_cut(truncation)
+        strategy = strategy_of(truncation)
         if len(texts) == 1:
-            parts = CUTS[how](pieces[0], limit - 2)
-            return [framed(self.tokenizer, part) for part in parts]
-        if how != "head":
-            (pairs,) = fit_beside(self.tokenizer, pieces[0], pieces[1:], limit, how)
-            return [framed(self.tokenizer, *pair) for pair in pairs]
+            parts = truncate(ids[0], limit - 2, strategy)
+            return [add_special_tokens(self.tokenizer, part) for part in parts]
+        if strategy != "head":
+            (pairs,) = fit_pairs(self.tokenizer, ids[0], ids[1:], limit, strategy)
+            return [add_special_tokens(self.tokenizer, *pair) for pair in pairs]
         # Which of the two loses how much is the tokenizer's rule.
-        cut = self.tokenizer(*texts, truncation=True, max_length=limit)
-        return [cut["input_ids"]]
+        encoded = self.tokenizer(*texts, truncation=True, max_length=limit)
+        return [encoded["input_ids"]]
 
-    def _function(self, options: Options) -> str:
-        """What makes scores of logits: the caller's word, or the model's."""
+    def _function(self, options: ClassificationOptions) -> str:
+        """Which of `FUNCTIONS` to apply: the caller's choice, or the model's."""
         if options.function_to_apply is not None:
             return options.function_to_apply.lower()
         return function_for(self.model.config)
 
-    def _name(self, scores: list[float], options: Options) -> Answer | list[Answer]:
+    def _name(
+        self, scores: list[float], options: ClassificationOptions
+    ) -> ClassificationAnswer | list[ClassificationAnswer]:
         """Put the labels to the scores (C,), the best first."""
         names = self.model.config.id2label
-        answers: list[Answer] = [
+        answers: list[ClassificationAnswer] = [
             {"label": names[i], "score": score} for i, score in enumerate(scores)
         ]
         answers.sort(key=lambda answer: answer["score"], reverse=True)
         return answers[0] if options.top_k == "best" else answers[: options.top_k]
-
-
-def _as_texts(name: str, value: object) -> Texts:
-    """Return (text,) or (text, text_pair)."""
-    if isinstance(value, str):
-        check_characters(name, value)
-        return (value,)
-    if isinstance(value, Mapping) and value.keys() in ({"text"}, {"text", "text_pair"}):
-        text, second = value["text"], value.get("text_pair")
-        if second is None:
-            second = ""
-        if isinstance(text, str) and isinstance(second, str):
-            check_characters(name, text)
-            check_characters(name, second)
-            # An empty second text is none, as in transformers.
-            return (text, second) if second else (text,)
-    raise TypeError(
-        f"{name} is {value!r:.60} ({type(value).__name__}), expected a string, a pair "
-        f'{{"text": …, "text_pair": …}} and nothing else, or a list of them'
-    )

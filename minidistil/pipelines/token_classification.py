@@ -7,28 +7,26 @@ begins (B) or goes on (I) there; the aggregation makes whole entities of tokens.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import accumulate, pairwise
+from itertools import accumulate, chain, pairwise
 from statistics import fmean
-from typing import Any, NamedTuple, TypeGuard
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard, overload
 
 from torch import Tensor
 
 from minidistil.heads import DistilBertForTokenClassification
 from minidistil.messages import check_characters, check_flag, check_integer
-from minidistil.pipelines.base import (
-    Ids,
-    Pipeline,
-    TaskOptions,
-)
-from minidistil.pipelines.pieces import Pieces, pieces_of, windows
-from minidistil.pipelines.reading import (
-    answer_many,
-    is_many,
-)
+from minidistil.pipelines.answers import EntityAnswer
+from minidistil.pipelines.base import Pipeline, TaskOptions, regroup
+from minidistil.pipelines.long_texts import Ids, TextTokens, tokens_of, windows
+from minidistil.pipelines.reading import Many, is_many
 
-Answer = dict[str, Any]
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from minidistil.pipelines.keywords import TokenKeywords as Given
+
 SHARED = 64  # tokens of two windows: what is suggested
 
 
@@ -57,8 +55,8 @@ STRATEGIES = ("none", "simple", *OF_WORDS)
 
 
 @dataclass(frozen=True)
-class Options(TaskOptions):
-    """How texts are labelled; given to a pipeline or to a call, which goes before.
+class TokenOptions(TaskOptions):
+    """How the tokens of texts are labelled.
 
     Attributes:
         aggregation_strategy: "none" gives each token its label. The others give
@@ -113,44 +111,25 @@ class Text(NamedTuple):
     words: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Token:
-    """A token: how it is written, its characters, its number (from 1).
-
-    And whether it goes on with the word of the token before it.
-    """
-
-    word: str
-    start: int
-    end: int
-    index: int
-    continues: bool
-
-
-@dataclass(frozen=True)
-class Part:
-    """A token, or a word, with its label."""
-
-    label: str
-    score: float
-    word: str
-    start: int
-    end: int
-    index: int
-
-    @property
-    def tag(self) -> str:
-        """The label without B- or I-."""
-        return self.label[2:] if self.label[:2] in ("B-", "I-") else self.label
-
-
-class TokenClassificationPipeline(Pipeline[Options]):
+class TokenClassificationPipeline(Pipeline[TokenOptions]):
     """Label the tokens of texts: ``pipe("I am Ada", aggregation_strategy="max")``."""
 
     task = "token-classification"
     kind = DistilBertForTokenClassification
-    options_class = Options
+    options_class = TokenOptions
 
+    @overload
+    def __call__(self, inputs: str, **options: Unpack[Given]) -> list[EntityAnswer]: ...
+    @overload
+    def __call__(
+        self, inputs: list[str] | list[list[str]], **options: Unpack[Given]
+    ) -> list[list[EntityAnswer]]: ...
+    @overload
+    def __call__(
+        self, inputs: Iterator[str | list[str]], **options: Unpack[Given]
+    ) -> Iterator[list[EntityAnswer]]: ...
+    @overload
+    def __call__(self, inputs: Many[Any], **options: Unpack[Given]) -> Any: ...
     def __call__(self, inputs: Any, **options: Any) -> Any:
         """Label one text or many.
 
@@ -158,7 +137,7 @@ class TokenClassificationPipeline(Pipeline[Options]):
             inputs: A string; a list of them; or an iterator, which is read as the
                 answers are taken. With ``is_split_into_words`` a list of words for
                 each string.
-            options: Any of `Options`, for this call.
+            options: Any of `TokenOptions`, for this call.
 
         Returns:
             For one string a list of what was found, ``{"entity", "score", "index",
@@ -172,64 +151,85 @@ class TokenClassificationPipeline(Pipeline[Options]):
             TypeError: for a text that is no string, or an unknown option.
             ValueError: for an option out of range, or a model in training mode.
         """
-        settings = self.settings(options)
+        in_words = options.get("is_split_into_words", self.options.is_split_into_words)
+        if in_words and _is_collection(inputs):
+            one = any(isinstance(item, str) for item in inputs)
+            inputs = [inputs] if one else inputs
+        return self._respond(inputs, options)
+
+    def settings(self, options: Mapping[str, Any]) -> TokenOptions:
+        """See `Pipeline`; ValueError too for a stride that leaves no room."""
+        settings = super().settings(options)
         room = self.max_length - 2
         if settings.stride is not None and settings.stride >= room:
             raise ValueError(
                 f"stride is {settings.stride}, expected less than {room}, the tokens "
                 f"that the model can read at once without [CLS] and [SEP]"
             )
+        return settings
 
-        def read(name: str, value: object) -> Text:
-            return _as_text(name, value, settings)
+    def _read(self, name: str, value: object, options: TokenOptions) -> Text:
+        """Return a text, put together from its words if it comes in words."""
+        if not options.is_split_into_words:
+            if not isinstance(value, str):
+                raise TypeError(
+                    f"{name} is {value!r:.60} ({type(value).__name__}), expected a "
+                    f"string, or a list of them; for words choose "
+                    f"is_split_into_words=True"
+                )
+            text = Text(value)
+        else:
+            words = tuple(value) if _is_collection(value) else None
+            if words is None or not all(isinstance(word, str) for word in words):
+                raise TypeError(
+                    f"{name} is {value!r:.60} ({type(value).__name__}), expected a "
+                    f"list of words, which are strings, for is_split_into_words is True"
+                )
+            text = Text(options.delimiter.join(words), words)
+        check_characters(name, text.text)
+        return text
 
-        if settings.is_split_into_words and _is_one_in_words(inputs):
-            inputs = [inputs]
-        if is_many(inputs):
-            return answer_many(
-                inputs, read, lambda texts: self._answer(texts, settings)
-            )
-        (answer,) = self._answer([read("the text", inputs)], settings)
-        return answer
-
-    def _answer(self, texts: list[Text], options: Options) -> list[list[Answer]]:
+    def _answer(
+        self, inputs: list[Text], options: TokenOptions
+    ) -> list[list[EntityAnswer]]:
         """Give each text what was found in it."""
-        pieces = self._pieces(texts, options)
-        cut = [self._windows(one.ids, options.stride) for one in pieces]
+        tokens = self._tokens(inputs, options)
+        read = [self._windows(each.ids, options.stride) for each in tokens]
         cls, sep = self.tokenizer.cls_token_id, self.tokenizer.sep_token_id
         sequences = [
-            [cls, *one.ids[start:end], sep]
-            for one, some in zip(pieces, cut, strict=True)
+            [cls, *each.ids[start:end], sep]
+            for each, some in zip(tokens, read, strict=True)
             for start, end in some
         ]
-        logits = iter(self.run(sequences, options.batch_size))
+        logits = regroup(self.run(sequences, options.batch_size), read)
         answers = []
-        for text, one, some in zip(texts, pieces, cut, strict=True):
+        for text, each, some in zip(inputs, tokens, read, strict=True):
             found = [
-                self._found(text.text, one, window, next(logits)[1:-1], options)
-                for window in some
+                self._found(text.text, each, window, rows[1:-1], options)
+                for window, rows in zip(some, next(logits), strict=True)
             ]
-            together = [each for part in found for each in part]
-            answers.append(together if len(some) == 1 else _settle(together))
+            answers.append(
+                drop_overlaps([*chain(*found)]) if len(some) > 1 else found[0]
+            )
         return answers
 
-    def _pieces(self, texts: list[Text], options: Options) -> list[Pieces]:
+    def _tokens(self, texts: list[Text], options: TokenOptions) -> list[TextTokens]:
         """Return the tokens of each text, with places in the text as a whole."""
         if not options.is_split_into_words:
-            return pieces_of(self.tokenizer, [one.text for one in texts])
+            return tokens_of(self.tokenizer, [one.text for one in texts])
         in_words = [one.words for one in texts]
-        pieces = pieces_of(self.tokenizer, in_words, is_split_into_words=True)
-        for one, words in zip(pieces, in_words, strict=True):
+        tokens = tokens_of(self.tokenizer, in_words, is_split_into_words=True)
+        for one, words in zip(tokens, in_words, strict=True):
             lengths = [len(word) + len(options.delimiter) for word in words]
             starts = [*accumulate(lengths, initial=0)]
             one.spans[:] = [
                 (starts[word] + start, starts[word] + end)
                 for word, (start, end) in zip(one.words, one.spans, strict=True)
             ]
-        return pieces
+        return tokens
 
     def _windows(self, ids: Ids, stride: int | None) -> list[tuple[int, int]]:
-        """Return the windows over a text; without a stride only the first."""
+        """Split a text into windows; without a stride only the first is returned."""
         room = self.max_length - 2
         if stride is None and len(ids) > room:
             # Of one model always in these words: Python then shows it once.
@@ -246,93 +246,86 @@ class TokenClassificationPipeline(Pipeline[Options]):
     def _found(
         self,
         text: str,
-        pieces: Pieces,
+        tokens: TextTokens,
         window: tuple[int, int],
         logits: Tensor,
-        options: Options,
-    ) -> list[Answer]:
-        """What stands in a window, whose logits are (tokens, C)."""
-        tokens = [self._token(text, pieces, number) for number in range(*window)]
+        options: TokenOptions,
+    ) -> list[EntityAnswer]:
+        """Return what a window contains; its logits are (tokens, C)."""
+        start, end = window
+        spans = tokens.spans[start:end]
         scores = logits.softmax(dim=-1)
+        names = self.tokenizer.convert_ids_to_tokens(tokens.ids[start:end])
+        unknown = self.tokenizer.unk_token_id
+        # "[UNK]" would not say what stands there.
+        written = [
+            text[slice(*span)] if id == unknown else name
+            for id, name, span in zip(tokens.ids[start:end], names, spans, strict=True)
+        ]
         of_word = OF_WORDS.get(options.strategy)
-        if of_word is None:
-            parts = [
-                self._part([token], token.word, row)
-                for token, row in zip(tokens, scores, strict=True)
-            ]
-        else:
-            parts = [
-                self._part(tokens[i:j], self._join(tokens[i:j]), of_word(scores[i:j]))
-                for i, j in _words(tokens)
-            ]
+        # Where each part begins: a token, or a word. The first may lack its beginning.
+        starts = [
+            i
+            for i, name in enumerate(names)
+            if i == 0 or of_word is None or not name.startswith("##")
+        ]
+        parts: list[EntityAnswer] = []
+        for i, j in pairwise([*starts, len(names)]):
+            score, label = (of_word or first)(scores[i:j]).max(dim=0)
+            parts.append(
+                {
+                    "entity": self.model.config.id2label[int(label)],
+                    "score": float(score),
+                    "index": start + i + 1,
+                    "word": self._join(written[i:j]) if of_word else written[i],
+                    "start": spans[i][0],
+                    "end": spans[j - 1][1],
+                }
+            )
         if options.strategy == "none":
-            kept = [part for part in parts if part.label not in options.ignore_labels]
-            return [_of_token(part) for part in kept]
-        entities = [self._entity(some) for some in _neighbours(parts)]
-        ignored = options.ignore_labels
-        return [each for each in entities if each["entity_group"] not in ignored]
+            return [one for one in parts if one["entity"] not in options.ignore_labels]
+        entities = [self._entity(some) for some in group_neighbours(parts)]
+        return [
+            one for one in entities if one["entity_group"] not in options.ignore_labels
+        ]
 
-    def _token(self, text: str, pieces: Pieces, number: int) -> Token:
-        start, end = pieces.spans[number]
-        word = str(self.tokenizer.convert_ids_to_tokens(pieces.ids[number]))
-        continues = word.startswith("##")
-        if pieces.ids[number] == self.tokenizer.unk_token_id:
-            word = text[start:end]  # "[UNK]" would tell a reader nothing
-        return Token(word, start, end, number + 1, continues)
-
-    def _part(self, tokens: list[Token], word: str, scores: Tensor) -> Part:
-        """Give the surest label to some tokens; their scores are (C,)."""
-        score, label = scores.max(dim=0)
-        name = self.model.config.id2label[int(label)]
-        start, end = tokens[0].start, tokens[-1].end
-        return Part(name, float(score), word, start, end, tokens[0].index)
-
-    def _entity(self, parts: list[Part]) -> Answer:
+    def _entity(self, parts: list[EntityAnswer]) -> EntityAnswer:
         """Make one answer of neighbours that belong together."""
         return {
-            "entity_group": parts[0].label.split("-", 1)[-1],
-            "score": fmean(part.score for part in parts),
-            "word": self._join(parts),
-            "start": parts[0].start,
-            "end": parts[-1].end,
+            "entity_group": parts[0]["entity"].split("-", 1)[-1],
+            "score": fmean(part["score"] for part in parts),
+            "word": self._join(part["word"] for part in parts),
+            "start": parts[0]["start"],
+            "end": parts[-1]["end"],
         }
 
-    def _join(self, parts: Sequence[Token | Part]) -> str:
-        return self.tokenizer.convert_tokens_to_string(part.word for part in parts)
+    def _join(self, words: Iterable[str]) -> str:
+        return self.tokenizer.convert_tokens_to_string(words)
 
 
-def _words(tokens: list[Token]) -> list[tuple[int, int]]:
-    """Return the words, from and to; the first may lack its beginning."""
-    starts = [i for i, token in enumerate(tokens) if i == 0 or not token.continues]
-    return [*pairwise([*starts, len(tokens)])]
+def group_neighbours(parts: list[EntityAnswer]) -> list[list[EntityAnswer]]:
+    """Put neighbours together whose labels are the same without B- or I-.
 
-
-def _neighbours(parts: list[Part]) -> list[list[Part]]:
-    """Put neighbours of one tag together; a B- begins anew."""
-    groups: list[list[Part]] = []
+    A label that begins with B- begins a new group.
+    """
+    groups: list[list[EntityAnswer]] = []
     for part in parts:
-        begins = part.label.startswith("B-")
-        if groups and not begins and part.tag == groups[-1][-1].tag:
+        label = part["entity"]
+        begins = label.startswith("B-")
+        if groups and not begins and _tag(label) == _tag(groups[-1][-1]["entity"]):
             groups[-1].append(part)
         else:
             groups.append([part])
     return groups
 
 
-def _of_token(part: Part) -> Answer:
-    return {
-        "entity": part.label,
-        "score": part.score,
-        "index": part.index,
-        "word": part.word,
-        "start": part.start,
-        "end": part.end,
-    }
+def _tag(label: str) -> str:
+    return label[2:] if label[:2] in ("B-", "I-") else label
 
 
-def _settle(found: list[Answer]) -> list[Answer]:
+def drop_overlaps(found: list[EntityAnswer]) -> list[EntityAnswer]:
     """Where two windows disagree keep the longer entity, or else the surer."""
-    kept: list[Answer] = []
+    kept: list[EntityAnswer] = []
     for one in sorted(found, key=lambda answer: answer["start"]):
         if not kept or one["start"] >= kept[-1]["end"]:
             kept.append(one)
@@ -341,36 +334,10 @@ def _settle(found: list[Answer]) -> list[Answer]:
     return kept
 
 
-def _weight(answer: Answer) -> tuple[int, float]:
+def _weight(answer: EntityAnswer) -> tuple[int, float]:
     return answer["end"] - answer["start"], answer["score"]
-
-
-def _is_one_in_words(inputs: object) -> bool:
-    """Whether it is one text, as a list of words."""
-    return _is_collection(inputs) and any(isinstance(one, str) for one in inputs)
 
 
 def _is_collection(value: object) -> TypeGuard[Collection[Any]]:
     """Whether it holds several things, and is no text, nor an iterator."""
     return isinstance(value, Collection) and is_many(value)
-
-
-def _as_text(name: str, value: object, options: Options) -> Text:
-    """Return a text, put together from its words if it comes in words."""
-    if not options.is_split_into_words:
-        if isinstance(value, str):
-            check_characters(name, value)
-            return Text(value)
-        raise TypeError(
-            f"{name} is {value!r:.60} ({type(value).__name__}), expected a string, or "
-            f"a list of them; for words choose is_split_into_words=True"
-        )
-    words = tuple(value) if _is_collection(value) else None
-    if words is None or not all(isinstance(word, str) for word in words):
-        raise TypeError(
-            f"{name} is {value!r:.60} ({type(value).__name__}), expected a list of "
-            f"words, which are strings, for is_split_into_words is True"
-        )
-    text = Text(options.delimiter.join(words), words)
-    check_characters(name, text.text)
-    return text

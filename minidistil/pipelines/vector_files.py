@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from safetensors.torch import save_file
@@ -10,28 +10,13 @@ from torch import Tensor
 
 from minidistil.files import replacing
 
-
-def _write_npy(vectors: Tensor, path: Path) -> None:
-    import numpy as np
-
-    with path.open("wb") as file:  # to a path, numpy would add its own ending
-        np.save(file, vectors.numpy())
-
-
-def _write_safetensors(vectors: Tensor, path: Path) -> None:
-    save_file({"embeddings": vectors}, path)
-
-
-WRITERS: dict[str, Callable[[Tensor, Path], None]] = {
-    ".npy": _write_npy,
-    ".safetensors": _write_safetensors,
-}
+VECTOR_FILES = (".npy", ".safetensors")
 
 
 def check_vector_file(path: Path) -> None:
-    """Raise ValueError unless the name ends in one of `WRITERS`."""
-    if path.suffix not in WRITERS:
-        raise ValueError(f"'{path}' ends in neither of {', '.join(WRITERS)}")
+    """Raise ValueError unless the name ends in one of `VECTOR_FILES`."""
+    if path.suffix not in VECTOR_FILES:
+        raise ValueError(f"'{path}' ends in neither of {', '.join(VECTOR_FILES)}")
 
 
 def save_vectors(vectors: Tensor, path: Path) -> None:
@@ -44,7 +29,13 @@ def save_vectors(vectors: Tensor, path: Path) -> None:
     """
     check_vector_file(path)
     with replacing(path) as temporary:
-        WRITERS[path.suffix](vectors.contiguous(), temporary)
+        if path.suffix == ".safetensors":
+            save_file({"embeddings": vectors.contiguous()}, temporary)
+            return
+        import numpy as np
+
+        with temporary.open("wb") as file:  # to a path, numpy would add its own ending
+            np.save(file, vectors.contiguous().numpy())
 
 
 def check_features_file(path: Path) -> None:

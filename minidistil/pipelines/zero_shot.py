@@ -6,58 +6,58 @@ it follows from the text (Yin et al. 2019, arXiv:1909.00161).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
-import torch
 from torch import Tensor
 
 from minidistil.checkpoint.pretrained import PreTrainedModel
 from minidistil.engine import Engine
 from minidistil.heads import DistilBertForSequenceClassification
 from minidistil.messages import check_characters, check_flag, quote
-from minidistil.pipelines.base import Pipeline
-from minidistil.pipelines.beside import fit_beside
-from minidistil.pipelines.cutting import CutOptions, framed
-from minidistil.pipelines.pieces import ids_of
-from minidistil.pipelines.reading import (
-    answer_many,
-    as_text,
-    is_many,
-    made_of_each,
-)
+from minidistil.pipelines.answers import ZeroShotAnswer
+from minidistil.pipelines.base import Pipeline, TruncationOptions
+from minidistil.pipelines.long_texts import ids_of
+from minidistil.pipelines.reading import Many
 from minidistil.tokenizer import DistilBertTokenizer
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from minidistil.pipelines.keywords import ZeroShotKeywords as Given
+
+Labels = str | Collection[str] | None
 
 
 @dataclass(frozen=True)
-class ZeroShotOptions(CutOptions):
-    """How texts are labelled; given to the pipeline or to a call, which goes before.
+class ZeroShotOptions(TruncationOptions):
+    """How texts are labelled.
 
     Attributes:
         candidate_labels: The labels, a list or a string with commas between them.
         hypothesis_template: The sentence that a label makes, with {} in its place.
         multi_label: Whether each label is right or wrong by itself. Otherwise their
             scores add up to 1.
-        truncation: What to do about a text that is too long, see `CutOptions`; the
-            hypothesis is read whole.
+        truncation: What to do about a text that is too long, see `TruncationOptions`;
+            the hypothesis is read whole.
         max_length: The tokens that text and hypothesis may have together.
-        batch_size: See `CutOptions`.
+        batch_size: See `TruncationOptions`.
     """
 
-    candidate_labels: str | Collection[str] | None = None
+    candidate_labels: Labels = None
     hypothesis_template: str = "This example is {}."
     multi_label: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.candidate_labels is not None:
-            labels(self.candidate_labels)
+            as_labels(self.candidate_labels)
         check_template(self.hypothesis_template)
         check_flag("multi_label", self.multi_label)
 
 
-def labels(given: Any) -> list[str]:
+def as_labels(given: Any) -> list[str]:
     """The labels as a list, those of a string without the spaces around them.
 
     Raises:
@@ -133,10 +133,37 @@ class ZeroShotClassificationPipeline(Pipeline[ZeroShotOptions]):
         if self.contradiction_id is None and len(names) == 2:
             self.contradiction_id = 1 - entailment
 
+    @overload
+    def __call__(
+        self, inputs: str, candidate_labels: Labels = None, **options: Unpack[Given]
+    ) -> ZeroShotAnswer: ...
+    @overload
+    def __call__(
+        self,
+        inputs: list[str],
+        candidate_labels: Labels = None,
+        **options: Unpack[Given],
+    ) -> list[ZeroShotAnswer]: ...
+    @overload
+    def __call__(
+        self,
+        inputs: Iterator[str],
+        candidate_labels: Labels = None,
+        **options: Unpack[Given],
+    ) -> Iterator[ZeroShotAnswer]: ...
+    @overload
+    def __call__(
+        self,
+        inputs: Many[str] | None = None,
+        candidate_labels: Labels = None,
+        *,
+        sequences: Many[str] | None = None,
+        **options: Unpack[Given],
+    ) -> Any: ...
     def __call__(
         self,
         inputs: Any = None,
-        candidate_labels: str | Collection[str] | None = None,
+        candidate_labels: Labels = None,
         *,
         sequences: Any = None,
         **options: Any,
@@ -159,67 +186,48 @@ class ZeroShotClassificationPipeline(Pipeline[ZeroShotOptions]):
             ValueError: for no labels, a template without a place for one, a text too
                 long under truncation="error", or a hypothesis so long that no text
                 fits beside it; for an option out of range, or a model in training
-                mode; for ``multi_label`` and for one label alone, if it cannot be told
+                mode; for ``multi_label`` and for one label alone, if it is unknown
                 which of the model's labels is the contradiction.
         """
         if (inputs is None) == (sequences is None):
             raise TypeError("give a text or texts, as inputs or as sequences=")
-        if inputs is None:
-            inputs = sequences
         if candidate_labels is not None:
             options["candidate_labels"] = candidate_labels
-        settings = self.settings(options)
+        return self._respond(sequences if inputs is None else inputs, options)
+
+    def settings(self, options: Mapping[str, Any]) -> ZeroShotOptions:
+        """See `Pipeline`; ValueError too for labels that the model cannot judge."""
+        settings = super().settings(options)
         if settings.candidate_labels is None:
             raise ValueError("give candidate_labels=, the labels to choose from")
-        names = labels(settings.candidate_labels)
-        one_by_one = settings.multi_label or len(names) == 1
-        if one_by_one and self.contradiction_id is None:
+        if self._is_one_by_one(settings) and self.contradiction_id is None:
             raise ValueError(
                 f"the model's labels are "
                 f"{quote([*self.model.config.id2label.values()])}, and none begins "
                 f"with 'contra': labels can be compared with each other, but not "
                 f"judged one by one (multi_label, or a single label)"
             )
-        score = self._each if one_by_one else self._among
+        return settings
 
-        def answer(texts: list[str]) -> list[Any]:
-            logits = self._logits(texts, names, settings)
-            return [
-                _sorted(text, names, score(one).mean(dim=1).tolist())
-                for text, one in zip(texts, logits, strict=True)
-            ]
+    def _is_one_by_one(self, options: ZeroShotOptions) -> bool:
+        """Whether each label is judged by itself: it has none to be compared with."""
+        return options.multi_label or len(as_labels(options.candidate_labels)) == 1
 
-        if is_many(inputs):
-            return answer_many(inputs, as_text, answer)
-        return answer([as_text("the text", inputs)])[0]
-
-    def _logits(
-        self, texts: list[str], names: list[str], options: ZeroShotOptions
-    ) -> Iterable[Tensor]:
-        """For each text the model's logits, (labels, parts of the text, C)."""
-        template = options.hypothesis_template
-        hypotheses = ids_of(self.tokenizer, [template.format(name) for name in names])
-        limit = options.limit(self.max_length)
-        fitted = made_of_each(
-            lambda ids: fit_beside(
-                self.tokenizer, ids, hypotheses, limit, options.truncation
-            ),
-            ids_of(self.tokenizer, texts),
-        )
-        sequences = (
-            framed(self.tokenizer, *pair)
-            for one in fitted
-            for pairs in one
-            for pair in pairs
-        )
-        logits = self.run_in_portions(sequences, options.batch_size)
-        for one in fitted:
-            yield torch.stack(
-                [torch.stack([next(logits) for _ in pairs]) for pairs in one]
-            )
+    def _answer(
+        self, inputs: list[str], options: ZeroShotOptions
+    ) -> list[ZeroShotAnswer]:
+        labels = as_labels(options.candidate_labels)
+        score = self._each if self._is_one_by_one(options) else self._among
+        hypotheses = [options.hypothesis_template.format(label) for label in labels]
+        seconds = [ids_of(self.tokenizer, hypotheses)] * len(inputs)
+        logits = self.run_pairs(ids_of(self.tokenizer, inputs), seconds, options)
+        return [
+            _ranked(text, labels, score(one).mean(dim=1).tolist())
+            for text, one in zip(inputs, logits, strict=True)
+        ]
 
     def _among(self, logits: Tensor) -> Tensor:
-        """Scores (labels, parts) that add up to 1 over the labels."""
+        """Scores (labels, parts) that add up to 1; logits are (labels, parts, C)."""
         return logits[..., self.entailment_id].softmax(dim=0)
 
     def _each(self, logits: Tensor) -> Tensor:
@@ -234,7 +242,7 @@ def _first(names: Mapping[int, str], beginning: str) -> int | None:
     return next(found, None)
 
 
-def _sorted(text: str, names: list[str], scores: list[float]) -> dict[str, Any]:
+def _ranked(text: str, names: list[str], scores: list[float]) -> ZeroShotAnswer:
     order = sorted(range(len(names)), key=lambda i: scores[i], reverse=True)
     return {
         "sequence": text,

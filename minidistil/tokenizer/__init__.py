@@ -1,6 +1,6 @@
 """Text in, token ids out, and back.
 
-Reading order: `tokenizer` (the class and its call), `engines` (who cuts the text),
+Reading order: `tokenizer` (the class and its call), `backends` (what splits the text),
 `rows` (truncation, special tokens, padding), `encoding` (the result), `vocabulary`
 (the files).
 """

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from minidistil.tokenizer.rows import Frame, Row
-
-NOTHING = Frame(None, None, None, None)
+from minidistil.tokenizer.rows import NOTHING, Frame, Row
 
 
 class CharSpan(NamedTuple):
@@ -64,7 +62,7 @@ class BatchEncoding(dict[str, Any]):
 
     def sequence_ids(self, batch_index: int = 0) -> list[int | None]:
         """0 for tokens of the first text, 1 of the second, None for special tokens."""
-        return self._row(batch_index).sequence_ids()
+        return self._row(batch_index).constant("sequence_ids")
 
     def token_to_chars(
         self, batch_or_token_index: int, token_index: int | None = None
@@ -117,30 +115,28 @@ def to_tensors(data: Mapping[str, Any], kind: str) -> dict[str, Any]:
         ValueError: The rows of a value are not of one length, or hold no numbers.
         ImportError: numpy was asked for and is not installed.
     """
-    return {name: to_tensor(name, value, kind) for name, value in data.items()}
-
-
-def to_tensor(name: str, value: Any, kind: str) -> Any:
-    """One value of an encoding as a tensor; `name` is for the error."""
-    rows = [row for row in value if isinstance(row, Sequence)]
-    lengths = {len(row) for row in rows}
-    if len(lengths) > 1:
-        raise ValueError(
-            f"{name} has rows of {min(lengths)} to {max(lengths)} tokens, expected one "
-            "length for a tensor; pass padding=True (and truncation=True to cut what "
-            "is too long)"
-        )
-    try:
-        return _torch_tensor(value) if kind == "pt" else _numpy_array(value)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{name} cannot become a tensor: {error}") from error
+    convert = _torch_tensor if kind == "pt" else _numpy_array
+    tensors = {}
+    for name, value in data.items():
+        lengths = {len(row) for row in value if isinstance(row, Sequence)}
+        if len(lengths) > 1:
+            raise ValueError(
+                f"{name} has rows of {min(lengths)} to {max(lengths)} tokens, expected "
+                "one length for a tensor; pass padding=True (and truncation=True to "
+                "shorten what is too long)"
+            )
+        try:
+            tensors[name] = convert(value)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{name} cannot become a tensor: {error}") from error
+    return tensors
 
 
 def _torch_tensor(value: Any) -> Any:
     import torch
 
     tensor = torch.tensor(value)
-    # Without a number in it, neither the type nor the second axis can be told.
+    # Of no numbers, torch knows neither the type nor the second axis.
     return tensor if tensor.numel() else tensor.reshape(len(value), 0).long()
 
 

@@ -1,4 +1,4 @@
-"""What a call may be given, and what it is told when it is given anything else."""
+"""Check the arguments of a call, and sort out its texts."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
-from minidistil.messages import unknown_keyword
+from minidistil.messages import quote, unknown_keyword
 from minidistil.wordpiece import whole_characters
 
-Text: TypeAlias = "str | list[str]"  # as it stands, or cut into words already
+Text: TypeAlias = "str | list[str]"  # a text, or its words
 
 
 class Texts(NamedTuple):
@@ -74,7 +74,7 @@ def _read(text: Any, name: str, split: bool) -> Text:
     if not isinstance(text, (list, tuple)):
         raise TypeError(
             f"{name} is {_show(text)}, expected a list of words; for text that is not "
-            "cut into words leave out is_split_into_words"
+            "split into words leave out is_split_into_words"
         )
     return [_read_string(word, f"{name}[{i}]") for i, word in enumerate(text)]
 
@@ -82,16 +82,14 @@ def _read(text: Any, name: str, split: bool) -> Text:
 def _read_string(text: Any, name: str) -> str:
     if isinstance(text, str):
         return whole_characters(text)
-    hint = "; many texts come in a list"
+    hint = "many texts come in a list"
     if isinstance(text, (list, tuple)):
-        hint = "; for a text cut into words pass is_split_into_words=True"
-    raise TypeError(f"{name} is {_show(text)}, expected a string{hint}")
+        hint = "for a text that is split into words pass is_split_into_words=True"
+    raise TypeError(f"{name} is {_show(text)}, expected a string; {hint}")
 
 
 def _show(value: object) -> str:
-    text = repr(value)
-    short = text if len(text) <= 40 else f"{text[:40]}…"
-    return f"{short} ({type(value).__name__})"
+    return f"{quote(value)} ({type(value).__name__})"
 
 
 def one_of(name: str, value: Any, allowed: Mapping[Any, Any]) -> Any:
@@ -107,39 +105,36 @@ def one_of(name: str, value: Any, allowed: Mapping[Any, Any]) -> Any:
     raise ValueError(f"{name} is {value!r}, expected one of {choices}")
 
 
-def whole_number(name: str, value: Any, at_least: int) -> int:
-    """`value`, if it is an integer and not less than `at_least`."""
+def integer(name: str, value: Any, minimum: int) -> int:
+    """`value`, if it is an integer (or else `TypeError`) of at least `minimum`."""
     if not isinstance(value, int) or isinstance(value, bool):
         raise TypeError(f"{name} is {_show(value)}, expected an integer")
-    if value < at_least:
-        raise ValueError(f"{name} is {value}, expected {at_least} or more")
+    if value < minimum:
+        raise ValueError(f"{name} is {value}, expected {minimum} or more")
     return value
 
 
-def no_unknown(
-    name: str,
-    given: Iterable[str],
-    call: Callable[..., Any],
-    *others: Callable[..., Any],
+def check_keywords(
+    where: str, given: Iterable[str], *calls: Callable[..., Any]
 ) -> None:
     """Raise `TypeError` for a keyword that no call takes, with the nearest they do."""
     for keyword in given:
         known = [
             parameter.name
-            for one in (call, *others)
-            for parameter in inspect.signature(one).parameters.values()
+            for call in calls
+            for parameter in inspect.signature(call).parameters.values()
             if parameter.kind is not parameter.VAR_KEYWORD
         ]
         if keyword not in known:
-            raise unknown_keyword([keyword], known, name)
+            raise unknown_keyword([keyword], known, where)
 
 
-def plain(values: Any) -> Any:
+def to_lists(values: Any) -> Any:
     """Tensors and arrays, also within lists, as lists of numbers."""
     if hasattr(values, "tolist"):
         return values.tolist()
     if isinstance(values, (list, tuple)):
-        return [plain(one) for one in values]
+        return [to_lists(one) for one in values]
     return values
 
 
@@ -155,4 +150,4 @@ def collate(
             f"the encodings hold {', '.join(encodings) or 'nothing'}, expected "
             "input_ids among them"
         )
-    return {name: plain(values) for name, values in encodings.items()}
+    return {name: to_lists(values) for name, values in encodings.items()}

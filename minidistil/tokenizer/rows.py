@@ -1,4 +1,4 @@
-"""Rows: pieces cut to a length, special tokens put around them, and padding."""
+"""Rows: tokens truncated, with special tokens put around them, and padding."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from minidistil.tokenizer.engines import Pieces
+from minidistil.tokenizer.backends import Encoding
 
 
 class Frame(NamedTuple):
-    """What one column of a row holds where there is no piece."""
+    """What one column of a row holds where there is no token of a text."""
 
     cls: Any  # before the first text
     sep: Any  # after the first text
@@ -18,22 +18,32 @@ class Frame(NamedTuple):
     pad: Any
 
 
+NOTHING = Frame(None, None, None, None)
+OFFSETS = Frame((0, 0), (0, 0), (0, 0), (0, 0))
+# Columns with one value for all tokens of the first text, one for those of the second,
+# and a frame.
+CONSTANT: dict[str, tuple[Any, Any, Frame]] = {
+    "sequence_ids": (0, 1, NOTHING),
+    "token_type_ids": (0, 1, Frame(0, 0, 1, 0)),
+    "attention_mask": (1, 1, Frame(1, 1, 1, 0)),
+    "special_tokens_mask": (0, 0, Frame(1, 1, 1, 1)),
+}
+
+
 @dataclass(frozen=True)
 class Span:
-    """The pieces `start:end` of one text."""
+    """The tokens `start:end` of one text."""
 
-    pieces: Pieces
+    encoding: Encoding
     start: int
     end: int
 
-    @property
-    def size(self) -> int:
-        """The number of pieces."""
+    def __len__(self) -> int:
         return self.end - self.start
 
     def of(self, name: str) -> list[Any]:
-        """One list of the pieces, such as their `ids`."""
-        values: list[Any] = getattr(self.pieces, name)
+        """One list of the tokens, such as their `ids`."""
+        values: list[Any] = getattr(self.encoding, name)
         return values[self.start : self.end]
 
 
@@ -50,43 +60,19 @@ class Row:
     @property
     def size(self) -> int:
         """The number of tokens before padding."""
-        pieces = self.first.size + (self.second.size if self.second else 0)
-        pair = self.second is not None
-        return pieces + (count_specials(pair) if self.with_specials else 0)
+        specials = count_specials(self.second is not None) if self.with_specials else 0
+        return len(self.first) + len(self.second or ()) + specials
 
     def column(self, name: str, frame: Frame) -> list[Any]:
-        """One list of the pieces, such as their `ids`, framed and padded."""
-        second = self.second.of(name) if self.second else []
+        """One list of the tokens, such as their `ids`, framed and padded."""
+        second = [] if self.second is None else self.second.of(name)
         return self._lay_out(self.first.of(name), second, frame)
 
-    def offsets(self) -> list[tuple[int, int]]:
-        """The characters of each token in its text; (0, 0) where there are none."""
-        return self.column("offsets", Frame((0, 0), (0, 0), (0, 0), (0, 0)))
-
-    def sequence_ids(self) -> list[int | None]:
-        """0 for tokens of the first text, 1 of the second, None for the others."""
-        return self._fill(0, 1, Frame(None, None, None, None))
-
-    def token_type_ids(self) -> list[int]:
-        """0 up to the first [SEP], 1 up to the second, 0 for padding."""
-        return self._fill(0, 1, Frame(0, 0, 1, 0))
-
-    def attention_mask(self) -> list[int]:
-        """1 for tokens, 0 for padding."""
-        return self._fill(1, 1, Frame(1, 1, 1, 0))
-
-    def special_tokens_mask(self) -> list[int]:
-        """1 for what is not of a text, 0 for what is."""
-        return self._fill(0, 0, Frame(1, 1, 1, 1))
-
-    def length(self) -> int:
-        """The number of tokens and padding."""
-        return self.size + self.padding
-
-    def _fill(self, first: object, second: object, frame: Frame) -> list[Any]:
-        """A column with one value for all pieces of a text."""
-        size = self.second.size if self.second else 0
-        return self._lay_out([first] * self.first.size, [second] * size, frame)
+    def constant(self, name: str) -> list[Any]:
+        """A column that depends on the lengths alone: one of `CONSTANT`."""
+        first, second, frame = CONSTANT[name]
+        second_size = len(self.second or ())
+        return self._lay_out([first] * len(self.first), [second] * second_size, frame)
 
     def _lay_out(self, first: list[Any], second: list[Any], frame: Frame) -> list[Any]:
         padding = [frame.pad] * self.padding
@@ -106,7 +92,7 @@ def count_specials(pair: bool) -> int:
 
 @dataclass(frozen=True)
 class Truncation:
-    """How long texts are cut; the names are those of the call's arguments."""
+    """How texts are truncated; the names are those of the call's arguments."""
 
     strategy: str
     max_length: int
@@ -114,15 +100,15 @@ class Truncation:
     overflow: bool
 
     def rows(
-        self, first: Pieces, second: Pieces | None, with_specials: bool
+        self, first: Encoding, second: Encoding | None, with_specials: bool
     ) -> list[Row]:
         """The row of the beginnings; with `overflow`, those of what comes after too.
 
-        The windows of each text overlap by `stride` pieces. Of a pair cut on both
-        sides, each window of one is put with each window of the other.
+        The windows of each text overlap by `stride` tokens. Of a pair whose texts are
+        both too long, each window of one is put with each window of the other.
 
         Raises:
-            ValueError: `max_length` has no room for what may not be cut.
+            ValueError: `max_length` has no room for what may not be truncated.
         """
         pair = second is not None
         room = self.max_length - (count_specials(pair) if with_specials else 0)
@@ -153,7 +139,7 @@ class Truncation:
     def _shares(
         self, first: int, second: int, room: int, pair: bool
     ) -> tuple[int, int]:
-        """How many pieces of each text are kept."""
+        """How many tokens of each text are kept."""
         if first + second <= room:
             return first, second
         if self.strategy == "longest_first":
@@ -168,7 +154,7 @@ class Truncation:
         kept = second if self.strategy == "only_first" else first
         if kept >= room:
             raise ValueError(
-                f"truncation={self.strategy!r} may not cut the other text, whose "
+                f"truncation={self.strategy!r} may not shorten the other text, whose "
                 f"{kept} tokens leave no place of the {room} that "
                 f"max_length={self.max_length} gives; use 'longest_first' or raise it"
             )
@@ -176,10 +162,10 @@ class Truncation:
             return room - kept, kept
         return kept, room - kept
 
-    def _windows(self, pieces: Pieces, size: int) -> list[Span]:
-        length = len(pieces)
+    def _windows(self, encoding: Encoding, size: int) -> list[Span]:
+        length = len(encoding)
         if length <= size or not self.overflow:
-            return [Span(pieces, 0, min(size, length))]
+            return [Span(encoding, 0, min(size, length))]
         step = size - self.stride
         if step <= 0:
             raise ValueError(
@@ -188,15 +174,18 @@ class Truncation:
                 "expected a smaller stride or a larger max_length"
             )
         starts = range(0, length - self.stride, step)
-        return [Span(pieces, start, min(start + size, length)) for start in starts]
+        return [Span(encoding, at, min(at + size, length)) for at in starts]
 
 
 def make_rows(
-    first: Pieces, second: Pieces | None, with_specials: bool, cut: Truncation | None
+    first: Encoding,
+    second: Encoding | None,
+    with_specials: bool,
+    truncation: Truncation | None,
 ) -> list[Row]:
     """The row of a text or of a pair; with overflow several of them."""
-    if cut is not None:
-        return cut.rows(first, second, with_specials)
+    if truncation is not None:
+        return truncation.rows(first, second, with_specials)
     rest = None if second is None else Span(second, 0, len(second))
     return [Row(Span(first, 0, len(first)), rest, with_specials)]
 
@@ -233,10 +222,10 @@ class Padding:
         ]
 
     def check(self, truncation: Truncation) -> None:
-        """Raise `ValueError` if rows cut to one length would be padded to another."""
+        """Raise `ValueError` if rows would be padded beyond their `max_length`."""
         if self.strategy is not None and truncation.max_length % self.multiple:
             raise ValueError(
                 f"max_length={truncation.max_length} is not a multiple of "
-                f"pad_to_multiple_of={self.multiple}, so rows cut to the one would be "
+                f"pad_to_multiple_of={self.multiple}, so truncated rows would be "
                 "padded beyond it; make it one"
             )

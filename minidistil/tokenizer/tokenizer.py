@@ -1,38 +1,39 @@
-"""`DistilBertTokenizer`: the call people know, on either engine."""
+"""`DistilBertTokenizer`: the call people know, on either backend."""
 
 from __future__ import annotations
 
 import json
 import os
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from minidistil.files import write_file
-from minidistil.tokenizer.decoding import close_up, join
-from minidistil.tokenizer.encoding import BatchEncoding, to_tensors
-from minidistil.tokenizer.engines import (
-    Engine,
-    Pieces,
-    PythonEngine,
-    RustEngine,
+from minidistil.hub import open_checkpoint
+from minidistil.tokenizer.backends import (
+    Encoding,
+    PythonBackend,
+    RustBackend,
     build_python,
     tokenizer_json,
 )
+from minidistil.tokenizer.decoding import close_up, join
+from minidistil.tokenizer.encoding import BatchEncoding, to_tensors
 from minidistil.tokenizer.inputs import (
     Texts,
+    check_keywords,
     collate,
-    no_unknown,
+    integer,
     one_of,
-    plain,
     read_texts,
-    whole_number,
+    to_lists,
 )
 from minidistil.tokenizer.rows import (
+    CONSTANT,
+    OFFSETS,
     Frame,
     Padding,
-    Row,
     Truncation,
     count_specials,
     make_rows,
@@ -66,8 +67,9 @@ TRUNCATIONS = {
 }
 TENSORS = {None: None, "pt": "pt", "np": "np"}
 SIDES = {"right": "right", "left": "left"}
-# What `pad` appends to a list, by the name of the list.
-FILLERS = {"attention_mask": 0, "token_type_ids": 0, "special_tokens_mask": 1}
+BACKENDS = {"rust": RustBackend, "python": PythonBackend}
+# The lists that `pad` fills up beside `input_ids`.
+PADDED = ("attention_mask", "token_type_ids", "special_tokens_mask")
 
 
 class DistilBertTokenizer:
@@ -112,12 +114,12 @@ class DistilBertTokenizer:
             model_max_length: The most tokens that the model takes.
             backend: "rust" (the `tokenizers` library) or "python" (`wordpiece.py`).
             padding_side: Where padding goes unless a call says otherwise.
-            clean_up_tokenization_spaces: What `decode` does unless told otherwise.
+            clean_up_tokenization_spaces: The default of `decode`'s argument.
             unk_token: Stands for a word that the vocabulary cannot spell.
             sep_token: Stands after each text.
             pad_token: Fills rows up to one length.
             cls_token: Stands before the first text.
-            mask_token: Hides a token that the model shall guess.
+            mask_token: Hides a token that the model is to predict.
             added_tokens: Literals beyond the vocabulary.
 
         Raises:
@@ -126,17 +128,16 @@ class DistilBertTokenizer:
         """
         if not isinstance(vocab, Mapping):
             vocab = read_vocab_txt(Path(vocab))
-        named = {
+        self._named = {
             "unk_token": unk_token,
             "sep_token": sep_token,
             "pad_token": pad_token,
             "cls_token": cls_token,
             "mask_token": mask_token,
         }
-        self._named = named
         self._recipe = Recipe(
             dict(vocab),
-            with_specials(vocab, added_tokens, named),
+            with_specials(vocab, added_tokens, self._named),
             unk_token,
             do_lower_case,
             strip_accents,
@@ -165,11 +166,11 @@ class DistilBertTokenizer:
         self.strip_accents = strip_accents
         self.tokenize_chinese_chars = tokenize_chinese_chars
         self.clean_up_tokenization_spaces = clean_up_tokenization_spaces
-        self.model_max_length = whole_number("model_max_length", model_max_length, 0)
+        self.model_max_length = integer("model_max_length", model_max_length, 0)
         self.padding_side = one_of("padding_side", padding_side, SIDES)
         self.backend = backend
-        make = one_of("backend", backend, {"rust": RustEngine, "python": PythonEngine})
-        self._engine: Engine = make(self._recipe)
+        make = one_of("backend", backend, BACKENDS)
+        self._backend: RustBackend | PythonBackend = make(self._recipe)
         self._sealed = True
 
     def __setattr__(self, name: str, value: object) -> None:
@@ -216,9 +217,7 @@ class DistilBertTokenizer:
             CheckpointNotFoundError: There is no such checkpoint or no vocabulary in it.
             ValueError: The files are broken, or are not those of a BERT tokenizer.
         """
-        from minidistil.hub import open_checkpoint
-
-        no_unknown("from_pretrained()", settings, cls.from_pretrained, cls)
+        check_keywords("from_pretrained()", settings, cls.from_pretrained, cls)
         files = open_checkpoint(
             source,
             revision=revision,
@@ -234,21 +233,9 @@ class DistilBertTokenizer:
     def save_pretrained(self, folder: str | os.PathLike[str]) -> tuple[str, ...]:
         """Write `vocab.txt`, `tokenizer_config.json` and `tokenizer.json`.
 
-        transformers and `tokenizers` read them and give the same answers. Returns the
+        transformers and `tokenizers` read them and give the same results. Returns the
         paths written.
         """
-        files = {
-            "vocab.txt": vocab_txt(self._recipe.vocab),
-            "tokenizer_config.json": self._config_json(),
-            "tokenizer.json": tokenizer_json(
-                self._recipe, self.cls_token, self.sep_token
-            ),
-        }
-        for name, content in files.items():
-            write_file(Path(folder) / name, content.encode())
-        return tuple(str(Path(folder) / name) for name in files)
-
-    def _config_json(self) -> str:
         config = {
             "tokenizer_class": "DistilBertTokenizer",
             "do_lower_case": self.do_lower_case,
@@ -259,7 +246,18 @@ class DistilBertTokenizer:
             "clean_up_tokenization_spaces": self.clean_up_tokenization_spaces,
             **self._named,
         }
-        return json.dumps(config, indent=2, ensure_ascii=False) + "\n"
+        files = {
+            "vocab.txt": vocab_txt(self._recipe.vocab),
+            "tokenizer_config.json": json.dumps(config, indent=2, ensure_ascii=False)
+            + "\n",
+            "tokenizer.json": tokenizer_json(
+                self._recipe, self.cls_token, self.sep_token
+            ),
+        }
+        paths = {Path(folder) / name: content for name, content in files.items()}
+        for path, content in paths.items():
+            write_file(path, content.encode())
+        return tuple(map(str, paths))
 
     # Text to ids
 
@@ -306,73 +304,71 @@ class DistilBertTokenizer:
             return_tensors: "pt" for torch, "np" for numpy, None for lists.
             return_token_type_ids: Also give 0 for the first text and 1 for the second.
             return_attention_mask: Give 1 for tokens and 0 for padding.
-            return_overflowing_tokens: Give what truncation cuts off as further rows,
-                and `overflow_to_sample_mapping`, the text that each row is of.
+            return_overflowing_tokens: Give what truncation removes as further rows,
+                and `overflow_to_sample_mapping`, the number of each row's text.
             return_special_tokens_mask: Also give 1 for the tokens that were put there.
             return_offsets_mapping: Also give the characters of each token in its text.
             return_length: Also give the number of tokens in each row.
-            unknown: Nothing; a misspelt argument is told the right one.
+            unknown: Anything else is a mistake.
 
         Returns:
-            Lists of numbers: (tokens,) for one text, (batch, tokens) for a batch, or
-            where windows or tensors were asked for.
+            Lists of numbers: (tokens,) for one text; (batch, tokens) for a batch, and
+            for one text with tensors or overflowing tokens.
 
         Raises:
             TypeError: The text is no text, or the argument does not exist.
             ValueError: An argument has no such value, or they do not fit together.
 
         Warns:
-            UserWarning: A row is longer than the model takes, and nobody cut it.
+            UserWarning: A row is longer than the model takes, and is not truncated.
         """
-        no_unknown("the tokenizer", unknown, self.__call__)
+        check_keywords("the tokenizer", unknown, self.__call__)
         kind = one_of("return_tensors", return_tensors, TENSORS)
         pad = self._padding(padding, max_length, pad_to_multiple_of, padding_side)
         if truncation is None and padding is False and max_length is not None:
             truncation = True
         strategy = one_of("truncation", truncation, TRUNCATIONS)
-        cut = None
+        shorten = None
         if strategy is not None:
-            stride = whole_number("stride", stride, 0)
+            stride = integer("stride", stride, 0)
             limit = self._max_length(max_length)
-            cut = Truncation(strategy, limit, stride, return_overflowing_tokens)
-            pad.check(cut)
+            shorten = Truncation(strategy, limit, stride, return_overflowing_tokens)
+            pad.check(shorten)
         elif max_length is not None and pad.strategy == "longest":
             warnings.warn(
                 f"max_length={max_length} changes nothing here: pass truncation=True "
-                "to cut to it, or padding='max_length' to pad to it",
+                "to shorten texts to it, or padding='max_length' to pad to it",
                 stacklevel=2,
             )
 
         texts = read_texts(text, text_pair, is_split_into_words)
         samples = [
-            make_rows(first, second, add_special_tokens, cut)
-            for first, second in self._cut(texts, is_split_into_words)
+            make_rows(first, second, add_special_tokens, shorten)
+            for first, second in self._encode(texts, is_split_into_words)
         ]
         rows = [row for sample in samples for row in sample]
         if any(row.size > self.model_max_length for row in rows):
             warnings.warn(
                 f"a row is longer than the {self.model_max_length} tokens that the "
-                "model takes; pass truncation=True to cut it",
+                "model takes; pass truncation=True to shorten it",
                 stacklevel=2,
             )
         rows = pad.rows(rows)
 
-        columns: dict[str, tuple[bool | None, Callable[[Row], Any]]] = {
-            "input_ids": (True, lambda row: row.column("ids", self._id_frame)),
-            "token_type_ids": (return_token_type_ids, Row.token_type_ids),
-            "attention_mask": (return_attention_mask is not False, Row.attention_mask),
-            "special_tokens_mask": (
-                return_special_tokens_mask,
-                Row.special_tokens_mask,
-            ),
-            "offset_mapping": (return_offsets_mapping, Row.offsets),
-            "length": (return_length, Row.length),
-        }
         data: dict[str, Any] = {
-            name: [column(row) for row in rows]
-            for name, (wanted, column) in columns.items()
-            if wanted
+            "input_ids": [row.column("ids", self._id_frame) for row in rows]
         }
+        for name, wanted in {
+            "token_type_ids": return_token_type_ids,
+            "attention_mask": return_attention_mask is not False,
+            "special_tokens_mask": return_special_tokens_mask,
+        }.items():
+            if wanted:
+                data[name] = [row.constant(name) for row in rows]
+        if return_offsets_mapping:
+            data["offset_mapping"] = [row.column("offsets", OFFSETS) for row in rows]
+        if return_length:
+            data["length"] = [row.size + row.padding for row in rows]
         if return_overflowing_tokens:
             data["overflow_to_sample_mapping"] = [
                 number for number, sample in enumerate(samples) for _ in sample
@@ -439,13 +435,13 @@ class DistilBertTokenizer:
             padding_side: "right" or "left"; by default the tokenizer's.
             return_attention_mask: Make an `attention_mask` if there is none.
             return_tensors: "pt" for torch, "np" for numpy, None for lists.
-            unknown: Nothing; a misspelt argument is told the right one.
+            unknown: Anything else is a mistake.
 
         Raises:
-            ValueError: There are no `input_ids`, or rows that differ in length shall
-                become a tensor.
+            ValueError: There are no `input_ids`, or tensors are asked for and the rows
+                differ in length.
         """
-        no_unknown("pad()", unknown, self.pad)
+        check_keywords("pad()", unknown, self.pad)
         kind = one_of("return_tensors", return_tensors, TENSORS)
         pad = self._padding(padding, max_length, pad_to_multiple_of, padding_side)
         data = collate(encoded_inputs)
@@ -453,7 +449,7 @@ class DistilBertTokenizer:
         if single:
             data = {name: [value] for name, value in data.items()}
         sizes = [len(row) for row in data["input_ids"]]
-        for name in FILLERS.keys() & data.keys():
+        for name in {*PADDED} & data.keys():
             if [len(row) for row in data[name]] != sizes:
                 raise ValueError(
                     f"{name} has rows of {[len(row) for row in data[name]]} values, "
@@ -462,7 +458,8 @@ class DistilBertTokenizer:
         if return_attention_mask is not False and "attention_mask" not in data:
             data["attention_mask"] = [[1] * size for size in sizes]
         width = pad.width(sizes)
-        for name, filler in {"input_ids": self.pad_token_id, **FILLERS}.items():
+        fillers = {name: CONSTANT[name][2].pad for name in PADDED}
+        for name, filler in {"input_ids": self.pad_token_id, **fillers}.items():
             if name in data:
                 data[name] = [pad.fill(row, filler, width) for row in data[name]]
         if kind is not None:
@@ -471,21 +468,22 @@ class DistilBertTokenizer:
             data = {name: value[0] for name, value in data.items()}
         return BatchEncoding(data)
 
-    def _cut(self, texts: Texts, split: bool) -> list[tuple[Pieces, Pieces | None]]:
-        """The pieces of the two texts of each row; one batch keeps all cores busy."""
+    def _encode(
+        self, texts: Texts, split: bool
+    ) -> list[tuple[Encoding, Encoding | None]]:
+        """The tokens of the two texts of each row; one batch keeps all cores busy."""
         seconds = [text for text in texts.seconds if text is not None]
-        cut = self._engine.cut_words if split else self._engine.cut
-        pieces = cut(texts.firsts + seconds)
-        of_seconds = iter(pieces[len(texts.firsts) :])
+        found: Sequence[Encoding] = self._backend.encode(texts.firsts + seconds, split)
+        of_seconds = iter(found[len(texts.firsts) :])
         return [
             (first, None if second is None else next(of_seconds))
-            for first, second in zip(pieces, texts.seconds, strict=False)
+            for first, second in zip(found, texts.seconds, strict=False)
         ]
 
     def _max_length(self, max_length: int | None) -> int:
         if max_length is None:
             return self.model_max_length
-        return whole_number("max_length", max_length, 0)
+        return integer("max_length", max_length, 0)
 
     def _padding(
         self, padding: Any, max_length: Any, multiple: Any, side: Any
@@ -493,7 +491,7 @@ class DistilBertTokenizer:
         return Padding(
             one_of("padding", padding, PADDINGS),
             self._max_length(max_length),
-            1 if multiple is None else whole_number("pad_to_multiple_of", multiple, 1),
+            1 if multiple is None else integer("pad_to_multiple_of", multiple, 1),
             one_of("padding_side", side or self.padding_side, SIDES),
         )
 
@@ -516,17 +514,19 @@ class DistilBertTokenizer:
         Raises:
             ValueError: An id is not in the vocabulary.
         """
-        ids = plain(token_ids)
+        ids = to_lists(token_ids)
         if clean_up_tokenization_spaces is None:
             clean_up_tokenization_spaces = self.clean_up_tokenization_spaces
-        close = close_up if clean_up_tokenization_spaces else str
+
+        def text_of(ids: list[int]) -> str:
+            text = join(self._tokens_of(ids, skip_special_tokens))
+            return close_up(text) if clean_up_tokenization_spaces else text
+
         if isinstance(ids, int):
-            return close(join(self._tokens_of([ids], skip_special_tokens)))
+            return text_of([ids])
         if any(isinstance(row, list) for row in ids):
-            return [
-                close(join(self._tokens_of(row, skip_special_tokens))) for row in ids
-            ]
-        return close(join(self._tokens_of(ids, skip_special_tokens)))
+            return [text_of(row) for row in ids]
+        return text_of(ids)
 
     def batch_decode(
         self,
@@ -552,7 +552,7 @@ class DistilBertTokenizer:
         Raises:
             ValueError: An id is not in the vocabulary.
         """
-        ids = plain(ids)
+        ids = to_lists(ids)
         if isinstance(ids, int):
             return self._tokens_of([ids], skip=False)[0]
         return self._tokens_of(ids, skip_special_tokens)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from minidistil.files import read_json_object
+from minidistil.files import read_json
 from minidistil.messages import cut, quote
 from minidistil.wordpiece import LONGEST_WORD
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 SPECIALS = ("unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 POSITIONS = 512  # the position embeddings of every official DistilBERT
 NO_LIMIT = 10**20  # transformers writes 1e30 where no length was set
-# Unicode's white space, which Rust cuts off a line; Python would also cut \x1c to \x1f.
+# Unicode's white space, as Rust strips it off a line; Python would strip more.
 SPACES = (
     "\t\n\x0b\x0c\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007"
     "\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000"
 )
 MOST_TOKENS = 10**8  # far beyond any vocabulary, and what vocab.txt can still hold
 
-# What the settings in a file can be.
+# The types that the settings in a file can have.
 KINDS: dict[str, tuple[type, ...]] = {
     "do_lower_case": (bool,),
     "strip_accents": (bool, type(None)),
@@ -36,7 +36,7 @@ KINDS: dict[str, tuple[type, ...]] = {
 
 
 class AddedToken(NamedTuple):
-    """A literal that is matched before the text is cut into words.
+    """A literal that is found before the text is split into words.
 
     The flags are those of `tokenizers.AddedToken`.
     """
@@ -52,7 +52,7 @@ class AddedToken(NamedTuple):
 
 @dataclass(frozen=True)
 class Recipe:
-    """All that decides how text is cut; the names are those of BERT's config."""
+    """All that decides how text is split; the names are those of BERT's config."""
 
     vocab: dict[str, int]
     added: tuple[AddedToken, ...]
@@ -98,54 +98,54 @@ def read_checkpoint(files: CheckpointFiles) -> dict[str, Any]:
     source = files.first("tokenizer.json", "vocab.txt")
     if source is None:
         source = files.require("vocab.txt")  # raises: says what is there instead
-    config_file = files.find("tokenizer_config.json")
-    config = read_json_object(config_file, ValueError) if config_file else {}
+    config = _read(files.find("tokenizer_config.json"))
     if source.name == "tokenizer.json":
         settings = read_tokenizer_json(source)
     else:
-        settings = {"vocab": read_vocab_txt(source)} | read_old_files(files)
-        check_no_old_tokens(files, settings["vocab"])
+        settings = read_old_files(files, read_vocab_txt(source))
     settings.update(read_config(config))
-    if "model_max_length" not in settings and (model := files.find("config.json")):
-        positions = read_json_object(model, ValueError).get(
-            "max_position_embeddings", POSITIONS
-        )
-        settings["model_max_length"] = positions
+    if "model_max_length" not in settings:
+        model = _read(files.find("config.json"))
+        if "max_position_embeddings" in model:
+            settings["model_max_length"] = model["max_position_embeddings"]
     if "added_tokens_decoder" in config or "added_tokens" not in settings:
         settings["added_tokens"] = config_tokens(config, settings["vocab"])
     return settings
 
 
-def read_old_files(files: CheckpointFiles) -> dict[str, Any]:
-    """The special tokens that a `special_tokens_map.json` names, if it lies there."""
-    path = files.at_hand("special_tokens_map.json")
-    tokens = read_json_object(path, ValueError) if path else {}
-    named = [name for name in SPECIALS if tokens.get(name) is not None]
-    return {name: content_of(tokens[name]) for name in named}
+def _read(path: Path | None) -> dict[str, Any]:
+    return {} if path is None else read_json(path, dict, ValueError)
 
 
-def check_no_old_tokens(files: CheckpointFiles, vocab: Mapping[str, int]) -> None:
-    """Raise `ValueError` if an `added_tokens.json` holds more than the vocabulary."""
+def read_old_files(files: CheckpointFiles, vocab: dict[str, int]) -> dict[str, Any]:
+    """The settings where there is no `tokenizer.json`: as in old versions' files.
+
+    `special_tokens_map.json` names the special tokens.
+
+    Raises:
+        ValueError: `added_tokens.json` holds more than the vocabulary.
+    """
     path = files.at_hand("added_tokens.json")
-    added = read_json_object(path, ValueError) if path else {}
-    more = [token for token, id in added.items() if vocab.get(token) != id]
-    if more:
+    added = [token for token, id in _read(path).items() if vocab.get(token) != id]
+    if added:
         raise ValueError(
-            f"{path} adds {cut(', '.join(more))} without "
-            "saying how they are matched; open the folder with transformers and save "
-            "it again, which writes a tokenizer.json"
+            f"{path} adds {cut(', '.join(added))} without saying how they are matched; "
+            "open the folder with transformers and save it again, which writes a "
+            "tokenizer.json"
         )
+    tokens = _read(files.at_hand("special_tokens_map.json"))
+    named = [name for name in SPECIALS if tokens.get(name) is not None]
+    return {"vocab": vocab} | {name: content_of(tokens[name]) for name in named}
 
 
 def check_kinds(where: str, settings: Mapping[str, Any]) -> None:
-    """Raise `ValueError` if a setting is not of its kind; a number is no bool."""
+    """Raise `ValueError` if a setting is not of its type; True is no number here."""
     for name, value in settings.items():
-        kind = KINDS[name]
-        if not isinstance(value, kind) or (bool not in kind and value in (True, False)):
-            raise ValueError(
-                f"{where}: {name} is {quote(value)}, expected "
-                + " or ".join(one.__name__ for one in kind)
-            )
+        kinds = KINDS[name]
+        is_flag = isinstance(value, bool)
+        if not isinstance(value, kinds) or (is_flag and bool not in kinds):
+            expected = " or ".join(kind.__name__ for kind in kinds)
+            raise ValueError(f"{where}: {name} is {quote(value)}, expected {expected}")
 
 
 def read_config(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -154,18 +154,18 @@ def read_config(config: Mapping[str, Any]) -> dict[str, Any]:
     check_kinds("tokenizer_config.json", settings)
     if "model_max_length" in settings:
         length = settings.pop("model_max_length")
-        if not length >= 0:  # nan is neither
+        if not length >= 0:  # false for nan, too
             raise ValueError(
                 f"tokenizer_config.json: model_max_length is {quote(length)}, expected "
                 "a number of tokens"
             )
         if length <= NO_LIMIT:
             settings["model_max_length"] = int(length)
-    if config.get("truncation_side", "right") != "right":
+    side = config.get("truncation_side", "right")
+    if side != "right":
         raise ValueError(
-            "tokenizer_config.json: truncation_side is "
-            f"{quote(config['truncation_side'])}, expected 'right': only that is "
-            "implemented"
+            f"tokenizer_config.json: truncation_side is {quote(side)}, expected "
+            "'right': only that is implemented"
         )
     for name in SPECIALS:
         if config.get(name) is not None:
@@ -189,16 +189,14 @@ def config_tokens(
     config: Mapping[str, Any], vocab: Mapping[str, int]
 ) -> list[AddedToken]:
     """The tokens that a `tokenizer_config.json` adds to the vocabulary."""
-    listed = part(config, "added_tokens_decoder", Mapping)
+    listed = part(config, "added_tokens_decoder", dict)
     added = [added_token(token, id) for id, token in listed.items()]
-    extra = part(config, "extra_special_tokens", Mapping, list)
-    extra = [
-        *part(config, "additional_special_tokens", list),
-        # By name: {"image_token": "<image>"}.
-        *(extra.values() if isinstance(extra, Mapping) else extra),
-    ]
+    extra = part(config, "extra_special_tokens", dict, list)
+    if isinstance(extra, dict):  # by name: {"image_token": "<image>"}
+        extra = list(extra.values())
+    more = part(config, "additional_special_tokens", list) + extra
     known = {token.content: token.id for token in added} | dict(vocab)
-    for content in map(content_of, extra):
+    for content in map(content_of, more):
         if content not in known or content in vocab:
             known.setdefault(content, max(known.values()) + 1)
             added.append(AddedToken(content, known[content]))
@@ -209,15 +207,13 @@ def part(content: Mapping[str, Any], name: str, *kinds: type) -> Any:
     """An object or a list in a JSON object; an empty one if it is not there, or null.
 
     Raises:
-        ValueError: It is something else; it is named.
+        ValueError: It is something else; the error names it.
     """
     value = content.get(name)
     if value is None:
-        return {} if Mapping in kinds else []
+        return kinds[0]()
     if not isinstance(value, kinds):
-        expected = " or ".join(
-            "an object" if kind is Mapping else "a list" for kind in kinds
-        )
+        expected = " or ".join("an object" if k is dict else "a list" for k in kinds)
         raise ValueError(f"{name} is {quote(value)}, expected {expected}")
     return value
 
@@ -225,7 +221,7 @@ def part(content: Mapping[str, Any], name: str, *kinds: type) -> Any:
 def added_token(fields: object, id: object = None) -> AddedToken:
     """Read one entry of `added_tokens`; ``id`` is its key where it is listed by ids."""
     if not isinstance(fields, Mapping):
-        raise ValueError(f"added token {quote(fields)} is no object")
+        raise ValueError(f"added token {quote(fields)} is not an object")
     known = {name: fields[name] for name in AddedToken._fields if name in fields}
     if isinstance(id, str) and id.isdecimal() and len(id) < 20:
         known["id"] = int(id)
@@ -244,12 +240,12 @@ def read_tokenizer_json(path: Path) -> dict[str, Any]:
     """The settings in a `tokenizer.json`, if it is a BERT tokenizer's.
 
     Raises:
-        ValueError: A component is not the one that DistilBERT uses; it is named.
+        ValueError: A component is not DistilBERT's; the error names it.
     """
-    content = read_json_object(path, ValueError)
-    model = part(content, "model", Mapping)
-    normalizer = part(content, "normalizer", Mapping)
-    pre_tokenizer = part(content, "pre_tokenizer", Mapping)
+    content = read_json(path, dict, ValueError)
+    model = part(content, "model", dict)
+    normalizer = part(content, "normalizer", dict)
+    pre_tokenizer = part(content, "pre_tokenizer", dict)
     longest, prefix = "max_input_chars_per_word", "continuing_subword_prefix"
     for name, got, expected in (
         ("model.type", model.get("type", "WordPiece"), "WordPiece"),

@@ -17,6 +17,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from minidistil.checkpoint.fitting import skeleton
+from minidistil.config import DistilBertConfig
+from minidistil.model import DistilBertModel
+
 _SIZES = {
     "vocab_size": "vocab_size",
     "hidden_size": "dim",
@@ -35,21 +39,17 @@ _OPTIONAL = {
 }
 _POSITIONS = "embeddings.position_embeddings.weight"
 _TOKEN_TYPES = "embeddings.token_type_embeddings.weight"
-# Every module as BERT and as DistilBERT name it, and the shape of its weight. D is
-# the model's dim, F the FFN's; a bias has the first of the two.
-_EMBEDDINGS = {
-    "embeddings.word_embeddings": ("embeddings.word_embeddings", "VD"),
-    "embeddings.LayerNorm": ("embeddings.LayerNorm", "D"),
-}
-_LAYER = {
-    "attention.self.query": ("attention.q_lin", "DD"),
-    "attention.self.key": ("attention.k_lin", "DD"),
-    "attention.self.value": ("attention.v_lin", "DD"),
-    "attention.output.dense": ("attention.out_lin", "DD"),
-    "attention.output.LayerNorm": ("sa_layer_norm", "D"),
-    "intermediate.dense": ("ffn.lin1", "FD"),
-    "output.dense": ("ffn.lin2", "DF"),
-    "output.LayerNorm": ("output_layer_norm", "D"),
+# DistilBERT's names, and what each part of them is called in BERT.
+_BERT_NAMES = {
+    "transformer.layer.": "encoder.layer.",
+    "attention.q_lin.": "attention.self.query.",
+    "attention.k_lin.": "attention.self.key.",
+    "attention.v_lin.": "attention.self.value.",
+    "attention.out_lin.": "attention.output.dense.",
+    "sa_layer_norm.": "attention.output.LayerNorm.",
+    "ffn.lin1.": "intermediate.dense.",
+    "ffn.lin2.": "output.dense.",
+    "output_layer_norm.": "output.LayerNorm.",
 }
 _LEFT_OUT = {
     "pooler.dense.weight",
@@ -82,22 +82,22 @@ def fold_bert(
     folded_config = _fold_config(config)
     sources = _sources(folded_config)
     given = _plain_names(tensors)
-    _check_names(given, {*sources, _POSITIONS, _TOKEN_TYPES})
+    _check_names(given, {*sources, _TOKEN_TYPES})
     _check_shapes(given, sources, folded_config)
 
     folded = {new: given[old] for old, (new, _) in sources.items()}
     positions, token_types = given[_POSITIONS], given[_TOKEN_TYPES]
-    # In 16 bits the sum would be rounded for ever, whatever it becomes later.
+    # In 16 bits the sum would be rounded, and no later conversion could undo that.
     exact = torch.promote_types(positions.dtype, torch.float32)
     folded[_POSITIONS] = positions.to(exact) + token_types[0].to(exact)
     return folded_config, folded
 
 
 def every_second_layer(layers: int) -> list[int]:
-    """The layers 0, 2, 4, … of so many.
+    """The numbers 0, 2, 4, … of every second one of so many layers.
 
-    The program that made DistilBERT took 0, 2, 4, 7, 9 and 11 of BERT's twelve, so as
-    to have the first and the last.
+    The program that made DistilBERT took 0, 2, 4, 7, 9 and 11 of BERT's twelve, which
+    include the first and the last.
     """
     return list(range(0, layers, 2))
 
@@ -117,10 +117,10 @@ def keep_layers(
         The student's configuration and tensors.
 
     Raises:
-        ValueError: for what is no layer's number, or if they are not in order.
+        ValueError: if a number is not that of a layer, or they are not in order.
     """
     there = config["n_layers"]
-    # 0.0 and False are equal to 0, and the number of no layer.
+    # 0.0 and False are equal to 0, but are not integers.
     whole = all(type(layer) is int for layer in layers)
     in_order = whole and [*layers] == sorted(set(layers))
     if not layers or not in_order or layers[0] < 0 or layers[-1] >= there:
@@ -191,20 +191,13 @@ def _fold_config(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def _sources(config: Mapping[str, Any]) -> dict[str, tuple[str, tuple[int, ...]]]:
     """Map each BERT name that is carried over to its DistilBERT name and its shape."""
-    modules = dict(_EMBEDDINGS)
-    for i in range(config["n_layers"]):
-        for old, (new, letters) in _LAYER.items():
-            modules[f"encoder.layer.{i}.{old}"] = (
-                f"transformer.layer.{i}.{new}",
-                letters,
-            )
-    size = {"V": config["vocab_size"], "D": config["dim"], "F": config["hidden_dim"]}
+    model = skeleton(DistilBertModel, DistilBertConfig.from_dict(config), "sdpa")
     sources = {}
-    for old, (new, letters) in modules.items():
-        shape = tuple(size[letter] for letter in letters)
-        sources[f"{old}.weight"] = f"{new}.weight", shape
-        if letters != "VD":  # an embedding table has no bias
-            sources[f"{old}.bias"] = f"{new}.bias", shape[:1]
+    for name, parameter in model.named_parameters():
+        old = name
+        for ours, berts in _BERT_NAMES.items():
+            old = old.replace(ours, berts)
+        sources[old] = name, tuple(parameter.shape)
     return sources
 
 
@@ -248,10 +241,8 @@ def _check_shapes(
     config: Mapping[str, Any],
 ) -> None:
     # The number of token types is BERT's own affair: row 0 is all that is used.
-    token_types = (max(1, given[_TOKEN_TYPES].shape[0]), config["dim"])
     expected = {name: shape for name, (_, shape) in sources.items()}
-    expected[_POSITIONS] = (config["max_position_embeddings"], config["dim"])
-    expected[_TOKEN_TYPES] = token_types
+    expected[_TOKEN_TYPES] = (max(1, given[_TOKEN_TYPES].shape[0]), config["dim"])
     for name, shape in expected.items():
         if tuple(given[name].shape) != shape:
             raise ValueError(

@@ -12,7 +12,7 @@ from minidistil.messages import first_line
 from minidistil.progress import steps
 
 AS_OF = "2026-11-22"  # when the list below was drawn up, from published pages
-_SECONDS = 10  # that the hub may take for an answer
+_TIMEOUT = 10  # seconds
 
 
 @dataclass(frozen=True)
@@ -42,69 +42,28 @@ class Official:
     cached: bool = False
 
 
+def _base(
+    name: str, task: str, language: str, size: int, of: Literal["file", "numbers"]
+) -> Official:
+    repo = f"distilbert/distilbert-base-{name}"
+    return Official(repo, task, language, size, of, licence="apache-2.0")
+
+
+_SST_2, _QA = "uncased-finetuned-sst-2-english", "question-answering"
 OFFICIAL = (
-    Official(
-        "distilbert/distilbert-base-uncased",
-        "fill-mask",
-        "en",
-        267_954_768,
-        "file",
-        "apache-2.0",
-    ),
-    Official(
-        "distilbert/distilbert-base-uncased-finetuned-sst-2-english",
-        "text-classification",
-        "en",
-        267_832_558,
-        "file",
-        "apache-2.0",
-    ),
-    Official(
-        "distilbert/distilbert-base-cased",
-        "fill-mask",
-        "en",
-        263_248_144,
-        "numbers",
-        "apache-2.0",
-    ),
-    Official(
-        "distilbert/distilbert-base-cased-distilled-squad",
-        "question-answering",
-        "en",
-        260_769_800,
-        "numbers",
-        "apache-2.0",
-    ),
-    Official(
-        "distilbert/distilbert-base-uncased-distilled-squad",
-        "question-answering",
-        "en",
-        265_457_672,
-        "numbers",
-        "apache-2.0",
-    ),
-    Official(
-        "distilbert/distilbert-base-german-cased",
-        "fill-mask",
-        "de",
-        269_726_200,
-        "numbers",
-        "apache-2.0",
-    ),
-    Official(
-        "distilbert/distilbert-base-multilingual-cased",
-        "fill-mask",
-        "multilingual",
-        541_783_020,
-        "numbers",
-        "apache-2.0",
-    ),
+    _base("uncased", "fill-mask", "en", 267_954_768, "file"),
+    _base(_SST_2, "text-classification", "en", 267_832_558, "file"),
+    _base("cased", "fill-mask", "en", 263_248_144, "numbers"),
+    _base("cased-distilled-squad", _QA, "en", 260_769_800, "numbers"),
+    _base("uncased-distilled-squad", _QA, "en", 265_457_672, "numbers"),
+    _base("german-cased", "fill-mask", "de", 269_726_200, "numbers"),
+    _base("multilingual-cased", "fill-mask", "multilingual", 541_783_020, "numbers"),
 )
 
 
 @dataclass(frozen=True)
 class Listing:
-    """The official checkpoints, and where the word comes from.
+    """The official checkpoints, and who says so.
 
     Attributes:
         checkpoints: In the order of `OFFICIAL`.
@@ -124,7 +83,7 @@ def official_checkpoints(
     """List the official checkpoints: as the hub has them, or else the dated list.
 
     Args:
-        cache_dir: The hub cache to look into in place of the usual one.
+        cache_dir: The hub cache to use in place of the usual one.
         token: The hub token to use in place of the one that is stored.
         local_files_only: Do not ask the hub.
     """
@@ -165,7 +124,7 @@ def _info(repo: str, revision: str | None, token: str | bool | None) -> Any:
     from huggingface_hub import HfApi
 
     return HfApi().model_info(
-        repo, revision=revision, token=token, files_metadata=True, timeout=_SECONDS
+        repo, revision=revision, token=token, files_metadata=True, timeout=_TIMEOUT
     )
 
 

@@ -1,7 +1,7 @@
-"""Make the checkpoint that is loaded out of the ones that people have.
+"""Make a checkpoint that can be loaded out of the ones that people have.
 
-Read (safetensors or a pickle, in one file or in shards), rename, take apart, fit,
-write. What is written fits one of the six classes exactly, or nothing is written.
+Read (safetensors or a pickle, in one file or in shards), rename, drop, check, write.
+What is written fits one of the six classes exactly, or nothing is written.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from minidistil.auto import KINDS, kind_of
+from minidistil.checkpoint.companions import COMPANIONS, companions
 from minidistil.checkpoint.fitting import (
     OUTPUT_EMBEDDINGS,
     WORD_EMBEDDINGS,
@@ -24,8 +25,8 @@ from minidistil.checkpoint.fitting import (
     skeleton,
 )
 from minidistil.checkpoint.pretrained import PreTrainedModel, with_dtype
+from minidistil.checkpoint.saving import save
 from minidistil.checkpoint.tensors import (
-    COMPANIONS,
     DTYPES,
     INDEX_FILE,
     SINGLE_FILE,
@@ -34,11 +35,9 @@ from minidistil.checkpoint.tensors import (
     Entry,
     Weights,
     all_finite,
-    companions,
     no_safetensors,
     parse_json,
     plain_name,
-    save,
 )
 from minidistil.config import ALIASES, DistilBertConfig
 from minidistil.hub import CheckpointFiles, open_checkpoint
@@ -131,8 +130,8 @@ def convert(
         CheckpointError: if it is not sound, cannot be read without running code, does
             not fit any class, or has numbers that are too large for ``dtype``.
         ValueError: for a ``dtype`` that does not load, a BERT or a configuration that
-            is not to be expressed, names that the source does not have, or a folder
-            with a tokenizer's files, say, that the source does not have.
+            DistilBERT cannot express, names that the source does not have, or a folder
+            with files (such as a tokenizer's) that the source does not have.
         OSError: if the folder cannot be written; older files are left as they were.
     """
     if dtype not in (None, *DTYPES.values()):
@@ -162,8 +161,8 @@ def convert(
         values["architectures"] = ["DistilBertModel"]
     values = {ALIASES.get(name, name): value for name, value in values.items()}
     if layers is not None:
-        values, tensors = _student(values, tensors, layers)
-    config, tensors = _settle_tie(DistilBertConfig.from_dict(values), tensors)
+        values, tensors = _keep_layers(values, tensors, layers)
+    config, tensors = _untie(DistilBertConfig.from_dict(values), tensors)
     kind = _kind(config, tensors, str(files))
     kept = {id(tensor) for tensor in tensors.values()}
     left_out = [
@@ -184,7 +183,7 @@ def convert(
         prefix = kind is not KINDS["DistilBertModel"]
     parameters = sum(tensor.numel() for tensor in tensors.values())
     with counting_seconds("writing"):
-        save(folder, _named(tensors, prefix), config.to_json_string(), beside)
+        save(folder, _with_prefix(tensors, prefix), config.to_json_string(), beside)
     return Conversion(
         folder, kind.__name__, len(tensors), parameters, "+".join(dtypes), left_out
     )
@@ -222,17 +221,23 @@ def read_tensors(files: CheckpointFiles) -> Tensors:
 
 
 def _contents(source: str, tensors: Mapping[str, Tensor]) -> Contents:
-    """Tensors as `minidistil.checkpoint.fitting` wants to see them."""
+    """Tensors as `minidistil.checkpoint.fitting` takes them."""
     return Contents(
         source,
         (
-            Entry(Path(source), name, str(tensor.dtype), tuple(tensor.shape))
+            Entry(
+                Path(source),
+                name,
+                str(tensor.dtype),
+                tuple(tensor.shape),
+                tensor.nbytes,
+            )
             for name, tensor in tensors.items()
         ),
     )
 
 
-def _of(name: str, tensors: Iterable[str]) -> list[str]:
+def _find(name: str, tensors: Iterable[str]) -> list[str]:
     """The tensors that a name stands for: itself, or all of a module."""
     found = [each for each in tensors if each == name or each.startswith(f"{name}.")]
     if not found:
@@ -246,12 +251,12 @@ def _of(name: str, tensors: Iterable[str]) -> list[str]:
 
 
 def _without(tensors: Tensors, name: str) -> Tensors:
-    gone = set(_of(name, tensors))
+    gone = set(_find(name, tensors))
     return {each: tensors[each] for each in tensors if each not in gone}
 
 
 def _renamed(tensors: Tensors, old: str, new: str) -> Tensors:
-    names = {each: new + each.removeprefix(old) for each in _of(old, tensors)}
+    names = {each: new + each.removeprefix(old) for each in _find(old, tensors)}
     if taken := sorted(set(names.values()) & (set(tensors) - set(names))):
         raise ValueError(
             f"{old!r} cannot become {new!r}: there is a {taken[0]!r} already"
@@ -293,7 +298,7 @@ def _from_bert(
     return folded, {**encoder, **words}
 
 
-def _student(
+def _keep_layers(
     values: dict[str, Any], tensors: Tensors, layers: Sequence[int] | str
 ) -> tuple[dict[str, Any], Tensors]:
     # The file's own count may be left to the default.
@@ -305,10 +310,10 @@ def _student(
     return keep_layers({**values, "n_layers": there}, tensors, layers)
 
 
-def _settle_tie(
+def _untie(
     config: DistilBertConfig, tensors: Tensors
 ) -> tuple[DistilBertConfig, Tensors]:
-    """Leave out an output matrix that is the word embeddings; one that is not, say."""
+    """Leave out an output matrix that is the word embeddings, or say it is not."""
     output, words = tensors.get(OUTPUT_EMBEDDINGS), tensors.get(WORD_EMBEDDINGS)
     if output is None or words is None:
         return config, tensors
@@ -350,7 +355,7 @@ def _cast(name: str, tensor: Tensor, dtype: torch.dtype) -> Tensor:
     return cast
 
 
-def _named(tensors: Tensors, prefix: bool) -> Tensors:
+def _with_prefix(tensors: Tensors, prefix: bool) -> Tensors:
     start = "distilbert." if prefix else ""
     return {
         start + name if name.startswith(_ENCODER) else name: tensor
@@ -359,11 +364,11 @@ def _named(tensors: Tensors, prefix: bool) -> Tensors:
 
 
 def _check_target(folder: Path, beside: Iterable[str]) -> None:
-    """Refuse a folder that has what the new weights would be read with, of others."""
-    left = [name for name in COMPANIONS if (folder / name).exists()]
-    if stale := [name for name in left if name not in beside]:
+    """Refuse a folder with files of another checkpoint that loading would read."""
+    present = [name for name in COMPANIONS if (folder / name).exists()]
+    if stale := [name for name in present if name not in beside]:
         raise ValueError(
             f"'{folder}' holds {', '.join(stale)}, which the source does not have, and "
-            "which would be taken for the new checkpoint's; remove it, or convert into "
+            "which would be read with the new weights; remove it, or convert into "
             "another folder. Nothing was written"
         )

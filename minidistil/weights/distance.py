@@ -1,4 +1,4 @@
-"""How far a model's or an engine's numbers are from those of float64, and may be."""
+"""How far the results of a model or an engine are from float64, and may be."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SHARE = {
     "bfloat16": 0.03,
     "int8": 0.12,
 }
-# What the layers of a head round by themselves, as a share of the answers' size; in
+# What the layers of a head round by themselves, as a share of the outputs' size; in
 # int8 they are in float32.
 ROUNDED = {
     "float64": 1e-9,
@@ -38,10 +38,10 @@ ROUNDED = {
     "bfloat16": 8e-3,
     "int8": 1e-6,
 }
-# Answers may be off this many times as much as that and what an exact head makes of the
-# states that were found, together.
+# What a head gives may be off by this many times the sum of two errors: what it rounds
+# itself, and what an exact head makes of the errors of the encoder's states.
 _TIMES = 4
-_LARGEST = 40  # times as much as on the whole, a single number may be off
+_LARGEST = 40  # how many times the allowed mean a single number may be off
 
 
 @dataclass(frozen=True)
@@ -50,16 +50,16 @@ class Results:
 
     Attributes:
         states: The encoder's, (T, D).
-        answers: What `Engine` describes; of a bare encoder the states.
+        outputs: What `Engine` describes; of a bare encoder the states.
     """
 
     states: list[Tensor]
-    answers: list[Tensor]
+    outputs: list[Tensor]
 
 
 @torch.inference_mode()
-def read(model: PreTrainedModel, sequences: Iterable[list[int]]) -> Results:
-    """What `Engine` returns for a sequence, by the model, one sequence at a time."""
+def run_model(model: PreTrainedModel, sequences: Iterable[list[int]]) -> Results:
+    """Run a model on one sequence after another; the results are as `Engine`'s."""
     results = Results([], [])
     for ids in sequences:
         inputs = torch.tensor([ids], device=model.device)
@@ -68,30 +68,30 @@ def read(model: PreTrainedModel, sequences: Iterable[list[int]]) -> Results:
         # Every id is meant to be read, the padding's too.
         out = model(inputs, torch.ones_like(inputs), output_hidden_states=True)
         results.states.append(out.hidden_states[-1][0])
-        results.answers.append(as_one_tensor(out)[0])
+        results.outputs.append(as_one_tensor(out)[0])
     return results
 
 
-class _Known(nn.Module):
-    """In place of an encoder: states that are known, of one sequence after another."""
+class _GivenStates(nn.Module):
+    """In place of an encoder: given states, of one sequence after another."""
 
     def __init__(self, states: Iterable[Tensor]) -> None:
         super().__init__()
         self._states = iter(states)
 
     def forward(self, *inputs: Any, **named: Any) -> BaseModelOutput:
-        """Whatever is asked: the states of the next sequence."""
+        """Return the states of the next sequence, whatever the input."""
         states = next(self._states)[None].cpu().double()
         return BaseModelOutput(states, (states,))
 
 
-def compare(
+def check_distance(
     found: Results, expected: Results, exact: PreTrainedModel, numbers: str
 ) -> tuple[bool, str]:
     """Compare the states, and then what the head made of them.
 
-    How much a head makes of small errors depends on its weights: where large numbers
-    nearly cancel each other, much. So it is measured: by an exact head, on the states
+    How much a head enlarges small errors depends on its weights: where large numbers
+    nearly cancel each other, much. So it is measured, with an exact head on the states
     that were found.
 
     Args:
@@ -105,16 +105,16 @@ def compare(
     """
     allowed = SHARE[numbers] * _size(expected.states)
     off = _off(found.states, expected.states)
-    parts = [_judged("the encoder's states", off, allowed)]
+    parts = [_judge("the encoder's states", off, allowed)]
     if not isinstance(exact, DistilBertModel):
-        exact.distilbert = _Known(found.states)
+        exact.distilbert = _GivenStates(found.states)
         with counting_seconds("head"):
             blank = [[0] * len(states) for states in found.states]
-            carried = read(exact, blank).answers
-        allowed = _size(_off(carried, expected.answers))
-        allowed += ROUNDED[numbers] * _size(expected.answers)
-        off = _off(found.answers, expected.answers)
-        parts.append(_judged("the answers", off, _TIMES * allowed))
+            carried = run_model(exact, blank).outputs
+        allowed = _size(_off(carried, expected.outputs))
+        allowed += ROUNDED[numbers] * _size(expected.outputs)
+        off = _off(found.outputs, expected.outputs)
+        parts.append(_judge("the outputs", off, _TIMES * allowed))
     return all(right for right, _ in parts), "; ".join(text for _, text in parts)
 
 
@@ -130,8 +130,8 @@ def _size(numbers: Sequence[Tensor]) -> float:
     return math.sqrt(sum(float(each.square().sum()) for each in numbers) / count)
 
 
-def _judged(what: str, off: Sequence[Tensor], allowed: float) -> tuple[bool, str]:
-    """Whether numbers are near enough to those in float64, and the figures."""
+def _judge(what: str, off: Sequence[Tensor], allowed: float) -> tuple[bool, str]:
+    """Whether differences are as small as allowed, and the figures."""
     mean, largest = _size(off), max(float(each.abs().max()) for each in off)
     return mean <= allowed and largest <= _LARGEST * allowed, (
         f"{what} are off from float64 by {mean:.1e} in the mean, at most {largest:.1e} "

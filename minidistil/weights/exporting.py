@@ -1,9 +1,9 @@
-"""Write a model as a program that others run: ONNX, or torch's own (``.pt2``).
+"""Write a model as a program that runs without this library: ONNX or ``.pt2``.
 
 Both take ``input_ids`` and ``attention_mask``, (B, T) integers, or (B, C, T) for
 multiple choice, of any batch and any number of tokens that the model has positions
-for. Both are run beside the model, over that whole range, before the file gets its
-name.
+for. Both are compared with the model, over that whole range, before the file gets
+its name.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from minidistil.auto import load
 from minidistil.checkpoint.fitting import skeleton
 from minidistil.checkpoint.pretrained import PreTrainedModel
 from minidistil.files import replacing
@@ -51,50 +52,65 @@ class Checked:
     """How the exported program was compared with the model.
 
     Attributes:
+        kind: The class of the model.
         batches: How many batches both were given.
         tokens: The most tokens in one of them.
         difference: The largest, as a share of the largest number in the result (or of
             1 if that is larger).
     """
 
+    kind: str
     batches: int
     tokens: int
     difference: float
 
 
-def export(model: PreTrainedModel, file: str | os.PathLike[str]) -> Checked:
+def export(
+    source: PreTrainedModel | str | os.PathLike[str],
+    file: str | os.PathLike[str],
+    **where: Any,
+) -> Checked:
     """Write a model to a file, ``.onnx`` or ``.pt2`` by its name, and check it.
 
+    Args:
+        source: A model, or a checkpoint: ``"tiny"``, a folder, or a hub repository.
+        file: Where to; it is written whole or not at all.
+        where: ``revision``, ``token``, ``cache_dir``, ``local_files_only``, for a
+            repository.
+
     Raises:
+        CheckpointNotFoundError, ConfigError, CheckpointError: as `from_pretrained`,
+            for a checkpoint.
         ExportError: if the numbers differ by more than `TOLERANCE`; no file is written.
-        ValueError: for another name, or a model that is not in float32, on the CPU and
-            in ``eval()``.
+        ValueError: for a name with another ending, or a model that is not in float32,
+            on the CPU and in ``eval()``.
         ImportError: for ``.onnx``, if onnx or onnxruntime is not installed.
     """
     path = Path(file)
     check_request(path)
+    model = source if isinstance(source, nn.Module) else load(source, **where)
     if model.dtype != torch.float32 or model.device.type != "cpu" or model.training:
         raise ValueError(
             f"the model is {model.dtype} on {model.device}, "
             f"{'in training' if model.training else 'in eval()'}; expected float32 on "
             "the CPU in eval(), as from_pretrained() loads it"
         )
-    write, load = _FORMATS[path.suffix]
+    write, read = _FORMATS[path.suffix]
     with replacing(path) as temporary:
         with counting_seconds("writing"):
-            write(_Plain(model).eval(), temporary)
+            write(_TupleOutput(model).eval(), temporary)
         with counting_seconds("reading again"):
-            program = load(temporary)
-        checked = compare(model, program)
+            program = read(temporary)
+        checked = check_program(model, program)
     return checked  # noqa: RET504  # the file has its name only now
 
 
 def check_request(file: Path) -> None:
-    """Say at once what `export` would say of a file, before a model is loaded.
+    """Check what `export` needs of a file, before a model is loaded.
 
     Raises:
         ValueError: for a name that ends in neither ``.onnx`` nor ``.pt2``.
-        ImportError: if a library is not installed that it takes.
+        ImportError: if a library that is needed is not installed.
     """
     if file.suffix not in _FORMATS:
         raise ValueError(
@@ -103,7 +119,7 @@ def check_request(file: Path) -> None:
     needed = _NEEDED if file.suffix == ".onnx" else ()
     if absent := [name for name in needed if find_spec(name) is None]:
         raise ImportError(
-            f"exporting to ONNX takes {' and '.join(absent)}, not installed here: "
+            f"exporting to ONNX needs {' and '.join(absent)}, not installed here: "
             "pip install 'minidistil[onnx]'"
         )
 
@@ -117,8 +133,8 @@ def output_names(model: PreTrainedModel) -> list[str]:
     return ["logits"]
 
 
-class _Plain(nn.Module):
-    """A model that takes two tensors and returns a tuple of tensors, no more."""
+class _TupleOutput(nn.Module):
+    """A model that takes two tensors and returns a tuple of tensors."""
 
     def __init__(self, model: PreTrainedModel) -> None:
         super().__init__()
@@ -154,26 +170,26 @@ def _example(model: PreTrainedModel) -> tuple[Tensor, Tensor]:
     return torch.zeros(shape, dtype=torch.long), mask
 
 
-def _write_onnx(plain: _Plain, file: Path) -> None:
+def _write_onnx(wrapped: _TupleOutput, file: Path) -> None:
     """Write ONNX by tracing.
 
     torch's newer exporter needs onnxscript, whose versions go with torch's, and takes
     fifty times as long; tracing is the same in every torch this library runs on. What
-    it could miss, a branch taken for good, `compare` would find.
+    it could miss, a branch that depends on the input, `check_program` would find.
     """
     # Step by step: older versions of torch cannot write the fused attention.
-    model = skeleton(type(plain.model), plain.model.config, "eager").eval()
-    model.load_state_dict(plain.model.state_dict(), assign=True)
+    model = skeleton(type(wrapped.model), wrapped.model.config, "eager").eval()
+    model.load_state_dict(wrapped.model.state_dict(), assign=True)
     inputs, outputs = ["input_ids", "attention_mask"], output_names(model)
     axes = {name: dict(enumerate(_axes(model))) for name in inputs}
     axes |= {name: dict(enumerate(_result_axes(model))) for name in outputs}
-    # Newer versions of torch must be told that tracing is meant.
+    # Newer versions of torch trace only if asked to.
     known = inspect.signature(torch.onnx.export).parameters.keys()
     tracing: dict[str, Any] = {"dynamo": False} if "dynamo" in known else {}
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # of values that become constants; see above
         torch.onnx.export(
-            _Plain(model).eval(),
+            _TupleOutput(model).eval(),
             _example(model),
             str(file),
             input_names=inputs,
@@ -203,8 +219,8 @@ def _load_onnx(file: Path) -> Program:
     return run
 
 
-def _write_program(plain: _Plain, file: Path) -> None:
-    model = plain.model
+def _write_program(wrapped: _TupleOutput, file: Path) -> None:
+    model = wrapped.model
     limits = {"tokens": model.config.max_position_embeddings}
     sizes = {
         axis: torch.export.Dim(name, min=1, max=limits.get(name, 2**20))
@@ -212,7 +228,7 @@ def _write_program(plain: _Plain, file: Path) -> None:
     }
     with torch.no_grad():
         program = torch.export.export(
-            plain, _example(model), dynamic_shapes=(sizes, sizes)
+            wrapped, _example(model), dynamic_shapes=(sizes, sizes)
         )
     # To an open file: by a name, torch insists on an ending.
     with file.open("wb") as stream:
@@ -225,7 +241,9 @@ def _load_program(file: Path) -> Program:
     return torch.no_grad()(program)  # type: ignore[no-any-return]
 
 
-_FORMATS: dict[str, tuple[Callable[[_Plain, Path], None], Callable[[Path], Program]]]
+_FORMATS: dict[
+    str, tuple[Callable[[_TupleOutput, Path], None], Callable[[Path], Program]]
+]
 _FORMATS = {
     ".onnx": (_write_onnx, _load_onnx),
     ".pt2": (_write_program, _load_program),
@@ -233,7 +251,7 @@ _FORMATS = {
 
 
 @torch.no_grad()
-def compare(model: PreTrainedModel, program: Program) -> Checked:
+def check_program(model: PreTrainedModel, program: Program) -> Checked:
     """Run a program beside the model it was made from, over the range of shapes.
 
     Raises:
@@ -253,7 +271,8 @@ def compare(model: PreTrainedModel, program: Program) -> Checked:
                     f"expected at most {TOLERANCE}; nothing was written"
                 )
             largest = max(largest, difference)
-    return Checked(len(batches), max(ids.shape[-1] for ids, _ in batches), largest)
+    tokens = max(ids.shape[-1] for ids, _ in batches)
+    return Checked(type(model).__name__, len(batches), tokens, largest)
 
 
 def _difference(ours: Tensor, theirs: Tensor) -> float:

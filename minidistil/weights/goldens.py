@@ -1,14 +1,20 @@
-"""Published outputs of real checkpoints, and what it takes to equal one.
+"""Published results of real checkpoints, and whether a model gives them too.
 
-Each line of ``goldens.jsonl`` is a fact: what a checkpoint answered somewhere, with its
-source and the tolerance that the number of printed digits allows. Left out are answers
-that are means or maxima over several windows of a long text.
+Each line of ``goldens.jsonl`` is a fact: what a checkpoint gave somewhere, with its
+source and the tolerance that the number of printed digits allows. Left out are results
+that are means or maxima over several windows of a long text. A line has
+
+- ``kind``: the class of the model; null if only the tokenizer is asked;
+- ``input``: ``texts``, or ``input_ids`` and perhaps ``attention_mask``, or a
+  ``question`` and its ``context``;
+- ``expected``: ``input_ids``, the ``shape`` of the output, ``output`` and ``probs``
+  (its softmax), or a part of them, such as ``output[:,1:4,0]``; ``labels``, ``words``
+  for the masks, or the ``answer``, with their ``scores``.
 """
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,65 +22,45 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from minidistil.checkpoint.pretrained import PreTrainedModel
-from minidistil.heads import (
-    DistilBertForMaskedLM,
-    DistilBertForMultipleChoice,
-    DistilBertForQuestionAnswering,
-    DistilBertForSequenceClassification,
-    DistilBertForTokenClassification,
-)
-from minidistil.model import DistilBertModel
+from minidistil.pipelines.question_answering import best_spans
 from minidistil.tokenizer import DistilBertTokenizer
 
 FILE = Path(__file__).parent / "goldens.jsonl"
 LONGEST_ANSWER = 15  # tokens; what the published answers were found with
 
 Golden = dict[str, Any]
-
-# The model that each sort of golden is of.
-KINDS: dict[str, type[PreTrainedModel]] = {
-    "hidden": DistilBertModel,
-    "seqcls": DistilBertForSequenceClassification,
-    "fillmask": DistilBertForMaskedLM,
-    "fillmask_ids": DistilBertForMaskedLM,
-    "mlm": DistilBertForMaskedLM,
-    "tokcls": DistilBertForTokenClassification,
-    "qa": DistilBertForQuestionAnswering,
-    "qa_logits": DistilBertForQuestionAnswering,
-    "mc": DistilBertForMultipleChoice,
-}
+Choice = tuple[Any, Tensor]  # what was chosen, and the scores
 
 
 class DiffersError(AssertionError):
-    """An answer is not the one that was published."""
+    """A result is not the one that was published."""
 
 
 class UndecidedError(Exception):
-    """An answer cannot be given in this way, or not exactly enough to tell."""
+    """A result cannot be had in this way, or not exactly enough to judge it."""
 
 
-class Answering(NamedTuple):
-    """A checkpoint that answers.
+class Subject(NamedTuple):
+    """What is asked for its results.
 
     Attributes:
-        answer: Takes ``input_ids`` and perhaps ``attention_mask``; returns hidden
-            states or logits (for question answering (B, T, 2): starts and ends), as
-            float32 on the CPU. It raises `UndecidedError` for what it cannot read.
+        run: Takes ``input_ids`` and perhaps ``attention_mask``; returns hidden states
+            or logits (for question answering (B, T, 2): starts and ends), as float32
+            on the CPU. It raises `UndecidedError` for what it cannot read.
         tokenizer: Makes the tokenizer.
         labels: The names of the classes.
         slack: How far numbers may be off, beside what the printed digits allow; 0
             unless it computes in less than float32.
     """
 
-    answer: Callable[[Mapping[str, Tensor]], Tensor]
+    run: Callable[[Mapping[str, Tensor]], Tensor]
     tokenizer: Callable[[], DistilBertTokenizer]
     labels: Mapping[int, str]
     slack: float = 0.0
 
 
 def goldens() -> list[Golden]:
-    """All published outputs."""
+    """All published results."""
     return [json.loads(line) for line in FILE.read_text("utf-8").splitlines()]
 
 
@@ -88,184 +74,139 @@ def goldens_of(repo: str) -> list[Golden]:
 
 
 def title(golden: Golden) -> str:
-    """A few words that tell one golden from another."""
+    """A few words that identify a golden."""
     given = golden["input"]
-    what = given.get("texts") or given.get("question") or given.get("input_ids") or ""
-    return f"{golden['task']} {what!s:.60}"
+    of = given.get("texts") or given.get("question") or given.get("input_ids") or ""
+    return f"{', '.join(golden['expected'])} of {of!s:.60}"
 
 
-def check(golden: Golden, who: Answering) -> None:
-    """Compare an answer with the published one.
+def check(golden: Golden, subject: Subject) -> None:
+    """Compare results with the published ones.
 
     Raises:
-        DiffersError: if it is another.
-        UndecidedError: if that cannot be told.
+        DiffersError: if they are others.
+        UndecidedError: if that cannot be judged.
     """
-    _CHECKS[golden["task"]](golden, who)
+    given, expected = golden["input"], golden["expected"]
+    if "dataset" in given:
+        raise UndecidedError(f"needs {given['dataset']}: scripts/evaluate.py")
+    inputs = _inputs(given, subject)
+    if "input_ids" in expected:
+        _check_same("input_ids", inputs["input_ids"].tolist(), expected["input_ids"])
+    if golden["kind"] is None:
+        return
+    tolerance = golden["tol"] + subject.slack
+    output = subject.run(inputs)
+    for key, published in expected.items():
+        name, _, place = key.partition("[")
+        if name == "shape":
+            _check_same(name, [*output.shape], published)
+        elif name in ("output", "probs"):
+            values = output if name == "output" else output.softmax(dim=-1)
+            _check_close(values[_place(place)], published, tolerance)
+        elif name in _CHOOSE:
+            choice, scores = _CHOOSE[name](golden, inputs, output, subject)
+            if "scores" in expected:
+                _check_close(scores, expected["scores"], tolerance)
+            if subject.slack and not _is_certain(name, expected, subject.slack):
+                raise UndecidedError(f"the {name} are too close to others")
+            _check_same(name, choice, published)
 
 
-def _inputs(golden: Golden, who: Answering) -> dict[str, Tensor]:
-    given = golden["input"]
-    if "texts" not in given:
-        names = ("input_ids", "attention_mask")
-        return {name: torch.tensor(given[name]) for name in names if name in given}
-    texts = [tuple(x) if isinstance(x, list) else x for x in given["texts"]]
-    inputs = who.tokenizer()(texts, padding=True, return_tensors="pt")
+def _inputs(given: Mapping[str, Any], subject: Subject) -> dict[str, Tensor]:
     if "input_ids" in given:
-        _same("ids", inputs["input_ids"].tolist(), given["input_ids"])
-    if given.get("no_attention_mask"):
-        del inputs["attention_mask"]
-    return dict(inputs)
+        return {name: torch.tensor(each) for name, each in given.items()}
+    if "question" in given:
+        texts = [(given["question"], given["context"])]
+    else:
+        texts = [tuple(x) if isinstance(x, list) else x for x in given["texts"]]
+    return dict(subject.tokenizer()(texts, padding=True, return_tensors="pt"))
 
 
-def _same(what: str, got: object, published: object) -> None:
-    if got != published:
-        raise DiffersError(f"{what}: {got}, published: {published}")
+# What is chosen from an output, and with which scores
 
 
-def _close(got: Tensor, published: Any, tolerance: float) -> None:
-    expected = torch.tensor(published)
-    _same("shape", tuple(got.shape), tuple(expected.shape))
-    error = (got - expected).abs().max().item()
-    if not error <= tolerance:  # nor if it is NaN
-        raise DiffersError(f"off by {error:.2e}: {got.tolist()}, published {published}")
+def _labels(
+    golden: Golden, inputs: Mapping[str, Tensor], output: Tensor, subject: Subject
+) -> Choice:
+    best = output.softmax(dim=-1).max(dim=-1)
+    return [subject.labels[i] for i in best.indices.tolist()], best.values
 
 
-def _part(values: Tensor, expression: str) -> Tensor:
-    """What an expression such as ``logits[:,1:4,0]`` means; a comment may follow it."""
-    found = re.search(r"\[([-\d:,]+)\]", expression)
-    if found is None:
-        raise ValueError(f"no place such as [:,1:4] in {expression!r}")
-    place = tuple(
-        slice(*(int(end) if end else None for end in each.split(":")))
-        if ":" in each
-        else int(each)
-        for each in found[1].split(",")
-    )
-    return values[place]
+def _words(
+    golden: Golden, inputs: Mapping[str, Tensor], output: Tensor, subject: Subject
+) -> Choice:
+    """For each mask as many words as were published, the best first."""
+    tokenizer = subject.tokenizer()
+    masks = inputs["input_ids"] == tokenizer.mask_token_id
+    best = output[masks].softmax(dim=-1).topk(len(golden["expected"]["words"][0]))
+    return [*map(tokenizer.convert_ids_to_tokens, best.indices.tolist())], best.values
 
 
-def _check_slice(golden: Golden, who: Answering) -> None:
-    values, expected = who.answer(_inputs(golden, who)), golden["expected"]
-    _same("shape", list(values.shape), expected.get("shape", list(values.shape)))
-    part = _part(values, expected["slice"])
-    _close(part, expected["values"], golden["tol"] + who.slack)
-
-
-def _check_classes(golden: Golden, who: Answering) -> None:
-    expected = golden["expected"]
-    tolerance = (golden["tol"] or 0.0) + who.slack
-    logits = who.answer(_inputs(golden, who))
-    scores = logits.softmax(dim=-1)
-    if "logits" in expected:
-        _close(logits, expected["logits"], tolerance)
-    if "probs" in expected:
-        _close(scores, expected["probs"], tolerance)
-    certain = min(expected.get("scores", [1.0])) > 0.5 + who.slack
-    if "labels" in expected and (certain or not who.slack):
-        labels = [who.labels[int(i)] for i in logits.argmax(dim=-1)]
-        _same("labels", labels, expected["labels"])
-        if "scores" in expected:
-            _close(scores.max(dim=-1).values, expected["scores"], tolerance)
-    elif "labels" in expected:
-        raise UndecidedError("the two labels are too close")
-
-
-def _check_words(golden: Golden, who: Answering) -> None:
-    tokenizer, inputs = who.tokenizer(), _inputs(golden, who)
-    (place,) = (inputs["input_ids"][0] == tokenizer.mask_token_id).nonzero()
-    scores = who.answer(inputs)[0, place.item()].softmax(dim=-1)
-    tokens, ids, published = zip(*golden["expected"]["top"], strict=True)
-    if golden["tol"] is not None:
-        _close(scores[list(ids)], list(published), golden["tol"] + who.slack)
-    if who.slack:
-        raise UndecidedError("the words are too close to be put in order")
-    best = scores.topk(len(tokens)).indices.tolist()
-    _same("words", tokenizer.convert_ids_to_tokens(best), list(tokens))
-
-
-def _check_guessed_words(golden: Golden, who: Answering) -> None:
-    tokenizer, inputs = who.tokenizer(), _inputs(golden, who)
-    places = golden["input"]["set_mask_at"]
-    for row, place in places:
-        inputs["input_ids"][row, place] = tokenizer.mask_token_id
-    best = who.answer(inputs).argmax(dim=-1)
-    tokens = [tokenizer.convert_ids_to_tokens(int(best[i, j])) for i, j in places]
-    _same("words", tokens, golden["expected"]["argmax_tokens"])
-
-
-def _check_span_logits(golden: Golden, who: Answering) -> None:
-    logits = who.answer(_inputs(golden, who))
-    for name, published in golden["expected"].items():
-        side = logits[..., 0 if name.startswith("start") else 1]
-        _close(_part(side, name), published, golden["tol"] + who.slack)
-
-
-def _check_logits(golden: Golden, who: Answering) -> None:
-    logits = who.answer(_inputs(golden, who))
-    _close(logits, golden["expected"]["logits"], golden["tol"] + who.slack)
-
-
-def _check_tokens(golden: Golden, who: Answering) -> None:
-    ids = _inputs(golden, who)["input_ids"].tolist()
-    _same("ids", ids, golden["expected"]["input_ids"])
-
-
-def _check_span(golden: Golden, who: Answering) -> None:
-    expected = golden["expected"]
-    if who.slack and expected["score"] < 0.5 + who.slack:
-        raise UndecidedError("another answer is too close")
+def _answer(
+    golden: Golden, inputs: Mapping[str, Tensor], output: Tensor, subject: Subject
+) -> Choice:
+    """The best answer, and the characters of the context from and to."""
     question, context = golden["input"]["question"], golden["input"]["context"]
-    encoding = who.tokenizer()(
-        [question], [context], return_tensors="pt", return_offsets_mapping=True
-    )
-    spans = encoding.pop("offset_mapping")[0].tolist()
-    logits = who.answer({"input_ids": encoding["input_ids"]})[0]
-    is_context = torch.tensor([i == 1 for i in encoding.sequence_ids()])
-    first, last, score = best_span(logits[:, 0], logits[:, 1], is_context)
+    encoding = subject.tokenizer()([question], [context], return_offsets_mapping=True)
+    tokens = [i for i, which in enumerate(encoding.sequence_ids()) if which == 1]
+    first, last, score = best_span(output[0], tokens)
     # An answer is of whole words.
-    words = encoding.word_ids()
-    of_context = [i for i, mine in enumerate(is_context.tolist()) if mine]
-    start = min(spans[i][0] for i in of_context if words[i] == words[first])
-    end = max(spans[i][1] for i in of_context if words[i] == words[last])
-    published = (expected["answer"], expected["start"], expected["end"])
-    _same("answer", (context[start:end], start, end), published)
-    _close(torch.tensor(score), expected["score"], golden["tol"] + who.slack)
+    words, spans = encoding.word_ids(), encoding["offset_mapping"][0]
+    begin = min(spans[i][0] for i in tokens if words[i] == words[first])
+    stop = max(spans[i][1] for i in tokens if words[i] == words[last])
+    return [context[begin:stop], begin, stop], torch.tensor(score)
 
 
-def best_span(
-    start_logits: Tensor, end_logits: Tensor, is_context: Tensor
-) -> tuple[int, int, float]:
+def best_span(logits: Tensor, of_context: list[int]) -> tuple[int, int, float]:
     """Return the first and the last token of the best answer, and its score.
 
-    As in version 4 of transformers: of the tokens, those of the context and [CLS] (no
-    answer) share the probability, and then [CLS] is not an answer.
+    As in version 4 of transformers: the tokens of the context and [CLS] (no answer)
+    share the probability, and then [CLS] is not an answer.
+
+    Args:
+        logits: (T, 2) Of each token, as the first and as the last.
+        of_context: The places of the context's tokens.
     """
-    allowed = is_context.clone()
-    allowed[0] = True
-    start, end = (
-        logits.masked_fill(~allowed, -1e4).softmax(dim=0) * is_context
-        for logits in (start_logits, end_logits)
+    start, end = logits[[0, *of_context]].softmax(dim=0)[1:].unbind(dim=1)
+    (best,) = best_spans(start, end, LONGEST_ANSWER, 1)
+    return of_context[best.first], of_context[best.last], best.score
+
+
+_CHOOSE: dict[
+    str, Callable[[Golden, Mapping[str, Tensor], Tensor, Subject], Choice]
+] = {"labels": _labels, "words": _words, "answer": _answer}
+
+
+def _is_certain(name: str, expected: Golden, slack: float) -> bool:
+    """Whether no error of that size leads to another choice, by what was published."""
+    if "scores" in expected:
+        return float(torch.tensor(expected["scores"]).min()) > 0.5 + slack
+    return name != "words" or len(expected["words"][0]) == 1  # else their order counts
+
+
+def _place(text: str) -> tuple[Any, ...]:
+    """What follows a bracket, such as ``:,1:4,0]``, as an index; "" is all."""
+    parts = text.rstrip("]").split(",")
+    return tuple(
+        slice(*(int(end) if end else None for end in part.split(":")))
+        if ":" in part
+        else int(part)
+        for part in parts
+        if part
     )
-    scores = (start[:, None] * end).triu().tril(LONGEST_ANSWER - 1)  # (T, T)
-    first, last = divmod(int(scores.argmax()), len(scores))
-    return first, last, float(scores[first, last])
 
 
-def _check_dataset(golden: Golden, who: Answering) -> None:
-    raise UndecidedError(f"needs {golden['input']['dataset']}: scripts/evaluate.py")
+def _check_same(name: str, found: object, published: object) -> None:
+    if found != published:
+        raise DiffersError(f"{name}: {found}, published: {published}")
 
 
-_CHECKS: dict[str, Callable[[Golden, Answering], None]] = {
-    "hidden": _check_slice,
-    "seqcls": _check_classes,
-    "fillmask": _check_words,
-    "fillmask_ids": _check_guessed_words,
-    "mlm": _check_slice,
-    "tokcls": _check_slice,
-    "qa": _check_span,
-    "qa_logits": _check_span_logits,
-    "mc": _check_logits,
-    "tokens": _check_tokens,
-    "dataset": _check_dataset,
-}
+def _check_close(found: Tensor, published: Any, tolerance: float) -> None:
+    expected = torch.tensor(published)
+    _check_same("shape", [*found.shape], [*expected.shape])
+    error = (found - expected).abs().max().item()
+    if not error <= tolerance:  # nor if it is NaN
+        raise DiffersError(
+            f"off by {error:.2e}: {found.tolist()}, published: {published}"
+        )

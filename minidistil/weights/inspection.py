@@ -1,4 +1,4 @@
-"""What is in a checkpoint, and which model it fits: told from headers alone."""
+"""What is in a checkpoint, and which model it fits, from headers alone."""
 
 from __future__ import annotations
 
@@ -13,10 +13,17 @@ from typing import Any
 from minidistil.auto import KINDS, kind_of
 from minidistil.checkpoint.fitting import Fit, fit, heads_of, skeleton
 from minidistil.checkpoint.pretrained import PreTrainedModel
-from minidistil.checkpoint.tensors import SINGLE_FILE, Contents, Entry, plain_name
+from minidistil.checkpoint.tensors import (
+    SINGLE_FILE,
+    Contents,
+    Entry,
+    Header,
+    plain_name,
+    read_header,
+)
 from minidistil.config import ConfigError, DistilBertConfig
 from minidistil.hub import CheckpointFiles, open_checkpoint
-from minidistil.weights.headers import Header, header_of, read_headers, size_of
+from minidistil.weights.headers import read_headers
 
 
 @dataclass(frozen=True)
@@ -26,8 +33,8 @@ class Loading:
     Attributes:
         kind: The name of the class.
         loads: "as it is", "with a new head" (to be trained), or "no".
-        fit: What goes where, and what does not; None if the configuration is not one
-            that the class can be built from.
+        fit: What goes where, and what does not; None if the class cannot be built
+            from the configuration.
         reason: Why that is so, or "".
     """
 
@@ -42,7 +49,7 @@ class Inspection:
     """What a checkpoint holds.
 
     Attributes:
-        source: What was looked at.
+        source: What was inspected.
         headers: Of its files.
         config: Its configuration, or None if there is none that is DistilBERT's.
         config_problem: Why not, or "".
@@ -79,7 +86,7 @@ class Inspection:
         return next((each for each in self.loadings if each.kind == self.kind), None)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all of it as what JSON can hold."""
+        """Return all of it as values that JSON has."""
         fitting = self.loading.fit if self.loading else None
         placed = fitting.placed if fitting else {}
         return {
@@ -99,7 +106,7 @@ class Inspection:
                     "file": entry.file.name,
                     "dtype": entry.dtype,
                     "shape": list(entry.shape),
-                    "bytes": size_of(entry),
+                    "bytes": entry.size,
                     "loads_into": placed.get(entry.name),
                 }
                 for entry in self.tensors
@@ -122,12 +129,12 @@ def _as_dict(loading: Loading) -> dict[str, Any]:
         "loads": loading.loads,
         "reason": loading.reason or None,
         **problems,
-        "passed_over": loading.fit.passed_over if loading.fit else [],
+        "passed_over": loading.fit.ignored if loading.fit else [],
     }
 
 
 def inspect(source: str | os.PathLike[str], **where: Any) -> Inspection:
-    """Look into a checkpoint without loading its numbers.
+    """Say what is in a checkpoint, without loading its numbers.
 
     Args:
         source: ``"tiny"``, a folder, a hub repository (of which only the headers are
@@ -142,7 +149,7 @@ def inspect(source: str | os.PathLike[str], **where: Any) -> Inspection:
     path = Path(source)
     if path.is_file():
         files = CheckpointFiles(path.parent, str(path))
-        headers = [header_of(path)]
+        headers = [read_header(path)]
     else:
         files = open_checkpoint(source, **where)
         headers = read_headers(files)

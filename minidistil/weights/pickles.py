@@ -65,7 +65,7 @@ def read_pickles(files: CheckpointFiles) -> dict[str, Tensor] | None:
 
 
 def read_pickle(path: Path) -> dict[str, Tensor]:
-    """The tensors of one file, by name; of a newer file they stay on the disk.
+    """The tensors of one file, by name; in torch's newer format they are mapped.
 
     Raises:
         CheckpointError: if it holds, or may hold, anything but tensors by name, or
@@ -101,7 +101,7 @@ def _check_format(path: Path) -> bool:
     if start != _LEGACY or tarfile.is_tarfile(path):
         raise CheckpointError(
             f"{path} ({path.stat().st_size:,} bytes) is not a file that torch.save "
-            "writes; it may be cut short, or only stand for the real file (then run "
+            "writes; it may be truncated, or only stand for the real file (then run "
             "`git lfs pull`)"
         )
     return False

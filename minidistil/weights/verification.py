@@ -1,8 +1,8 @@
 """Does a checkpoint give the right numbers: on this device, in this type and precision?
 
-Three questions. Is the file the one that the hub has? Are the answers those that were
-published, for a checkpoint that any were published of? And are they what the model
-says in float64, the engine's too?
+Three questions. Is the file the one that the hub has? Do the model and the engine give
+what the model gives in float64? And do they give what was published, for a checkpoint
+that anything was published of?
 """
 
 from __future__ import annotations
@@ -13,20 +13,19 @@ import random
 import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
-from minidistil.auto import kind_of
+from minidistil.auto import KINDS, identify
 from minidistil.checkpoint.pretrained import PreTrainedModel, usable_device
 from minidistil.checkpoint.tensors import (
     INDEX_FILE,
     SINGLE_FILE,
     CheckpointError,
-    Contents,
     no_safetensors,
     read_index,
 )
@@ -51,8 +50,7 @@ from minidistil.progress import (
 from minidistil.tokenizer import DistilBertTokenizer
 from minidistil.weights import goldens
 from minidistil.weights.catalogue import hub_files
-from minidistil.weights.distance import Results, compare, read
-from minidistil.weights.headers import read_headers
+from minidistil.weights.distance import Results, check_distance, run_model
 
 # How far the numbers of a trained checkpoint (its logits have a deviation of 2.6) may
 # be off where they are computed in less than float32: what the engine's own tests
@@ -66,10 +64,10 @@ SLACK = {
     "int8": 0.4,
 }
 _LENGTHS = (1, 2, 7, 32, 33, 130, 512)  # tokens, of the sequences that are tried
-_CHUNK = 2**20
+_CHUNK = 2**20  # bytes
 
-
-Answer = Callable[[Mapping[str, Tensor]], Tensor]  # see goldens.Answering
+Run = Callable[[Mapping[str, Tensor]], Tensor]  # see goldens.Subject
+Loaded = TypeVar("Loaded")
 
 
 @dataclass(frozen=True)
@@ -78,7 +76,7 @@ class Check:
 
     Attributes:
         name: What it was.
-        status: "OK", "WRONG", or "SKIPPED" if it cannot be told.
+        status: "OK", "WRONG", or "SKIPPED" if it cannot be judged.
         detail: The figures.
     """
 
@@ -119,7 +117,7 @@ def verify(
     known_as: str | None = None,
     **where: Any,
 ) -> Verification:
-    """Check a checkpoint's file and its answers.
+    """Check a checkpoint's file and its results.
 
     Args:
         source: ``"tiny"``, a folder, or a hub repository.
@@ -128,12 +126,13 @@ def verify(
         device: Where both compute; the CPU unless asked.
         attn_implementation: How the model attends: "sdpa" or "eager".
         known_as: The hub repository that a folder was made from, whose published
-            answers it is to give. That its file is the hub's own is told if it is.
+            results it should give.
         where: ``revision``, ``token``, ``cache_dir``, ``local_files_only``.
 
     Raises:
         CheckpointNotFoundError, ConfigError, CheckpointError: if there is no such
-            checkpoint, or it is another model's, or a pickle.
+            checkpoint, or it is another model's, or a pickle. (What is damaged is a
+            check that is "WRONG".)
         ValueError: if it cannot be computed in this way.
     """
     if known_as and not goldens.goldens_of(known_as):
@@ -145,104 +144,82 @@ def verify(
     config = DistilBertConfig.from_json_file(files.require("config.json"))
     if files.first(SINGLE_FILE, INDEX_FILE) is None:
         raise no_safetensors(files)
-    loader = _Loader(source, where, precision, dtype, device, attn_implementation)
-    known = known_as or (files.name if isinstance(files, HubCheckpointFiles) else "")
-    published = goldens.goldens_of(known)
+    where["revision"] = files.revision  # a branch may move on before the next file
+    on = usable_device(device)
+    if on.type == "meta":
+        raise ValueError("device 'meta' cannot be used: it has shapes, no numbers")
+    loader = _Loader(source, where, precision, dtype, on, attn_implementation)
+    computing = (
+        f"model in {_name(dtype)} ({attn_implementation}), engine in {precision}, "
+        f"on {on}"
+    )
+    on_the_hub = isinstance(files, HubCheckpointFiles)
+    published = goldens.goldens_of(known_as or (files.name if on_the_hub else ""))
+    copied = known_as is not None and not on_the_hub
+    original = published[0]["checkpoint"] if copied else None
     kind = "unknown"
     checks: list[Check] = []
     try:
-        # What was found out before an error stays.
-        if known_as and not isinstance(files, HubCheckpointFiles):
-            asked = not where.get("local_files_only", False)
-            original = published[0]["checkpoint"]
-            checks += _check_copies(files, original, where.get("token"), asked)
-        else:
-            checks += _check_files(files)
-        chosen = _kind(files, config)
+        # What was checked before an error stays in the list.
+        checks += _check_files(files, original, where)
+        chosen = identify(source, **where).kind
         kind = chosen.__name__
-        exact = loader.exact(chosen)
+        with counting_seconds("loading"):
+            exact = chosen.from_pretrained(source, dtype=torch.float64, **where)
     except CheckpointError as error:
         checks.append(Check("loading", "WRONG", str(error)))
     else:
         checks += _check_against_float64(loader, exact)
         checks += _check_goldens(loader, published, config.id2label)
-    return Verification(str(files), kind, loader.computing, checks)
+    return Verification(str(files), kind, computing, checks)
 
 
-def _kind(files: CheckpointFiles, config: DistilBertConfig) -> type[PreTrainedModel]:
-    """The class to check, by the headers of the files."""
-    entries = [entry for header in read_headers(files) for entry in header.tensors]
-    return kind_of(config, Contents(str(files), entries))
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
+@dataclass(frozen=True)
 class _Loader:
     """Loads a checkpoint, once as each class that is asked for."""
 
-    def __init__(
-        self,
-        source: str | os.PathLike[str],
-        where: Mapping[str, Any],
-        precision: str,
-        dtype: torch.dtype,
-        device: torch.device | str | int | None,
-        attention: str,
-    ) -> None:
-        self._source = source
-        self._where = where
-        self._attention = attention
-        self._dtype = dtype
-        self._models: dict[str, PreTrainedModel] = {}
-        self._engines: dict[str, Engine] = {}
-        self._tokenizer: DistilBertTokenizer | None = None
-        self.precision = precision
-        self.dtype = str(dtype).removeprefix("torch.")
-        self.device = usable_device(device)
-        if self.device.type == "meta":
-            raise ValueError("device 'meta' cannot be used: it has shapes, no numbers")
-        self.computing = (
-            f"model in {self.dtype} ({attention}), engine in {precision}, on "
-            f"{self.device}"
-        )
+    source: str | os.PathLike[str]
+    where: Mapping[str, Any]
+    precision: str
+    dtype: torch.dtype
+    device: torch.device
+    attention: str
+    _loaded: dict[Any, Any] = field(default_factory=dict)
+
+    def _once(
+        self, verb: str, load: Callable[..., Loaded], *arguments: Any, **options: Any
+    ) -> Loaded:
+        if (load, arguments) not in self._loaded:
+            with counting_seconds(verb):
+                loaded = load(self.source, *arguments, **options, **self.where)
+            self._loaded[load, arguments] = loaded
+        found: Loaded = self._loaded[load, arguments]
+        return found
 
     def model(self, kind: type[PreTrainedModel]) -> PreTrainedModel:
         """The model, as it is to be checked."""
-        if kind.__name__ not in self._models:
-            with counting_seconds("loading"):
-                self._models[kind.__name__] = kind.from_pretrained(
-                    self._source,
-                    dtype=self._dtype,
-                    device=self.device,
-                    attn_implementation=self._attention,
-                    **self._where,
-                )
-        return self._models[kind.__name__]
+        return self._once(
+            "loading",
+            kind.from_pretrained,
+            dtype=self.dtype,
+            device=self.device,
+            attn_implementation=self.attention,
+        )
 
     def engine(self, kind: type[PreTrainedModel]) -> Engine:
         """The engine, as it is to be checked."""
-        if kind.__name__ not in self._engines:
-            where = {"device": self.device, **self._where}
-            with counting_seconds("packing"):
-                self._engines[kind.__name__] = Engine.from_pretrained(
-                    self._source, kind, self.precision, **where
-                )
-        return self._engines[kind.__name__]
+        make = Engine.from_pretrained
+        return self._once("packing", make, kind, self.precision, device=self.device)
 
     def tokenizer(self) -> DistilBertTokenizer:
         """The tokenizer."""
-        if self._tokenizer is None:
-            self._tokenizer = DistilBertTokenizer.from_pretrained(
-                self._source, **self._where
-            )
-        return self._tokenizer
+        return self._once("loading", DistilBertTokenizer.from_pretrained)
 
-    def exact(self, kind: type[PreTrainedModel]) -> PreTrainedModel:
-        """The model in float64, on the CPU: what both are compared with."""
-        with counting_seconds("loading"):
-            return kind.from_pretrained(
-                self._source, dtype=torch.float64, **self._where
-            )
-
-    def numbers(self, name: str) -> str:
+    def kind_of_numbers(self, name: str) -> str:
         """What the tables above call a type or a precision, on this device."""
         on_a_device = name == "float32" and self.device.type != "cpu"
         return "float32 on a device" if on_a_device else name
@@ -251,52 +228,56 @@ class _Loader:
 # The file
 
 
-def _check_files(files: CheckpointFiles) -> Iterator[Check]:
-    for path in _weight_files(files):
-        try:
-            published = _published_hash(files, path)
-        except Exception as error:
-            # Of any class: see `minidistil.hub`.
-            yield _unknown_hash(path, first_line(error))
-            continue
-        if published is None:
-            yield Check(path.name, "SKIPPED", "not a file of the hub's: no known hash")
-            continue
-        actual = sha256(path)
-        status = "OK" if actual == published else "WRONG"
-        detail = f"sha256 {actual}"
-        if status == "WRONG":
-            detail += f", the hub has {published}: fetch it again"
-        yield Check(path.name, status, detail)
-
-
-def _check_copies(
-    files: CheckpointFiles, original: str, token: str | bool | None, asked: bool
+def _check_files(
+    files: CheckpointFiles, original: str | None, where: Mapping[str, Any]
 ) -> Iterator[Check]:
-    """Compare a folder's files with those of the repository that it was made from."""
-    published: dict[str, str] = {}
-    reason = "" if asked else "not asked"
-    if asked:
+    """Compare the hashes of the weights with the hub's.
+
+    Args:
+        files: A checkpoint on the hub, or in a folder.
+        original: The repository that a folder is a copy of, if it is of any.
+        where: ``token`` and ``local_files_only``, to ask for the original.
+    """
+    for path in _weight_files(files):
         try:
-            published = hub_files(original, token=token)
+            published = _published_hash(files, path, original, where)
         except Exception as error:
             # Of any class: see `minidistil.hub`.
-            reason = first_line(error)
-    for path in _weight_files(files):
-        if reason or path.name not in published:
-            yield _unknown_hash(path, reason or f"{original} has no such file")
+            reason = f"the hub's hash is not known: {first_line(error)}"
+            yield Check(path.name, "SKIPPED", reason)
             continue
         actual = sha256(path)
-        if actual == published[path.name]:
-            yield Check(path.name, "OK", f"sha256 {actual}, as {original} has it")
-        else:
+        if actual == published:
+            copied = f", as {original} has it" if original else ""
+            yield Check(path.name, "OK", f"sha256 {actual}{copied}")
+        elif original:
             # One that was converted is right all the same.
-            detail = f"{original} has {published[path.name]}: it is no copy of that"
+            detail = f"{original} has {published}: it is no copy of that"
             yield Check(path.name, "SKIPPED", f"sha256 {actual}, {detail}")
+        else:
+            detail = f"sha256 {actual}, the hub has {published}: fetch it again"
+            yield Check(path.name, "WRONG", detail)
 
 
-def _unknown_hash(path: Path, why: str) -> Check:
-    return Check(path.name, "SKIPPED", f"the hub's hash is not known: {why}")
+def _published_hash(
+    files: CheckpointFiles, path: Path, original: str | None, where: Mapping[str, Any]
+) -> str:
+    """The hub's hash of a file; any error says why it is not known."""
+    address: dict[str, Any] = {"repo_id": original, "token": where.get("token")}
+    ask = not where.get("local_files_only", False)
+    if isinstance(files, HubCheckpointFiles):
+        # The cache names a large file by the hash that the hub gave.
+        if re.fullmatch("[0-9a-f]{64}", path.resolve().name):
+            return path.resolve().name
+        address, ask = files.address, not files.offline
+    elif original is None:
+        raise LookupError("it is not a file of the hub's cache")
+    if not ask:
+        raise LookupError("not asked")
+    hashes = hub_files(**address)
+    if path.name not in hashes:
+        raise LookupError(f"{address['repo_id']} has no such file")
+    return hashes[path.name]
 
 
 def _weight_files(files: CheckpointFiles) -> list[Path]:
@@ -305,17 +286,6 @@ def _weight_files(files: CheckpointFiles) -> list[Path]:
         return [found] if found else []
     names = sorted(set(read_index(found).values()))
     return [files.require(name) for name in names]
-
-
-def _published_hash(files: CheckpointFiles, path: Path) -> str | None:
-    if not isinstance(files, HubCheckpointFiles):
-        return None
-    # The cache names a large file by its hash, as the hub told it.
-    if re.fullmatch("[0-9a-f]{64}", path.resolve().name):
-        return path.resolve().name
-    if files.offline:
-        return None
-    return hub_files(**files.address).get(path.name)
 
 
 def sha256(path: Path) -> str:
@@ -338,22 +308,22 @@ def _check_against_float64(loader: _Loader, exact: PreTrainedModel) -> Iterator[
     """Compare the model and the engine with ``exact``, which loses its encoder."""
     kind = type(exact)
     sequences = _sequences(exact.config)
-    expected = read(exact, steps(sequences, "float64"))
-    found = read(loader.model(kind), steps(sequences, "model"))
-    numbers = loader.numbers(loader.dtype)
-    right, figures = compare(found, expected, exact, numbers)
-    yield Check(f"model, {loader.dtype}", "OK" if right else "WRONG", figures)
+    expected = run_model(exact, steps(sequences, "float64"))
+    found = run_model(loader.model(kind), steps(sequences, "model"))
+    dtype = _name(loader.dtype)
+    numbers = loader.kind_of_numbers(dtype)
+    right, figures = check_distance(found, expected, exact, numbers)
+    yield Check(f"model, {dtype}", "OK" if right else "WRONG", figures)
     name = f"engine, {loader.precision}"
-    states = loader.engine(DistilBertModel)
-    answers = loader.engine(kind)
+    states, results = loader.engine(DistilBertModel), loader.engine(kind)
     try:
         with counting_sequences("engine"):
-            found = Results(states(sequences), answers(sequences))
+            found = Results(states(sequences), results(sequences))
     except ValueError as error:  # numbers that are not finite
         yield Check(name, "WRONG", str(error))
         return
-    numbers = loader.numbers(loader.precision)
-    right, figures = compare(found, expected, exact, numbers)
+    numbers = loader.kind_of_numbers(loader.precision)
+    right, figures = check_distance(found, expected, exact, numbers)
     yield Check(name, "OK" if right else "WRONG", figures)
 
 
@@ -367,41 +337,43 @@ def _sequences(config: DistilBertConfig) -> list[list[int]]:
     ]
 
 
-# Published answers
+# Published results
 
 
 def _check_goldens(
-    loader: _Loader, known: list[goldens.Golden], labels: Mapping[int, str]
+    loader: _Loader, published: list[goldens.Golden], labels: Mapping[int, str]
 ) -> Iterator[Check]:
-    for golden in steps(known, "published answers"):
-        kind = goldens.KINDS.get(golden["task"])
-        by_model: Answer = _by_neither
-        by_engine: Answer = _by_neither
+    for golden in steps(published, "published results"):
+        kind, title = KINDS.get(golden["kind"]), goldens.title(golden)
+        by_model: Run = _run_nothing
+        by_engine: Run = _run_nothing
         if kind is not None:
             try:
-                by_model = _by_model(loader.model(kind))
-                by_engine = _by_engine(loader.engine(kind), kind)
+                by_model = run_with_model(loader.model(kind))
+                by_engine = run_with_engine(loader.engine(kind), kind)
             except CheckpointError as error:
-                name = f"{kind.__name__}: {goldens.title(golden)}"
-                yield Check(name, "WRONG", str(error))
+                yield Check(f"{kind.__name__}: {title}", "WRONG", str(error))
                 continue
-        for name, numbers, answer in (
-            (f"model, {loader.dtype}", loader.dtype, by_model),
-            (f"engine, {loader.precision}", loader.precision, by_engine),
+        for who, numbers, run in (
+            ("model", _name(loader.dtype), by_model),
+            ("engine", loader.precision, by_engine),
         ):
-            slack = SLACK[loader.numbers(numbers)]
-            who = goldens.Answering(answer, loader.tokenizer, labels, slack)
-            status, detail = _compare(golden, who)
-            yield Check(f"{name}: {goldens.title(golden)}", status, detail)
+            slack = SLACK[loader.kind_of_numbers(numbers)]
+            subject = goldens.Subject(run, loader.tokenizer, labels, slack)
+            status, detail = _check_golden(golden, subject)
+            yield Check(f"{who}, {numbers}: {title}", status, detail)
 
 
-def _compare(golden: goldens.Golden, who: goldens.Answering) -> tuple[str, str]:
+def _check_golden(golden: goldens.Golden, subject: goldens.Subject) -> tuple[str, str]:
     try:
         with warnings.catch_warnings():
             # Some show what padding does without a mask.
-            for told in ("input_ids holds the padding id", "a sequence ends with padd"):
-                warnings.filterwarnings("ignore", message=told)
-            goldens.check(golden, who)
+            for start in (
+                "input_ids holds the padding id",
+                "a sequence ends with padd",
+            ):
+                warnings.filterwarnings("ignore", message=start)
+            goldens.check(golden, subject)
     except goldens.DiffersError as error:
         return "WRONG", str(error)
     except (goldens.UndecidedError, CheckpointNotFoundError) as error:
@@ -411,23 +383,25 @@ def _compare(golden: goldens.Golden, who: goldens.Answering) -> tuple[str, str]:
     return "OK", f"as in {golden['source']}"
 
 
-def _by_neither(inputs: Mapping[str, Tensor]) -> Tensor:
-    raise goldens.UndecidedError("no model answers this")
+def _run_nothing(inputs: Mapping[str, Tensor]) -> Tensor:
+    raise goldens.UndecidedError("no model is needed for this")
 
 
-def _by_model(model: PreTrainedModel) -> Answer:
+def run_with_model(model: PreTrainedModel) -> Run:
+    """What a model makes of inputs, for `goldens.Subject`."""
+
     @torch.inference_mode()
-    def answer(inputs: Mapping[str, Tensor]) -> Tensor:
+    def run(inputs: Mapping[str, Tensor]) -> Tensor:
         there = {name: tensor.to(model.device) for name, tensor in inputs.items()}
         return as_one_tensor(model(**there)).float().cpu()
 
-    return answer
+    return run
 
 
-def _by_engine(engine: Engine, kind: type[PreTrainedModel]) -> Answer:
-    """The engine, on a padded batch: it gets the rows without their padding."""
+def run_with_engine(engine: Engine, kind: type[PreTrainedModel]) -> Run:
+    """What an engine makes of a padded batch, whose rows it gets without padding."""
 
-    def answer(inputs: Mapping[str, Tensor]) -> Tensor:
+    def run(inputs: Mapping[str, Tensor]) -> Tensor:
         ids = inputs["input_ids"]
         mask = inputs.get("attention_mask", torch.ones_like(ids))
         shape = ids.shape
@@ -442,10 +416,10 @@ def _by_engine(engine: Engine, kind: type[PreTrainedModel]) -> Answer:
             return torch.cat(rows).view(shape[:-1])
         if rows[0].ndim == 1:
             return torch.stack(rows)
-        # Of tokens that were not read, nothing is known.
+        # Nothing is known of the tokens that were not read.
         result = torch.full((*shape, rows[0].shape[-1]), float("nan"))
         for i, row in enumerate(rows):
             result[i, : len(row)] = row
         return result
 
-    return answer
+    return run

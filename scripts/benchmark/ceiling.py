@@ -31,8 +31,8 @@ def flops(work: Workload) -> int:
 
     All layers but the last read and write every token. Of the last only [CLS] is read
     by the head, so that it needs every token's key and value, and one query, output and
-    FFN for each text. Attention itself is not counted: a ceiling that is too high
-    flatters nobody.
+    FFN for each text. Attention itself is not counted: a ceiling that is
+    too high makes no library look better than it is.
     """
     layer = sum(read * made for read, made in PRODUCTS)
     keys_and_values = DIM * 2 * DIM

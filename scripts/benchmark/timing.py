@@ -71,7 +71,7 @@ def launch(arguments: list[str]) -> dict[str, Any]:
         check=True,
         stdout=subprocess.PIPE,
         encoding="utf-8",
-        # All is in a folder: nobody is to lose time by asking the hub.
+        # All is in a folder, so that no library loses time by asking the hub.
         env={**os.environ, "HF_HUB_OFFLINE": "1"},
     )
     report: dict[str, Any] = json.loads(done.stdout)

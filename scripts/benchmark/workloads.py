@@ -1,4 +1,4 @@
-"""What is timed: texts made by a seeded generator, and the batches cut from them.
+"""What is timed: texts made by a seeded generator, and the batches made of them.
 
 Nothing but the standard library and numpy is imported here until texts are made, so
 that the process of a contestant holds what the contestant needs and no more.
@@ -51,7 +51,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Workload:
-    """Texts in the order in which they arrive, and their ids cut into batches."""
+    """Texts in the order in which they arrive, and their ids in batches."""
 
     name: str
     texts: list[str]
@@ -76,7 +76,7 @@ def load(file: Path) -> Workload:
 
 
 def workload(name: str, texts: list[str], sequences: list[list[int]]) -> Workload:
-    """Sort sequences by length and cut them into batches."""
+    """Sort sequences by length and split them into batches."""
     order = sorted(range(len(sequences)), key=lambda place: len(sequences[place]))
     batches: list[list[int]] = [[]]
     for place in order:
@@ -161,7 +161,7 @@ class Writer:
         return self.read(f"{tokens} tokens", [self.write(tokens)])
 
     def read(self, name: str, texts: Iterable[str]) -> Workload:
-        """Tokenize texts; what the model cannot read is cut off, for everyone alike."""
+        """Tokenize texts; what the model cannot read is left out, for every library."""
         texts = list(texts)
         encoded = self.tokenizer(texts, truncation=True, max_length=LONGEST)
         return workload(name, texts, encoded["input_ids"])

@@ -17,8 +17,9 @@ import torch
 from damaged_files import EIGHT, HOSTILE, OK, described, file_bytes
 from hypothesis import given, settings, strategies as st
 
-from minidistil.checkpoint import tensors as checkpoint
-from minidistil.checkpoint.tensors import CheckpointError, Weights, plain_name, save
+from minidistil.checkpoint import saving
+from minidistil.checkpoint.saving import save
+from minidistil.checkpoint.tensors import DTYPES, CheckpointError, Weights, plain_name
 from minidistil.hub import CheckpointNotFoundError, open_checkpoint
 
 CPU = torch.device("cpu")
@@ -340,7 +341,7 @@ def test_a_git_lfs_pointer_is_recognised(tmp_path):
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
-@pytest.mark.parametrize("dtype", checkpoint.DTYPES.values())
+@pytest.mark.parametrize("dtype", DTYPES.values())
 def test_a_weight_that_is_not_finite_is_told_by_name(tmp_path, number, dtype):
     tensor = torch.zeros(5, 7)
     tensor[3, 4] = number
@@ -471,7 +472,7 @@ def test_a_save_that_fails_leaves_the_old_files(tmp_path, monkeypatch):
         Path(path).write_bytes(b"half of it")
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(checkpoint, "save_file", full)
+    monkeypatch.setattr(saving, "save_file", full)
     with pytest.raises(OSError, match="No space left"):
         save(tmp_path, {"a": torch.zeros(2)}, "new")
     assert read(weights_of(tmp_path), "a").tolist() == [1, 1]
@@ -483,14 +484,14 @@ def test_a_save_that_is_killed_leaves_the_old_files(tmp_path):
     save(tmp_path, {"a": torch.ones(2)}, "old")
     program = f"""
         import os, pathlib, signal, torch
-        from minidistil.checkpoint import tensors as checkpoint
+        from minidistil.checkpoint import saving
 
         def die(tensors, path, **_):
             pathlib.Path(path).write_bytes(b"half of it")
             os.kill(os.getpid(), signal.SIGKILL)
 
-        checkpoint.save_file = die
-        checkpoint.save(pathlib.Path({str(tmp_path)!r}), {{"a": torch.zeros(2)}}, "new")
+        saving.save_file = die
+        saving.save(pathlib.Path({str(tmp_path)!r}), {{"a": torch.zeros(2)}}, "new")
     """
     program = textwrap.dedent(program)
     run = subprocess.run([sys.executable, "-c", program], timeout=120, check=False)

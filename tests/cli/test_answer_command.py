@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-import warnings
-
 import pytest
 from checkpoints import draw_lively, write_checkpoint
-from click.testing import CliRunner
+from commands import assert_refused, records, run as run_command, run_program
 
 from minidistil import pipeline
-from minidistil.cli import main
 from minidistil.pipelines.question_answering import DEFAULT_MODEL, DEFAULT_REVISION
 
 QUESTION = "Where was it?"
@@ -31,16 +25,10 @@ def pipe(folder):
     return pipeline("question-answering", folder)
 
 
-@pytest.fixture(autouse=True)
-def _warnings_are_shown_as_before(monkeypatch):
-    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
-
-
 @pytest.fixture
 def run(folder):
     def run(*arguments, stdin=None):
-        command = ["answer", "--model", folder, *arguments]
-        return CliRunner().invoke(main, command, input=stdin)
+        return run_command("answer", "--model", folder, *arguments, stdin=stdin)
 
     return run
 
@@ -75,9 +63,9 @@ def test_the_context_is_a_file_or_standard_input(run, tmp_path, mark):
 @pytest.mark.parametrize("count", ["1", "3"])
 def test_json_has_a_list_of_answers_for_each_question(run, pipe, count):
     result = run(QUESTION, "Who ☕?", "-c", CONTEXT, "-k", count, "--json")
-    records = [json.loads(each) for each in result.stdout.splitlines()]
-    assert [record["question"] for record in records] == [QUESTION, "Who ☕?"]
-    for record in records:
+    found = records(result)
+    assert [record["question"] for record in found] == [QUESTION, "Who ☕?"]
+    for record in found:
         expected = pipe(record["question"], CONTEXT, top_k=int(count))
         expected = expected if isinstance(expected, list) else [expected]
         assert record["answers"] == [
@@ -122,23 +110,19 @@ def test_the_options_reach_the_pipeline(run, pipe, folder, arguments, options):
 )
 def test_a_mistake_is_one_clear_error(run, arguments, message, code):
     result = run(*arguments)
-    assert result.exit_code == code
-    assert message in result.stderr
-    assert "Traceback" not in result.stderr
+    assert_refused(result, message, code=code)
     assert result.stdout == ""
 
 
 def test_a_context_that_is_not_utf8_is_refused(run):
     result = run(QUESTION, stdin=b"caf\xe9 latin")
-    assert result.exit_code == 1
-    assert "the text is not UTF-8 (invalid continuation byte, byte 4)" in result.stderr
+    assert_refused(result, "the text is not UTF-8 (invalid continuation byte, byte 4)")
 
 
 def test_offline_the_error_names_the_command_that_helps(tmp_path, monkeypatch):
-    program = [sys.executable, "-m", "minidistil", "answer", QUESTION, "-c", "a"]
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("HF_HOME", str(tmp_path))
-    result = subprocess.run(program, capture_output=True, text=True, timeout=120)
+    result = run_program("answer", QUESTION, "-c", "a", text=True)
     assert result.returncode == 1
     assert f"hf download {DEFAULT_MODEL} --revision {DEFAULT_REVISION}" in result.stderr
     assert "--model tiny" not in result.stderr
@@ -149,5 +133,5 @@ def test_offline_the_error_names_the_command_that_helps(tmp_path, monkeypatch):
     [("answer", False), ("tag", False), ("classify", True), ("embed", True)],
 )
 def test_the_model_in_the_package_is_offered_where_it_works(command, works):
-    help_text = CliRunner().invoke(main, [command, "--help"]).stdout
+    help_text = run_command(command, "--help").stdout
     assert ("'tiny'" in help_text) is works

@@ -10,11 +10,10 @@ import subprocess
 import sys
 import time
 import unicodedata
-import warnings
 
 import pytest
 from checkpoints import write_checkpoint
-from click.testing import CliRunner
+from commands import assert_refused, run, run_program
 
 from minidistil import __version__, pipeline, progress
 from minidistil.cli import main
@@ -34,18 +33,12 @@ def classifier(folder):
     return pipeline(model=folder)
 
 
-@pytest.fixture(autouse=True)
-def _warnings_are_shown_as_before(monkeypatch):
-    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
-
-
 @pytest.fixture
 def classify(folder):
     """Run `minidistil classify` in this process, on the small checkpoint."""
 
     def classify(*arguments, stdin=None):
-        command = ["classify", "--model", folder, *arguments]
-        return CliRunner().invoke(main, command, input=stdin)
+        return run("classify", "--model", folder, *arguments, stdin=stdin)
 
     return classify
 
@@ -124,10 +117,9 @@ def test_json_has_the_text_as_it_was_and_the_answer(classify, classifier):
 
 def test_all_labels_of_a_model_with_one_are_a_list_too(tmp_path):
     folder = write_checkpoint(tmp_path, num_labels=1)
-    call = ["classify", "--model", str(folder), "--json", "-k"]
+    call = ["classify", "--model", folder, "--json", "-k"]
     (every, one) = (
-        json.loads(CliRunner().invoke(main, [*call, count, "Bad"]).stdout)
-        for count in ("all", "1")
+        json.loads(run(*call, count, "Bad").stdout) for count in ("all", "1")
     )
     assert every == one | {"labels": [{key: one[key] for key in ("label", "score")}]}
 
@@ -178,19 +170,12 @@ def test_nothing_in_a_text_steers_the_terminal(classify, tmp_path):
 def test_nothing_in_a_label_steers_the_terminal(tmp_path):
     labels = {0: "\x1b[2J\nA", 1: "\x1b[2J\nB"}
     folder = write_checkpoint(tmp_path, id2label=labels)
-    result = CliRunner().invoke(main, ["classify", "-m", str(folder), "text"])
+    result = run("classify", "-m", folder, "text")
     assert result.stdout.startswith("[2J")
     assert "\x1b" not in result.stdout
 
 
 # Mistakes: what is wrong, on standard error, and never a traceback
-
-
-def assert_refused(result, *words, code=1):
-    assert isinstance(result.exception, SystemExit)
-    assert result.exit_code == code
-    for word in words:
-        assert word in result.stderr
 
 
 def test_a_line_that_is_not_utf8_is_named(classify):
@@ -245,7 +230,7 @@ def test_a_wrong_option_is_refused(classify, arguments):
 
 
 def test_a_folder_without_a_model_is_refused(tmp_path):
-    result = CliRunner().invoke(main, ["classify", "-m", str(tmp_path), "text"])
+    result = run("classify", "-m", tmp_path, "text")
     assert_refused(result, str(tmp_path), "A checkpoint folder holds")
 
 
@@ -300,29 +285,29 @@ def watched(request, tmp_path):
 
 def test_a_bar_is_shown_on_a_terminal(watched, terminal):
     command, name = watched
-    result = CliRunner().invoke(main, command)
+    result = run(*command)
     assert result.exit_code == 0, result.output
     assert f"{name}: 0 sequences" in result.stderr
 
 
 def test_no_bar_is_shown_where_nobody_looks(watched, monkeypatch):
     monkeypatch.setattr(progress, "_DELAY", 0.0)
-    result = CliRunner().invoke(main, watched[0])
+    result = run(*watched[0])
     assert result.exit_code == 0, result.output
     assert result.stderr == ""
 
 
 def test_no_bar_is_shown_for_what_is_done_at_once(watched, terminal, monkeypatch):
     monkeypatch.setattr(progress, "_DELAY", 60.0)
-    assert CliRunner().invoke(main, watched[0]).stderr.strip() == ""
+    assert run(*watched[0]).stderr.strip() == ""
 
 
 def test_on_a_terminal_the_answers_stand_where_the_bar_stood(watched, terminal):
     command, _ = watched
     with pytest.MonkeyPatch.context() as elsewhere:
         elsewhere.setattr("click.testing._NamedTextIOWrapper.isatty", lambda _: False)
-        expected = CliRunner().invoke(main, command).stdout
-    result = CliRunner().invoke(main, command)
+        expected = run(*command).stdout
+    result = run(*command)
     assert result.stdout == expected
     # What is left of a line is what was written after going back to its beginning.
     lines = [each.rsplit("\r", 1)[-1] for each in result.output.split("\n")]
@@ -349,26 +334,22 @@ def test_the_engine_says_how_far_it_is(folder, terminal, monkeypatch, capsys):
 # As a program
 
 
-def run(*arguments, **options):
-    command = [sys.executable, "-m", "minidistil", *arguments]
-    return subprocess.run(command, capture_output=True, timeout=120, **options)
-
-
 def test_the_version_is_the_packages():
-    assert run("--version").stdout.decode().split()[-1] == __version__
+    assert run_program("--version").stdout.decode().split()[-1] == __version__
 
 
 def test_help_lists_the_commands():
-    result = run("--help", text=True)
+    result = run_program("--help", text=True)
     assert result.returncode == 0
     assert "classify" in result.stdout
 
 
 def test_offline_the_error_names_the_command_that_helps(tmp_path):
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)}
-    result = run("classify", "text", env=environment, text=True)
+    result = run_program("classify", "text", env=environment, text=True)
     assert result.returncode == 1
     assert f"hf download {DEFAULT_MODEL} --revision {DEFAULT_REVISION}" in result.stderr
+    assert "Or use --model tiny, which needs no network." in result.stderr
     assert "Traceback" not in result.stderr
 
 
@@ -382,7 +363,7 @@ def test_without_standard_input_a_text_is_asked_for(folder):
 
 def test_a_character_that_cannot_be_printed_is_no_error(folder):
     environment = os.environ | {"PYTHONIOENCODING": "latin-1"}
-    result = run("classify", "-m", folder, "☕ café", env=environment)
+    result = run_program("classify", "-m", folder, "☕ café", env=environment)
     assert result.returncode == 0
     assert result.stdout.decode("latin-1").endswith("\\u2615 café\n")
 

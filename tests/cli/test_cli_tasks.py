@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import warnings
 
 import pytest
 from checkpoints import (
@@ -11,7 +10,7 @@ from checkpoints import (
     say_how_sentences_become_vectors,
     write_checkpoint,
 )
-from click.testing import CliRunner
+from commands import assert_refused, records, run as run_command
 from texts import words
 
 from minidistil import pipeline, progress
@@ -66,16 +65,10 @@ def folder(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(autouse=True)
-def _warnings_are_shown_as_before(monkeypatch):
-    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
-
-
 @pytest.fixture
 def run(folder):
     def run(command, *arguments, stdin=None):
-        line = [command, "--model", folder(command), *arguments]
-        return CliRunner().invoke(main, line, input=stdin)
+        return run_command(command, "--model", folder(command), *arguments, stdin=stdin)
 
     return run
 
@@ -88,11 +81,6 @@ def pipe(folder):
     return pipe
 
 
-def records(result):
-    assert result.exit_code == 0, result.output
-    return [json.loads(line) for line in result.stdout.splitlines()]
-
-
 def near(value):
     """The same, but for the last bits of its numbers."""
     if isinstance(value, float):
@@ -100,13 +88,6 @@ def near(value):
     if isinstance(value, dict):
         return {name: near(each) for name, each in value.items()}
     return [near(each) for each in value] if isinstance(value, list) else value
-
-
-def assert_refused(result, *said, code=1):
-    assert isinstance(result.exception, SystemExit)
-    assert result.exit_code == code
-    for each in said:
-        assert each in result.stderr
 
 
 # Help
@@ -117,7 +98,7 @@ def assert_refused(result, *said, code=1):
     [*TASKS, "explain", "weights export", "weights publish"],
 )
 def test_help_fits_a_terminal_and_says_nothing_twice(command):
-    result = CliRunner().invoke(main, [*command.split(), "--help"])
+    result = run_command(*command.split(), "--help")
     assert max(map(len, result.stdout.splitlines())) <= 80
     flat = " ".join(result.stdout.split())
     assert "[required] [required]" not in flat
@@ -171,7 +152,7 @@ def test_a_checkpoints_own_length_holds_unless_another_is_chosen(tmp_path):
     ask = pipeline("sentence-embeddings", folder, truncation="head")
     command = ["embed", "-m", folder, "--json", "--truncation", "head", LONG]
     for options, length in (([], 5), (["--max-length", "9"], 9)):
-        (record,) = records(CliRunner().invoke(main, [*command, *options]))
+        (record,) = records(run_command(*command, *options))
         assert record["vector"] == near(ask(LONG, max_length=length).tolist())
 
 
@@ -280,7 +261,7 @@ def test_what_makes_scores_can_be_chosen(run, pipe, function):
 
 def test_every_function_of_the_library_is_offered():
     options = {each.name: each for each in main.commands["classify"].params}
-    assert [*options["function"].type.choices] == [*FUNCTIONS]
+    assert [*options["function_to_apply"].type.choices] == [*FUNCTIONS]
 
 
 # answer

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import warnings
-
 import pytest
 from checkpoints import draw_lively, write_checkpoint
-from click.testing import CliRunner
+from commands import assert_refused, records, run as run_command
 
 from minidistil import pipeline
-from minidistil.cli import main
 from minidistil.pipelines.token_classification import STRATEGIES
 
 TEXT = "Ada Lovelace's friend  Charles lived\tin London ☕."
@@ -31,16 +27,10 @@ def pipe(folder):
     return pipeline("ner", folder, aggregation_strategy="simple")
 
 
-@pytest.fixture(autouse=True)
-def _warnings_are_shown_as_before(monkeypatch):
-    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
-
-
 @pytest.fixture
 def run(folder):
     def run(*arguments, stdin=None):
-        command = ["tag", "--model", folder, *arguments]
-        return CliRunner().invoke(main, command, input=stdin)
+        return run_command("tag", "--model", folder, *arguments, stdin=stdin)
 
     return run
 
@@ -79,9 +69,9 @@ def test_json_has_a_line_for_each_text(run, pipe, tmp_path):
     file = tmp_path / "texts.txt"
     file.write_text("London\n\nAda ☕\n", "utf-8")
     result = run("--file", str(file), "--json")
-    records = [json.loads(each) for each in result.stdout.splitlines()]
-    assert [record["text"] for record in records] == ["London", "", "Ada ☕"]
-    for record in records:
+    found = records(result)
+    assert [record["text"] for record in found] == ["London", "", "Ada ☕"]
+    for record in found:
         assert record["entities"] == [
             one | {"score": pytest.approx(one["score"], abs=1e-5)}
             for one in pipe(record["text"])
@@ -109,19 +99,12 @@ def test_a_long_text_is_read_whole_with_a_stride(run, pipe):
     ids=str,
 )
 def test_a_mistake_is_one_clear_error(run, arguments, message, code):
-    result = run(*arguments)
-    assert result.exit_code == code
-    assert message in result.stderr
-    assert "Traceback" not in result.stderr
+    assert_refused(run(*arguments), message, code=code)
 
 
 def test_a_model_is_needed():
-    result = CliRunner().invoke(main, ["tag", TEXT])
-    assert result.exit_code == 2
-    assert "--model" in result.stderr
+    assert_refused(run_command("tag", TEXT), "--model", code=2)
 
 
 def test_a_model_without_such_a_head_is_refused():
-    result = CliRunner().invoke(main, ["tag", "--model", "tiny", TEXT])
-    assert result.exit_code == 1
-    assert "classifier" in result.stderr
+    assert_refused(run_command("tag", "--model", "tiny", TEXT), "classifier")

@@ -6,33 +6,26 @@ import json
 import runpy
 import sys
 import time
-import warnings
 from pathlib import Path
 
 import pytest
 import safetensors.torch
 import torch
 from checkpoints import write_checkpoint
-from click.testing import CliRunner
+from commands import assert_refused, records, run as run_command
 from layouts import SMALL, SST_2, config_of, random_tensors
 
 import minidistil
 from minidistil import progress
-from minidistil.cli import main
 from minidistil.weights import verification
 from minidistil.weights.catalogue import AS_OF, OFFICIAL
 from minidistil.weights.conversion import convert
 from minidistil.weights.inspection import inspect
+from minidistil.weights.stepwise import load_step_by_step
 from minidistil.weights.verification import verify
-from minidistil.weights.walk import walk
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 HEAD = "DistilBertForSequenceClassification"
-
-
-@pytest.fixture(autouse=True)
-def _warnings_are_shown_as_before(monkeypatch):
-    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
 
 
 @pytest.fixture(scope="module")
@@ -41,14 +34,7 @@ def folder(tmp_path_factory):
 
 
 def run(*arguments):
-    return CliRunner().invoke(main, ["weights", *map(str, arguments)])
-
-
-def assert_refused(result, *words, code=1):
-    assert isinstance(result.exception, SystemExit)
-    assert result.exit_code == code
-    for word in words:
-        assert word in result.stderr
+    return run_command("weights", *arguments)
 
 
 # list
@@ -64,13 +50,10 @@ def test_the_list_has_a_line_for_each_checkpoint():
 
 
 def test_the_list_as_json_is_an_object_a_line():
-    lines = run("list", "--offline", "--json").stdout.splitlines()
-    records = [json.loads(line) for line in lines]
-    assert [each["bytes"] for each in records] == [each.bytes for each in OFFICIAL]
-    assert [each["bytes_of"] for each in records] == [
-        each.bytes_of for each in OFFICIAL
-    ]
-    assert {each["as_of"] for each in records} == {AS_OF}
+    found = records(run("list", "--offline", "--json"))
+    assert [each["bytes"] for each in found] == [each.bytes for each in OFFICIAL]
+    assert [each["bytes_of"] for each in found] == [each.bytes_of for each in OFFICIAL]
+    assert {each["as_of"] for each in found} == {AS_OF}
 
 
 # inspect
@@ -298,11 +281,7 @@ def test_a_folder_that_cannot_be_written_is_refused(folder, tmp_path):
 @pytest.mark.parametrize(
     ("script", "arguments", "shown"),
     [
-        ("list_checkpoints.py", ["--offline"], "distilbert/distilbert-base-uncased"),
-        ("inspect_weights.py", ["tiny"], f"meant for {HEAD}"),
         ("load_step_by_step.py", ["tiny"], "Step 7: Ask it something"),
-        ("verify_weights.py", ["tiny"], "right"),
-        ("convert_weights.py", ["tiny", "out"], f"out: {HEAD}, 104 tensors"),
     ],
 )
 def test_a_script_runs_as_its_docstring_says(
@@ -367,7 +346,7 @@ def test_bytes_are_counted(monkeypatch):
             lambda folder, out: convert(folder, out, dtype=torch.float16),
             ["converting", "writing"],
         ),
-        (lambda folder, _: list(walk(folder)), ["copying"]),
+        (lambda folder, _: list(load_step_by_step(folder)), ["copying"]),
     ],
     ids=["verify", "convert", "load"],
 )

@@ -31,7 +31,7 @@ from reference import ENCODER, SEQUENCE, TOKEN
 
 from minidistil import AutoModelForSequenceClassification
 from minidistil.engine import Engine
-from minidistil.engine.batches import spare
+from minidistil.engine.batches import padding_rows
 from minidistil.hub import BUNDLED
 
 LENGTHS = [512, 1, 2, 17, 8, 3, 8, 33, 5, 64, 32, 100, 8, 257]
@@ -232,9 +232,9 @@ def test_threads_may_make_engines(tiny, short):
 
 
 def test_few_numbers_of_rows_are_multiplied_and_few_rows_are_added():
-    filled = {rows + spare(rows) for rows in range(1, 1025)}
+    filled = {rows + padding_rows(rows) for rows in range(1, 1025)}
     assert len(filled) <= 100
-    assert all(0 <= spare(rows) <= max(0, rows // 2) for rows in range(1, 1025))
+    assert all(0 <= padding_rows(rows) <= max(0, rows // 2) for rows in range(1, 1025))
 
 
 def test_what_fills_a_batch_up_does_not_change_an_answer(monkeypatch):
@@ -245,5 +245,5 @@ def test_what_fills_a_batch_up_does_not_change_an_answer(monkeypatch):
     check(found, answers(model, sequences))
     for room in ("batches", "encoder"):
         module = importlib.import_module(f"minidistil.engine.{room}")
-        monkeypatch.setattr(module, "spare", lambda rows: 0)
+        monkeypatch.setattr(module, "padding_rows", lambda rows: 0)
     check(found, engine(sequences))

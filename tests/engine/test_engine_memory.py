@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import weakref
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -24,7 +25,8 @@ from minidistil import (
     DistilBertForMaskedLM,
     DistilBertForSequenceClassification,
 )
-from minidistil.engine import Engine
+from minidistil.auto import identify
+from minidistil.engine import Engine, engine as engines
 
 SEQUENCES = sequences_of([7, 1, 40, 3], 53)
 WORDS = "distilbert.embeddings.word_embeddings.weight"
@@ -60,6 +62,31 @@ def test_from_a_checkpoint_or_from_a_model_the_engine_is_the_same(saved, precisi
     engine = Engine.from_pretrained(folder, type(model), precision)
     assert engine.config.dim == model.config.dim
     check(engine(SEQUENCES), Engine(model, precision)(SEQUENCES), 0)
+
+
+def test_the_checkpoint_says_which_kind_of_model_it_is(saved):
+    model, folder = saved
+    assert Engine.from_pretrained(folder).kind is type(model)
+
+
+def test_all_files_are_of_the_commit_that_the_kind_was_read_from(saved, monkeypatch):
+    # A hub repository whose branch moves on, played by a folder with a revision.
+    model, folder = saved
+    asked = []
+
+    def opened(source, **where):
+        found = identify(source)
+        files = SimpleNamespace(revision="the commit of today")
+        return found._replace(files=files)
+
+    def mapped(source, **where):
+        asked.append(where)
+        return model
+
+    monkeypatch.setattr(engines, "identify", opened)
+    monkeypatch.setattr(type(model), "mapped", mapped)
+    Engine.from_pretrained(folder, revision="main", token="secret")
+    assert asked == [{"revision": "the commit of today", "token": "secret"}]
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])

@@ -165,8 +165,9 @@ def layer(precision: str, kernels: str, least: float | None = None):
         dtype = getattr(torch, precision)
         kind = OneDnnLinear if kernels == "onednn" else PlainLinear
         return kind(weight.to(dtype), bias.to(dtype), "gelu"), weight, bias
-    kind = Int8Linear if kernels == "onednn" else PlainInt8Linear
-    return kind(weight, bias, "gelu", torch.float32, least), weight, bias
+    if kernels == "torch":
+        return PlainInt8Linear(weight, bias, "gelu"), weight, bias
+    return Int8Linear(weight, bias, "gelu", torch.float32, least), weight, bias
 
 
 @pytest.mark.skipif("onednn" not in kernels_here("int8"), reason="no int8 product here")

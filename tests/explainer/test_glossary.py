@@ -13,7 +13,7 @@ import torch
 
 from minidistil import explain
 from minidistil.explainer import ablation, attribution, lens, reading, trace
-from minidistil.explainer.glossary import GLOSSARY, Term
+from minidistil.explainer.glossary import Term, glossary
 
 CLASSES = {
     each.__name__: each
@@ -25,12 +25,13 @@ CLASSES = {
         trace.BlockTrace,
         trace.ClassifierTrace,
         trace.MaskedLMTrace,
-        trace.Trace,
+        trace.Record,
         attribution.Attribution,
         lens.Lens,
         ablation.Ablations,
     )
 }
+GLOSSARY = glossary()
 terms = pytest.mark.parametrize(
     "term", GLOSSARY, ids=[f"{term.part}.{term.name}" for term in GLOSSARY]
 )
@@ -129,7 +130,7 @@ def test_the_shape_is_the_tensors(term, made, reasons):
         "EmbeddingsTrace": made.embeddings,
         "BlockTrace": made.layer[0],
         "ClassifierTrace": made.head,
-        "Trace": made,
+        "Record": made,
         **reasons,
     }.get(term.part)
     if owner is None:

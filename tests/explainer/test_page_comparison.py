@@ -49,7 +49,7 @@ def test_one_text_alone_has_no_cards(chromium: Browser, pages: Pages) -> None:
 
 def check_padding(page: Page, kept: int, tokens: int) -> None:
     """Padding gets a score of minus infinity and a weight of 0, and is said to."""
-    assert f"{tokens - kept} tokens of padding" in page.inner_text("#notices")
+    assert f"{tokens - kept} padding tokens" in page.inner_text("#notices")
     for query in (0, 2, tokens - 1):
         choose(page, layer=1, head=3, query=query)
         for name, product, score, power, weight, _ in rows(

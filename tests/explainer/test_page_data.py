@@ -29,8 +29,7 @@ from minidistil import (
     compare,
     explain,
 )
-from minidistil.explainer import Trace
-from minidistil.explainer.page import html, save
+from minidistil.explainer import Trace, Traces
 from minidistil.explainer.source import STEPS, snippet
 
 PACKAGE = Path(minidistil.__file__).parent
@@ -76,7 +75,7 @@ def data_of(page: str) -> Any:
 
 @cache
 def page_of(trace: Trace) -> str:
-    return html(trace)
+    return trace.to_html()
 
 
 def packed(trace: Trace) -> Any:
@@ -164,7 +163,7 @@ def test_scores_and_weights_follow_from_the_products_to_the_bit(size, tmp_path):
     texts = ["Not bad", "I hate this so much!"]
     model = "tiny" if size == "padded" else write_checkpoint(tmp_path)
     traces = compare(texts, model, padding=True)
-    for found, trace in zip(data_of(html(traces))["traces"], traces, strict=True):
+    for found, trace in zip(data_of(traces.to_html())["traces"], traces, strict=True):
         attend = torch.tensor(found["tokens"]["attend"])
         scale = np.float32(found["model"]["sizes"]["K"] ** -0.5)
         for layer, block in zip(found["layers"], trace.layer, strict=True):
@@ -284,20 +283,19 @@ def test_a_masked_models_lens_has_the_words_of_every_layer(masked):
 def test_what_takes_too_long_is_left_out_and_said(long):
     found = packed(long)
     assert found["attribution"] is found["ablations"] is None
-    way_out = "--patient, or patient=True in Python, has them computed"
+    way_out = "--patient, or patient=True in Python, computes them"
     assert found["omitted"] == [
-        f"{what} of {len(long.tokens)} tokens take too long for a page that is waited "
-        f"for; {way_out}"
+        f"{what} of {len(long.tokens)} tokens take too long to wait for; {way_out}"
         for what in ("Attributions", "Ablations")
     ]
 
 
 def test_what_many_texts_leave_no_time_for_is_said_to_be_for_them(tiny, monkeypatch):
-    monkeypatch.setattr("minidistil.explainer.patience.ABLATION_WORK", 6e9)
-    monkeypatch.setattr("minidistil.explainer.patience.ATTRIBUTION_WORK", 6e9)
-    (alone,) = data_of(html(tiny))["traces"]
+    monkeypatch.setattr("minidistil.explainer.budget.ABLATION_WORK", 6e9)
+    monkeypatch.setattr("minidistil.explainer.budget.ATTRIBUTION_WORK", 6e9)
+    (alone,) = data_of(tiny.to_html())["traces"]
     assert alone["omitted"] == []
-    for found in data_of(html([tiny] * 3))["traces"]:
+    for found in data_of(Traces([tiny] * 3).to_html())["traces"]:
         causes = [said.split(" take too long")[0] for said in found["omitted"]]
         assert causes == ["Attributions of 3 texts", "Ablations of 3 texts"]
 
@@ -318,8 +316,8 @@ def test_the_patient_are_told_why_however_long_it_takes(tiny, tmp_path):
 def test_fewer_tokens_than_the_strongest_keys_are_all_there(monkeypatch):
     trace = explain("Not bad", "tiny")
     monkeypatch.setattr("minidistil.explainer.packing.WHOLE", 0)
-    monkeypatch.setattr("minidistil.explainer.patience.MOST_TOKENS", 0)
-    (found,) = data_of(html(trace))["traces"]
+    monkeypatch.setattr("minidistil.explainer.budget.MOST_TOKENS", 0)
+    (found,) = data_of(trace.to_html())["traces"]
     strongest = found["layers"][0]["strongest"]
     keys = numbers(strongest["keys"], "<u2").reshape(8, 4, 4)
     assert (np.sort(keys) == np.arange(4)).all()
@@ -364,12 +362,12 @@ def test_without_an_answer_there_are_no_reasons(tmp_path):
 @pytest.fixture
 def _no_reasons(monkeypatch: pytest.MonkeyPatch) -> None:
     """They take seconds, and a few kilobytes."""
-    monkeypatch.setattr("minidistil.explainer.patience.MOST_TOKENS", 0)
+    monkeypatch.setattr("minidistil.explainer.budget.MOST_TOKENS", 0)
 
 
 @pytest.mark.usefixtures("_no_reasons")
 def test_hostile_text_comes_back_as_it_was_and_is_no_markup(tiny):
-    page = html(explain(HOSTILE, "tiny"))
+    page = explain(HOSTILE, "tiny").to_html()
     (trace,) = data_of(page)["traces"]
     assert trace["readings"][0]["raw"] == HOSTILE
     harmless = Parsed(page_of(tiny)).tags[2:]  # but for the policy's hashes
@@ -405,19 +403,19 @@ def test_nothing_is_asked_of_a_network(tiny):
 
 
 def test_the_same_trace_gives_the_same_page(tiny):
-    assert html(tiny) == page_of(tiny)
+    assert tiny.to_html() == page_of(tiny)
 
 
 @pytest.mark.usefixtures("_no_reasons")
 def test_the_page_is_saved_as_it_is(tiny, tmp_path):
-    path = save(tiny, tmp_path / "new folder" / "page.html")
-    assert path.read_text("utf-8") == html(tiny)
+    path = tiny.save(tmp_path / "new folder" / "page.html")
+    assert path.read_text("utf-8") == tiny.to_html()
     assert [*path.parent.iterdir()] == [path]
 
 
 def test_no_trace_is_an_error():
     with pytest.raises(ValueError, match="no trace"):
-        html([])
+        Traces().to_html()
 
 
 def base_size() -> dict[str, Any]:
@@ -430,13 +428,13 @@ def base_size() -> dict[str, Any]:
 def test_at_base_size_a_sentence_of_32_tokens_is_below_one_and_a_half_megabytes():
     trace = explain("so " * 30, **base_size())
     assert len(trace.tokens) == 32
-    assert len(html(trace).encode()) < 1_450_000
+    assert len(trace.to_html().encode()) < 1_450_000
 
 
 def test_at_base_size_a_text_of_512_tokens_is_below_five_megabytes():
     trace = explain(LONG, **base_size())
     assert len(trace.tokens) == 512
-    assert len(html(trace).encode()) < 5_000_000
+    assert len(trace.to_html().encode()) < 5_000_000
 
 
 def used_by_the_page() -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -220,6 +221,52 @@ def test_the_answer_is_not_cut_on_a_phone(
         check_phone_tables(page)
 
 
+# Fonts differ in how wide a letter and a digit are: sans serif, serif, monospaced.
+FONTS = {
+    "DejaVu": ("DejaVu Sans", "DejaVu Serif", "DejaVu Sans Mono"),
+    "Liberation": ("Liberation Sans", "Liberation Serif", "Liberation Mono"),
+    "Noto": ("Noto Sans", "Noto Serif", "Noto Sans Mono"),
+    # The browser's own choice, for a machine that has none of them.
+    "unknown": ("No Such Sans", "No Such Serif", "No Such Mono"),
+}
+# Whatever the machine has, and wider than the fonts above.
+WIDER = {
+    "spaced": "*, *::after { letter-spacing: 0.06em }",
+    "enlarged": "*, *::after { font-size-adjust: 0.6 }",
+    "monospaced": ":root { --sans: var(--mono); --serif: var(--mono) }",
+}
+
+
+def style_of(font: str) -> str:
+    """The rule that sets the page in a font; skips the test where it is missing."""
+    if font in WIDER:
+        return WIDER[font]
+    sans, serif, mono = FONTS[font]
+    listed = subprocess.run(
+        ["fc-list", ":", "family"], capture_output=True, text=True, check=True
+    )
+    families = {name for line in listed.stdout.splitlines() for name in line.split(",")}
+    if font != "unknown" and not families.issuperset(FONTS[font]):
+        pytest.skip(f"the fonts {font} are not installed")
+    return f':root {{ --sans: "{sans}"; --serif: "{serif}"; --mono: "{mono}" }}'
+
+
+@pytest.mark.parametrize("font", [*FONTS, *WIDER])
+@pytest.mark.parametrize(
+    "name", ["tiny", "padded", "two masks", "five labels", "hostile words", "hostile"]
+)
+def test_a_phone_with_any_font_shows_tables_whole(
+    chromium: Browser, pages: Pages, name: str, font: str
+) -> None:
+    # The page's own policy would refuse another style.
+    with drawn(chromium, pages[name].path, **PHONE, bypass_csp=True) as page:
+        page.add_style_tag(content=style_of(font))
+        open_all(page)
+        check_width(page)
+        check_overlaps(page)
+        check_phone_tables(page)
+
+
 @pytest.mark.parametrize("look", [PHONE, WIDE], ids=["phone", "wide"])
 def test_a_name_is_on_one_line_unless_it_is_long(
     chromium: Browser, tmp_path: Path, look: dict[str, Any]
@@ -267,7 +314,7 @@ def test_a_thumb_can_hit_every_control(
 def test_a_tap_on_a_token_changes_the_scores(chromium: Browser, pages: Pages) -> None:
     with drawn(chromium, pages["tiny"].path, **PHONE, has_touch=True) as page:
         page.locator('#tokens [data-query="4"]').tap()
-        expect(page.locator("#summary")).to_contain_text(": “so” looks most at")
+        expect(page.locator("#summary")).to_contain_text(": “so” attends most to")
 
 
 def test_the_three_steps_stand_from_left_to_right(

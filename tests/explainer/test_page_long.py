@@ -49,14 +49,14 @@ def check_left_out(page: Page, left_out: int) -> None:
     for words in (
         "This text has 512 tokens",
         "strongest keys",
-        "numbers of q, k, v and their mix are left out",
+        "numbers of q, k, v and mixed are left out",
         "Attributions",
         "Ablations",
         "--patient, or patient=True in Python",
     ):
         assert words in said, words
     room = page.inner_text("#text .left-out")
-    assert f"no room for the last {left_out} tokens" in room
+    assert f"The last {left_out} tokens of the text do not fit" in room
 
 
 def test_a_long_text_says_what_it_left_out(chromium: Browser, pages: Pages) -> None:

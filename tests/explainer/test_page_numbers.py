@@ -125,11 +125,13 @@ def check_row_of_scores(
         assert_reads(weight, weights[key], within=SOFTMAX)
     assert_reads(page.inner_text("#total"), powers.sum(), within=1e-5)
     said = page.text_content("#summary") or ""
-    assert said.startswith(f"Layer {layer}, head {head}: “{tokens[query].text}” looks")
+    assert said.startswith(
+        f"Layer {layer}, head {head}: “{tokens[query].text}” attends"
+    )
     best = weights.sort(descending=True, stable=True)
     names = [re.escape(tokens[key].text) for key in best.indices[:3]]
     sentence = ", ".join(rf"“{name}” ([\d.]+)" for name in names)
-    written = re.search(rf"looks most at {sentence}\.$", said)
+    written = re.search(rf"attends most to {sentence}\.$", said)
     assert written, said
     for text, weight in zip(written.groups(), best.values, strict=False):
         assert_reads(text, weight, within=SOFTMAX)
@@ -238,7 +240,7 @@ def check_matrix(page: Page, trace: Trace) -> None:
         readout = page.text_content("#cell") or ""
         key = int(weights[query].argmax())
         names = [trace.tokens[i].text for i in (query, key)]
-        assert readout.startswith(f"{names[0]} looks at {names[1]}: score")
+        assert readout.startswith(f"{names[0]} attends to {names[1]}: score")
         score, weight = numbers_in(readout)[-2:]
         assert_reads(score, trace.layer[layer].scores[head, query, key])
         assert_reads(weight, weights[query, key], within=SOFTMAX)

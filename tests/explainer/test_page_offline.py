@@ -67,7 +67,7 @@ def test_a_notebook_shows_the_page_in_a_frame(
         frame.locator("html[data-ready]").wait_for(state="attached")
         expect(frame.locator("#sentence")).to_have_text("Not bad at all")
         frame.locator('#tokens [data-query="3"]').click()
-        expect(frame.locator("#summary")).to_contain_text("head 0: “at” looks")
+        expect(frame.locator("#summary")).to_contain_text("head 0: “at” attends")
         frame.locator("#theme").click()
         expect(frame.locator("html")).to_have_attribute("data-theme", "dark")
         frame.locator('[data-term="BlockTrace.q"]').first.click()

@@ -97,7 +97,7 @@ def check_said(page: Page) -> None:
     assert live.text_content() == texts(page, "#summary")[0]
     choose(page, head=4)
     assert live.text_content() == texts(page, "#summary")[0]
-    assert (live.text_content() or "").startswith("Layer 0, head 4: “this” looks")
+    assert (live.text_content() or "").startswith("Layer 0, head 4: “this” attends")
 
 
 def test_the_chosen_look_is_said(chromium: Browser, pages: Pages) -> None:
@@ -107,7 +107,7 @@ def test_the_chosen_look_is_said(chromium: Browser, pages: Pages) -> None:
 
 def test_radio_groups_say_what_is_chosen(chromium: Browser, pages: Pages) -> None:
     with drawn(chromium, pages["padded"].path) as page:
-        for name in ("Layer", "Head", "Token that looks", "Text"):
+        for name in ("Layer", "Head", "Query token", "Text"):
             group = page.get_by_role("radiogroup", name=name, exact=True)
             assert group.get_by_role("radio", checked=True).count() == 1
 

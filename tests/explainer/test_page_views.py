@@ -93,7 +93,7 @@ def test_a_click_on_a_head_or_layer_changes_the_scores(
             page.locator(f"#{group} [role=radio]").nth(number).click()
             assert rows(page, "#scores tbody tr") != before
             expect(page.locator(f"#{group} :checked, #{group} [aria-checked=true]"))
-        assert texts(page, "#summary")[0].startswith("Layer 4, head 5: “i” looks")
+        assert texts(page, "#summary")[0].startswith("Layer 4, head 5: “i” attends")
 
 
 def test_a_click_on_a_cell_shows_its_product(chromium: Browser, pages: Pages) -> None:
@@ -153,7 +153,9 @@ def test_going_back_to_an_address_shows_its_view(
 ) -> None:
     with drawn(chromium, pages["tiny"].path) as page:
         page.evaluate("location.hash = '#layer=2&head=1&query=4'")
-        expect(page.locator("#summary")).to_contain_text("Layer 2, head 1: “so” looks")
+        expect(page.locator("#summary")).to_contain_text(
+            "Layer 2, head 1: “so” attends"
+        )
 
 
 BAD_ADDRESSES = [
@@ -187,7 +189,7 @@ def test_a_bad_address_does_no_harm(
 COLUMNS = {
     "tiny": (
         ["label", "logit", "exp of logit − max", "probability ÷ sum"],
-        ["after", "logit of NEGATIVE", "probability of NEGATIVE", "would say"],
+        ["after", "logit of NEGATIVE", "probability of NEGATIVE", "prediction"],
     ),
     "two masks": (
         ["word", "logit", "exp of logit − max", "probability ÷ sum"],
@@ -257,7 +259,7 @@ def test_a_text_without_words_is_said_to_be_one(
     path = explain(text, "tiny").save(tmp_path / "page.html")
     with drawn(chromium, path) as page:
         assert texts(page, "#sentence") == [heading]
-        said = f"{notice}the answer is that of [CLS] [SEP] alone."
+        said = f"{notice}the answer is for [CLS] [SEP] only."
         assert texts(page, "#notices li") == [said]
 
 

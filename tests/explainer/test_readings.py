@@ -101,8 +101,8 @@ def test_how_much_of_which_text_is_cut_is_told(folder, padding):
     assert left_out[:2] == [0, 0]
     shown = [str(each.message) for each in told]
     assert shown == [
-        f"{left_out[i]} tokens of the text {text[:60]!r} are left out: the model has "
-        f"room for 48"
+        f"{left_out[i]} tokens of the text {text[:60]!r} are left out: 48 "
+        f"tokens fit into the model"
         for i, text in ((2, texts[1]), (3, pairs[1]))
         if left_out[i]
     ]

@@ -46,8 +46,9 @@ from minidistil import (
     pipeline,
 )
 from minidistil.engine import Engine
-from minidistil.explainer.answer import Answer
-from minidistil.explainer.recorder import Recording, kept
+from minidistil.explainer import Traces
+from minidistil.explainer.prediction import Prediction
+from minidistil.explainer.recorder import Recording, on_cpu
 from minidistil.explainer.trace import EmbeddingsTrace
 from minidistil.hub import BUNDLED
 
@@ -291,7 +292,8 @@ def test_a_mask_that_was_cut_off_is_no_mask(checkpoint):
     trace = explain("film " * 60 + "[MASK]", checkpoint(MASKED_LM))
     assert trace.head is None
     assert (
-        trace.not_shown == "there is no [MASK] in what is read, so no word is guessed"
+        trace.not_shown
+        == "there is no [MASK] among the tokens read, so no word is predicted"
     )
 
 
@@ -529,9 +531,9 @@ def test_what_was_computed_elsewhere_comes_to_the_cpu(checkpoint):
     """By the one device that every machine has: of meta there is nothing to copy."""
     x = torch.empty(2, 3, device="meta")
     with pytest.raises(NotImplementedError, match="copy out of meta tensor"):
-        kept(EmbeddingsTrace(x, x, x, x))
+        on_cpu(EmbeddingsTrace(x, x, x, x))
     trace = explain(TEXT, checkpoint())
-    answer = Answer(replace(trace, subject=copy.deepcopy(trace.subject)), 0)
+    answer = Prediction(replace(trace, subject=copy.deepcopy(trace.subject)), 0)
     answer._head.to("meta")
     with pytest.raises(NotImplementedError, match="copy out of meta tensor"):
         answer.from_vectors(torch.empty(2, 20, device="meta"))
@@ -583,11 +585,13 @@ def test_a_branch_that_moves_on_does_not_mix_two_commits(
     (repo / "refs").mkdir()
     (repo / "refs" / "main").write_text("a" * 40)
 
-    def kind_of(*arguments):
-        (repo / "refs" / "main").write_text("b" * 40)
-        return auto.kind_of(*arguments)
+    kind_of = auto.kind_of
 
-    monkeypatch.setattr("minidistil.explainer.subject.kind_of", kind_of)
+    def move_on(*arguments):
+        (repo / "refs" / "main").write_text("b" * 40)
+        return kind_of(*arguments)
+
+    monkeypatch.setattr("minidistil.auto.kind_of", move_on)
     trace = explain(TEXT, "someone/a-model", cache_dir=tmp_path)
     check(checkpoint(), [trace], [TEXT])
     assert trace.subject.name == "someone/a-model"
@@ -627,7 +631,7 @@ def test_a_loaded_model_needs_its_tokenizer(loaded):
 def test_a_tokenizer_of_another_checkpoint_is_refused(loaded, tmp_path):
     other = AutoTokenizer.from_pretrained("tiny")
     told = error(ValueError, TEXT, loaded[0], tokenizer=other)
-    assert f"knows {len(other)} tokens and the model 4000" in told
+    assert f"has {len(other)} tokens and the model 4000" in told
     folder = write_checkpoint(tmp_path)
     (folder / "vocab.txt").write_bytes((BUNDLED["tiny"] / "vocab.txt").read_bytes())
     assert "two different checkpoints" in error(ValueError, TEXT, folder)
@@ -650,10 +654,37 @@ def test_what_is_no_model_is_refused(model):
 @pytest.mark.parametrize("text", [None, 5, b"text", ["text"], {"text": "a"}])
 def test_what_is_no_text_is_refused(text):
     shown = f"a text is {text!r} ({type(text).__name__}), expected a string"
-    assert error(TypeError, text, "tiny") == shown
-    assert error(TypeError, [text], "tiny", call=compare) == shown
+    for call in (explain, compare):
+        assert error(TypeError, [text], "tiny", call=call) == shown
     if text is not None:
         assert error(TypeError, "a", "tiny", text_pair=text) == shown
+    if not isinstance(text, list):
+        shown = f"text is {text!r}, expected a string or a list of strings"
+        assert error(TypeError, text, "tiny") == shown
+
+
+@pytest.mark.parametrize("padding", [False, True])
+def test_a_list_of_texts_is_explained_as_compare_does(checkpoint, padding):
+    pairs = ["a film", "b"]
+    ours = explain(TEXTS[:2], checkpoint(), text_pair=pairs, padding=padding)
+    theirs = compare(TEXTS[:2], checkpoint(), text_pairs=pairs, padding=padding)
+    assert isinstance(ours, Traces)
+    assert [trace.text for trace in ours] == TEXTS[:2]
+    assert [trace.readings[1].raw for trace in ours] == pairs
+    assert ours.to_html() == theirs.to_html()
+
+
+def test_a_list_of_one_text_stays_a_list(checkpoint):
+    for texts in ([TEXT], (TEXT,), iter([TEXT])):
+        (trace,) = explain(texts, checkpoint())
+        assert trace.text == TEXT
+
+
+def test_second_texts_are_a_list_as_the_texts_are():
+    shown = "text_pair is 'b', expected a list of strings"
+    assert error(TypeError, ["a"], "tiny", text_pair="b") == shown
+    shown = "text_pairs is 'b', expected a list of strings"
+    assert error(TypeError, ["a"], "tiny", text_pairs="b", call=compare) == shown
 
 
 @pytest.mark.parametrize("texts", ["text", b"text", None, 5])
@@ -677,7 +708,7 @@ def test_there_is_a_second_text_for_each_or_for_none(padding):
         ValueError, ["a", "b"], "tiny", text_pairs=["c"], padding=padding, call=compare
     )
     assert told == (
-        "the second texts do not go with the texts: got 1 for 2, expected one for each"
+        "the number of second texts is wrong: got 1 for 2, expected one for each"
     )
 
 

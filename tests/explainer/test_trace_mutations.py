@@ -21,9 +21,9 @@ from minidistil import (
 )
 from minidistil.checkpoint.pretrained import PreTrainedModel
 
-READING, TRACE, RECORDER, SUBJECT, EXPLAIN = ROOMS = [
+READING, MODEL, TRACE, RECORDER, EXPLAIN = ROOMS = [
     f"explainer.{name}"
-    for name in ("reading", "trace", "recorder", "subject", "explaining")
+    for name in ("reading", "loaded_model", "trace", "recorder", "explaining")
 ]
 
 
@@ -312,8 +312,8 @@ MUTATIONS = [
     Mutation(
         "the transform of other tokens",
         RECORDER,
-        'self._seen["vocab_transform"][1][row, places]',
-        'self._seen["vocab_transform"][1][row, [p - 1 for p in places]]',
+        'self._seen["vocab_transform"][1][row, at]',
+        'self._seen["vocab_transform"][1][row, [p - 1 for p in at]]',
     ),
     Mutation(
         "the transform is what it read",
@@ -324,20 +324,20 @@ MUTATIONS = [
     Mutation(
         "the words' activation normalised",
         RECORDER,
-        "            activation[row, places],",
-        "            normalised[row, places],",
+        "            activation[row, at],",
+        "            normalised[row, at],",
     ),
     Mutation(
         "the words' norm left out",
         RECORDER,
-        "            normalised[row, places],",
-        "            activation[row, places],",
+        "            normalised[row, at],",
+        "            activation[row, at],",
     ),
     Mutation(
         "the words of the first token",
         RECORDER,
-        "self._out.logits[row, places]",
-        "self._out.logits[row, [0 for _ in places]]",
+        "self._out.logits[row, at]",
+        "self._out.logits[row, [0 for _ in at]]",
     ),
     Mutation(
         "words are compared across masks",
@@ -377,19 +377,17 @@ MUTATIONS = [
     # The labels and the run
     Mutation(
         "labels counted from behind",
-        SUBJECT,
+        MODEL,
         "config.id2label[target]",
         "config.id2label[self.model.config.num_labels - 1 - target]",
     ),
     Mutation(
         "words counted from one",
-        SUBJECT,
+        MODEL,
         "convert_ids_to_tokens(target)",
         "convert_ids_to_tokens(target + 1)",
     ),
-    Mutation(
-        "all positions but one are used", SUBJECT, "positions))", "positions - 1))"
-    ),
+    Mutation("all positions but one are used", MODEL, "positions))", "positions - 1))"),
     Mutation(
         "padding on the left", EXPLAIN, 'padding_side="right"', 'padding_side="left"'
     ),
@@ -400,7 +398,7 @@ MUTATIONS = [
         "layers exchanged",
         EXPLAIN,
         "recording.block(i, row)",
-        "recording.block(subject.model.config.n_layers - 1 - i, row)",
+        "recording.block(loaded.model.config.n_layers - 1 - i, row)",
     ),
     Mutation(
         "masks counted without [CLS]",
@@ -430,8 +428,8 @@ MUTATIONS = [
     Mutation(
         "the places are those of the first row",
         READING,
-        "encoded.token_to_chars(row, place)",
-        "encoded.token_to_chars(0, place)",
+        "encoded.token_to_chars(row, position)",
+        "encoded.token_to_chars(0, position)",
     ),
     Mutation(
         "the words are those of the first row",
@@ -503,19 +501,19 @@ MUTATIONS = [
     Mutation(
         "the text is never clean",
         READING,
-        "Reading(text, trace.cleaned,",
+        "Reading(text, steps.cleaned,",
         "Reading(text, text,",
     ),
     Mutation(
         "the raw text is the clean one",
         READING,
-        "Reading(text, trace.cleaned,",
-        "Reading(trace.cleaned, trace.cleaned,",
+        "Reading(text, steps.cleaned,",
+        "Reading(steps.cleaned, steps.cleaned,",
     ),
     Mutation(
         "the steps are never shown",
         READING,
-        "if pieces != trace.pieces:",
+        "if pieces != steps.pieces:",
         "if True:",
     ),
     Mutation(

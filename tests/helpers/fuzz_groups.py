@@ -29,8 +29,8 @@ from torch import Tensor
 
 import minidistil
 from minidistil import DistilBertConfig, DistilBertTokenizer
+from minidistil.checkpoint.tensors import Header, read_header
 from minidistil.pipelines.sentence_settings import read_settings
-from minidistil.weights.headers import Header, header_of
 
 CONFIG = {
     "model_type": "distilbert",
@@ -356,7 +356,7 @@ def judge_tensors(model: Any, stored: dict[str, Tensor]) -> None:
 
 def load_header(folder: Path) -> Header:
     """Read the header alone, as is done with files that lie on the hub."""
-    return header_of(folder / "model.safetensors")
+    return read_header(folder / "model.safetensors")
 
 
 def judge_header(folder: Path, header: Header) -> None:

@@ -25,7 +25,7 @@ from typing import Any
 import torch
 
 from minidistil import AutoModelForSequenceClassification
-from minidistil.checkpoint import tensors as checkpoint
+from minidistil.checkpoint import saving
 from minidistil.weights.conversion import convert
 
 torch.set_num_threads(1)  # a forked child has none of its parent's threads
@@ -90,15 +90,15 @@ def half_written() -> None:
         Path(path).write_bytes(b"half of it" * 100)
         die()
 
-    checkpoint.save_file = write  # type: ignore[assignment]
+    saving.save_file = write  # type: ignore[assignment]
 
 
 # Each is given how many files are written before the weights.
 POINTS: dict[str, Callable[[int], None]] = {
-    "before the weights are written": lambda _: at_call(checkpoint, "save_file", 1),
+    "before the weights are written": lambda _: at_call(saving, "save_file", 1),
     "while the weights are written": lambda _: half_written(),
     "after the weights are written": lambda _: at_call(
-        checkpoint, "save_file", 1, after=True
+        saving, "save_file", 1, after=True
     ),
     "at the first fsync": lambda n: at_call(os, "fsync", n + 1),
     "at the last fsync": lambda n: at_call(os, "fsync", n + 2),

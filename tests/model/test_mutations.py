@@ -432,8 +432,8 @@ MUTATIONS = [
     Mutation(
         "choices counted as texts",
         "heads",
-        "self.classifier(x).view(shape)",
-        "self.classifier(x).view(shape[::-1]).T",
+        "self.classifier(x).view(batch, choices)",
+        "self.classifier(x).view(choices, batch).T",
     ),
     # Losses
     Mutation(

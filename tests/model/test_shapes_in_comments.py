@@ -218,7 +218,7 @@ def test_there_are_shapes_to_check():
         ("heads", "Classify each of (B, T) ids; in ``labels`` (B, T)", "(B, C)"),
         ("heads", "cls = out.last_hidden_state[:, 0]  # (B, D)", "(B, T)"),
         ("heads", "cls = out.last_hidden_state[:, 0]  # (B * C, D)", "(B, D)"),
-        ("heads", "logits = self.classifier(x).view(shape)  # (B, C)", "(C, B)"),
+        ("heads", "self.classifier(x).view(batch, choices)  # (B, C)", "(C, B)"),
         ("heads", "logits.unbind(-1)  # (B, T)", "(B, T, 2)"),
     ],
     ids=lambda wrong: wrong[1],

@@ -35,6 +35,7 @@ from minidistil import (
     pipelines as room,
 )
 from minidistil.pipelines import loading, reading
+from minidistil.pipelines.long_texts import TRUNCATIONS, keep_all, keep_head_and_tail
 
 LABELS = {"id2label": {0: "NEGATIVE", 1: "POSITIVE"}}
 
@@ -391,7 +392,7 @@ def test_an_argument_that_transformers_has_is_led_to_ours(classify, folder):
     with pytest.raises(TypeError, match="'devise'; did you mean 'device'"):
         pipeline(model=folder, devise="cpu")
     for name in ("tokenizer_kwargs", "tokenize_kwargs"):
-        with pytest.raises(TypeError, match="is told by truncation= and max_length="):
+        with pytest.raises(TypeError, match="use truncation= and max_length="):
             classify("a", **{name: {"max_length": 3}})
 
 
@@ -677,7 +678,7 @@ def test_a_long_text_is_read_as_asked(classify, reference, truncation, spans):
     assert_same(classify(LONG, truncation=truncation), expected)
 
 
-@pytest.mark.parametrize("truncation", [None, *room.CUTS, True, False])
+@pytest.mark.parametrize("truncation", [None, *TRUNCATIONS, True, False])
 def test_a_text_that_just_fits_is_not_cut(classify, reference, truncation):
     text = words(ROOM)
     with warnings.catch_warnings():
@@ -693,7 +694,7 @@ def test_one_token_too_many_makes_two_windows(classify, reference):
 
 def test_windows_cover_all_and_overlap_by_a_quarter():
     for length in range(511, 3000, 7):
-        windows = room.take_windows(list(range(length)), 510)
+        windows = keep_all(list(range(length)), 510)
         assert all(len(window) == 510 for window in windows)
         assert windows[0][0] == 0
         assert windows[-1][-1] == length - 1
@@ -702,7 +703,7 @@ def test_windows_cover_all_and_overlap_by_a_quarter():
 
 
 def test_head_and_tail_keep_what_the_paper_kept():
-    (kept,) = room.take_head_and_tail(list(range(1000)), 510)
+    (kept,) = keep_head_and_tail(list(range(1000)), 510)
     assert kept == [*range(128), *range(1000 - 382, 1000)]
 
 
@@ -722,7 +723,7 @@ def test_that_a_text_is_cut_is_told_once(classify, reference):
     assert_same(answers[0], hand_made(reference, [LONG.split()[:ROOM]]))
 
 
-@pytest.mark.parametrize("truncation", list(room.CUTS)[:3])
+@pytest.mark.parametrize("truncation", list(TRUNCATIONS)[:3])
 def test_a_chosen_cut_is_not_told(classify, truncation):
     with warnings.catch_warnings():
         warnings.simplefilter("error")

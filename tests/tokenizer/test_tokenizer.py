@@ -1,4 +1,4 @@
-"""The tokenizer's call, on both engines, against transformers and `tokenizers`."""
+"""The tokenizer's call, on both backends, against transformers and `tokenizers`."""
 
 from __future__ import annotations
 
@@ -186,7 +186,7 @@ def test_words_are_encoded_as_by_transformers(
 
 @given(TEXTS)
 @some
-def test_the_rust_engine_is_the_pipeline_of_the_tokenizers_library(text: str) -> None:
+def test_the_rust_backend_is_the_pipeline_of_the_tokenizers_library(text: str) -> None:
     encoding = UNCASED["rust"](text, return_offsets_mapping=True)
     library = LIBRARY.encode(text)
     assert encoding.input_ids == library.ids

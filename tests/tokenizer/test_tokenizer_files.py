@@ -413,7 +413,7 @@ def test_an_added_token_with_an_impossible_id_is_refused(id: int) -> None:
         DistilBertTokenizer(vocab, added_tokens=[AddedToken("<new>", id)])
 
 
-def test_the_python_engine_refuses_tokens_that_are_not_literals() -> None:
+def test_the_python_backend_refuses_tokens_that_are_not_literals() -> None:
     vocab = {token: id for id, token in enumerate(TOKENS)}
     token = AddedToken("<new>", len(TOKENS), normalized=True)
     with pytest.raises(ValueError, match="backend='rust'"):

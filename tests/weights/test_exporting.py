@@ -36,7 +36,8 @@ from reference import (
 from torch import nn
 from torch.utils import _pytree as pytree
 
-from minidistil import outputs, progress
+from minidistil import CheckpointNotFoundError, outputs, progress
+from minidistil.auto import load
 from minidistil.cli import main
 from minidistil.weights import exporting
 from minidistil.weights.exporting import ExportError, export
@@ -193,11 +194,11 @@ print(tuple(program(ids, ids)[0].shape))
 def test_a_program_that_differs_is_told_and_not_kept(ending, tmp_path, monkeypatch):
     real = exporting._FORMATS[f".{ending}"]
 
-    def write(plain, file):
+    def write(wrapped, file):
         with torch.no_grad():
-            plain.model.classifier.bias += 1e-3
-            real[0](plain, file)
-            plain.model.classifier.bias -= 1e-3
+            wrapped.model.classifier.bias += 1e-3
+            real[0](wrapped, file)
+            wrapped.model.classifier.bias -= 1e-3
 
     monkeypatch.setitem(exporting._FORMATS, f".{ending}", (write, real[1]))
     file = tmp_path / f"model.{ending}"
@@ -236,6 +237,21 @@ def test_another_type_is_told(tmp_path):
         export(model_of(SEQUENCE).bfloat16(), tmp_path / "model.onnx")
 
 
+def test_a_checkpoint_is_loaded_to_be_exported(tmp_path):
+    checked = export(write_checkpoint(tmp_path, QUESTION), tmp_path / "model.pt2")
+    assert checked.kind == QUESTION
+    program = torch.export.load(tmp_path / "model.pt2").module()
+    ids = torch.tensor([[5, 6, 7]])
+    model = load(tmp_path)
+    ours, theirs = model(ids, torch.ones_like(ids)), program(ids, torch.ones_like(ids))
+    torch.testing.assert_close(theirs, ours.to_tuple(), rtol=1e-5, atol=1e-5)
+
+
+def test_a_checkpoint_that_is_not_there_is_refused(tmp_path):
+    with pytest.raises(CheckpointNotFoundError):
+        export(tmp_path / "nowhere", tmp_path / "model.pt2")
+
+
 def test_the_model_is_left_as_it_was(tmp_path):
     model = model_of(MASKED_LM)
     before = {name: each.clone() for name, each in model.state_dict().items()}
@@ -253,7 +269,7 @@ def test_what_is_not_installed_is_told(tmp_path, monkeypatch):
 
     monkeypatch.setattr(exporting, "find_spec", found)
     with pytest.raises(
-        ImportError, match=r"takes onnxruntime, not installed here: pip"
+        ImportError, match=r"needs onnxruntime, not installed here: pip"
     ):
         export(model_of(SEQUENCE), tmp_path / "model.onnx")
 
@@ -267,7 +283,7 @@ import os, signal
 from minidistil import DistilBertForSequenceClassification
 from minidistil.weights.exporting import export as write
 import minidistil.weights.exporting as exporting
-exporting.compare = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+exporting.check_program = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 write(DistilBertForSequenceClassification.from_pretrained("tiny"), {str(file)!r})
 """
     run = subprocess.run([sys.executable, "-c", program], capture_output=True)

@@ -23,8 +23,8 @@ from huggingface_hub import constants
 
 from minidistil import AutoTokenizer, CheckpointError, pipeline
 from minidistil.cli import main
-from minidistil.weights import publishing as publish
-from minidistil.weights.publishing import PublishError, push_to_hub
+from minidistil.weights import publishing
+from minidistil.weights.publishing import PublishError, publish
 from minidistil.weights.verification import Check, Verification
 
 REPO = "someone/a-model"
@@ -210,7 +210,7 @@ def hub(
     monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
     monkeypatch.setattr(huggingface_hub, "get_token", lambda: TOKEN)
     # It takes seconds, and has tests of its own.
-    monkeypatch.setattr(publish, "verify", lambda source: verified(source, "OK"))
+    monkeypatch.setattr(publishing, "verify", lambda source: verified(source, "OK"))
     # What is waited for between attempts, here and in the hub's library.
     monkeypatch.setattr("time.sleep", lambda _: None)
     yield hub
@@ -243,7 +243,7 @@ def commits(hub: Hub) -> int:
 
 
 def test_what_is_published_is_the_checkpoint_and_a_card(hub, folder):
-    done = push_to_hub(folder, REPO)
+    done = publish(folder, REPO)
     assert hub.files is not None
     assert hub.files.keys() == {
         "README.md",
@@ -263,7 +263,7 @@ def test_what_is_published_is_the_checkpoint_and_a_card(hub, folder):
 def test_what_else_lies_in_the_folder_stays_there(hub, folder):
     (folder / "optimizer.pt").write_text("secret")
     (folder / ".env").write_text("secret")
-    push_to_hub(folder, REPO)
+    publish(folder, REPO)
     assert hub.files is not None
     assert not hub.files.keys() & {"optimizer.pt", ".env"}
 
@@ -279,7 +279,7 @@ def test_shards_go_with_their_index(hub, folder):
     index = {name: shard for shard, part in weight_map.items() for name in part}
     text = json.dumps({"weight_map": index})
     (folder / "model.safetensors.index.json").write_text(text)
-    push_to_hub(folder, REPO)
+    publish(folder, REPO)
     assert hub.files is not None
     assert {"part-0.safetensors", "part-1.safetensors"} <= hub.files.keys()
     assert "model.safetensors.index.json" in hub.files
@@ -287,7 +287,7 @@ def test_shards_go_with_their_index(hub, folder):
 
 def test_a_dry_run_sends_nothing_and_takes_no_token(hub, folder, monkeypatch):
     monkeypatch.setattr(huggingface_hub, "get_token", lambda: None)
-    done = push_to_hub(folder, REPO, dry_run=True)
+    done = publish(folder, REPO, dry_run=True)
     assert hub.asked == []
     assert done.url is None
     assert done.files["model.safetensors"] > 0
@@ -297,7 +297,7 @@ def test_a_dry_run_sends_nothing_and_takes_no_token(hub, folder, monkeypatch):
 def test_without_a_token_nothing_is_asked(hub, folder, monkeypatch):
     monkeypatch.setattr(huggingface_hub, "get_token", lambda: None)
     with pytest.raises(PublishError, match="there is no token for the hub: run `hf"):
-        push_to_hub(folder, REPO)
+        publish(folder, REPO)
     assert hub.asked == []
 
 
@@ -305,7 +305,7 @@ def test_without_a_token_nothing_is_asked(hub, folder, monkeypatch):
 def test_a_token_without_the_right_is_told_at_once(hub, folder, status):
     hub.trouble = {"/repos/create": [status] * 9}
     with pytest.raises(PublishError, match=f"HTTP {status}.*the token may not write"):
-        push_to_hub(folder, REPO)
+        publish(folder, REPO)
     assert sum("/repos/create" in each for each in hub.asked) == 1
     assert commits(hub) == 0
 
@@ -316,7 +316,7 @@ def test_a_token_without_the_right_is_told_at_once(hub, folder, status):
 @pytest.mark.parametrize("trouble", [None, 503, 429])
 def test_a_failure_that_passes_is_got_over(hub, folder, where, trouble):
     hub.trouble = {where: [trouble, trouble]}
-    push_to_hub(folder, REPO)
+    publish(folder, REPO)
     assert hub.trouble == {where: []}
     assert hub.files is not None
     assert hub.files["model.safetensors"] == (folder / "model.safetensors").read_bytes()
@@ -328,21 +328,21 @@ def test_a_failure_that_stays_is_told_after_five_attempts(hub, folder, trouble):
     with pytest.raises(
         PublishError, match=r"cannot publish to 'someone/a-model'.* 5 t"
     ):
-        push_to_hub(folder, REPO)
+        publish(folder, REPO)
     assert commits(hub) == 5
     assert hub.files == {}
 
 
 def test_an_existing_repository_gets_the_files(hub, folder):
     hub.files = {"other.txt": b"kept"}
-    push_to_hub(folder, REPO)
+    publish(folder, REPO)
     assert hub.files["other.txt"] == b"kept"
     assert hub.files["vocab.txt"] == (folder / "vocab.txt").read_bytes()
 
 
 def test_a_card_that_is_there_is_not_written_over(hub, folder):
     hub.files = {"README.md": b"by hand"}
-    done = push_to_hub(folder, REPO)
+    done = publish(folder, REPO)
     assert hub.files["README.md"] == b"by hand"
     assert done.card is None
     assert "README.md" not in done.files
@@ -350,17 +350,17 @@ def test_a_card_that_is_there_is_not_written_over(hub, folder):
 
 def test_a_card_in_the_folder_goes_as_it_is(hub, folder):
     (folder / "README.md").write_text("mine")
-    assert push_to_hub(folder, REPO).card == "mine"
+    assert publish(folder, REPO).card == "mine"
     assert hub.files is not None
     assert hub.files["README.md"] == b"mine"
 
 
 def test_a_card_that_was_generated_is_generated_anew(hub, folder):
-    push_to_hub(folder, REPO, metrics={"accuracy": 0.5})
+    publish(folder, REPO, metrics={"accuracy": 0.5})
     assert hub.files is not None
     (folder / "README.md").write_bytes(hub.files["README.md"])
     for _ in range(2):  # from the folder, then from the hub
-        push_to_hub(folder, REPO, metrics={"accuracy": 0.75})
+        publish(folder, REPO, metrics={"accuracy": 0.75})
         assert "| accuracy | 0.75 |" in hub.files["README.md"].decode()
         (folder / "README.md").unlink(missing_ok=True)
 
@@ -373,14 +373,14 @@ def test_what_a_card_by_hand_would_swallow_is_refused(hub, folder, given, place)
     else:
         (folder / "README.md").write_text("by hand")
     with pytest.raises(ValueError, match="write them there, or remove its README"):
-        push_to_hub(folder, REPO, **given)
+        publish(folder, REPO, **given)
     assert commits(hub) == 0
 
 
 def test_what_loading_would_read_of_an_earlier_checkpoint_is_removed(hub, folder):
     stale = ["model.safetensors.index.json", "modules.json", "tokenizer.json"]
     hub.files = dict.fromkeys([*stale, "other.json"], b"{}")
-    assert push_to_hub(folder, REPO).removed == stale
+    assert publish(folder, REPO).removed == stale
     assert not hub.files.keys() & set(stale)
     assert "other.json" in hub.files
 
@@ -388,7 +388,7 @@ def test_what_loading_would_read_of_an_earlier_checkpoint_is_removed(hub, folder
 def test_what_says_how_sentences_become_vectors_is_published(hub, tmp_path):
     folder = write_checkpoint(tmp_path / "checkpoint", "DistilBertModel")
     say_how_sentences_become_vectors(folder)
-    push_to_hub(folder, REPO)
+    publish(folder, REPO)
     assert hub.files is not None
     there = tmp_path / "there"
     for name, content in hub.files.items():
@@ -402,7 +402,7 @@ def test_what_says_how_sentences_become_vectors_is_published(hub, tmp_path):
 
 
 def test_a_private_repository_is_made_private(hub, folder):
-    push_to_hub(folder, REPO, private=True)
+    publish(folder, REPO, private=True)
     assert hub.private
     assert commits(hub) == 1
 
@@ -410,7 +410,7 @@ def test_a_private_repository_is_made_private(hub, folder):
 def test_what_shall_be_private_is_not_sent_to_a_public_repository(hub, folder):
     hub.files = {}
     with pytest.raises(PublishError, match="exists and is public"):
-        push_to_hub(folder, REPO, private=True)
+        publish(folder, REPO, private=True)
     assert hub.files == {}
     assert commits(hub) == 0
 
@@ -422,7 +422,7 @@ BRANCH = "experiment-2"
 
 def test_a_branch_that_does_not_exist_is_made_of_main(hub, folder):
     hub.files = {"other.txt": b"kept", "tokenizer.json": b"{}"}
-    done = push_to_hub(folder, REPO, revision=BRANCH)
+    done = publish(folder, REPO, revision=BRANCH)
     assert hub.files == {"other.txt": b"kept", "tokenizer.json": b"{}"}
     there = hub.branches[BRANCH]
     assert there.keys() == {*done.files, "other.txt"}
@@ -431,7 +431,7 @@ def test_a_branch_that_does_not_exist_is_made_of_main(hub, folder):
 
 
 def test_a_new_repository_gets_the_branch_too(hub, folder):
-    push_to_hub(folder, REPO, revision=BRANCH)
+    publish(folder, REPO, revision=BRANCH)
     assert hub.files == {}
     assert "model.safetensors" in hub.branches[BRANCH]
 
@@ -439,7 +439,7 @@ def test_a_new_repository_gets_the_branch_too(hub, folder):
 def test_a_branch_that_exists_is_the_one_that_is_looked_at(hub, folder):
     hub.files = {"README.md": b"main's"}
     hub.branches = {BRANCH: {"README.md": b"by hand", "modules.json": b"{}"}}
-    done = push_to_hub(folder, REPO, revision=BRANCH)
+    done = publish(folder, REPO, revision=BRANCH)
     assert hub.files == {"README.md": b"main's"}
     assert done.card is None
     assert done.removed == ["modules.json"]
@@ -448,21 +448,21 @@ def test_a_branch_that_exists_is_the_one_that_is_looked_at(hub, folder):
 
 def test_a_generated_card_of_a_branch_is_generated_anew(hub, folder):
     hub.files = {"README.md": b"by hand"}
-    hub.branches = {BRANCH: {"README.md": publish._MARK.encode()}}
-    done = push_to_hub(folder, REPO, revision=BRANCH)
+    hub.branches = {BRANCH: {"README.md": publishing._MARK.encode()}}
+    done = publish(folder, REPO, revision=BRANCH)
     assert hub.branches[BRANCH]["README.md"].decode() == done.card
 
 
 def test_without_a_branch_main_is_the_one(hub, folder):
     hub.branches = {BRANCH: {}}
-    push_to_hub(folder, REPO)
+    publish(folder, REPO)
     assert hub.branches == {BRANCH: {}}
     assert not any(BRANCH in each or "/branch/" in each for each in hub.asked)
 
 
 def test_a_failure_that_passes_is_got_over_for_a_branch_too(hub, folder):
     hub.trouble = {"/revision/": [503, None], "/branch/": [503, None]}
-    push_to_hub(folder, REPO, revision=BRANCH)
+    publish(folder, REPO, revision=BRANCH)
     assert hub.trouble == {"/revision/": [], "/branch/": []}
     assert "model.safetensors" in hub.branches[BRANCH]
 
@@ -470,7 +470,7 @@ def test_a_failure_that_passes_is_got_over_for_a_branch_too(hub, folder):
 @pytest.mark.parametrize("revision", ["", " "])
 def test_no_branch_is_not_taken_for_main(hub, folder, revision):
     with pytest.raises(ValueError, match="expected a branch; leave it out for main"):
-        push_to_hub(folder, REPO, revision=revision)
+        publish(folder, REPO, revision=revision)
     assert hub.asked == []
 
 
@@ -480,7 +480,7 @@ def test_no_branch_is_not_taken_for_main(hub, folder, revision):
 def test_a_file_that_the_hub_leaves_out_is_told(hub, folder):
     hub.ignored = {"vocab.txt"}
     with pytest.raises(PublishError, match=r"without vocab\.txt"):
-        push_to_hub(folder, REPO)
+        publish(folder, REPO)
 
 
 def spoil_numbers(folder: Path) -> None:
@@ -519,35 +519,35 @@ def spoil_what_the_class_does_not_read(folder: Path) -> None:
 def test_an_unsound_checkpoint_is_not_sent(hub, folder, spoil):
     spoil(folder)
     with pytest.raises(CheckpointError):
-        push_to_hub(folder, REPO)
+        publish(folder, REPO)
     assert hub.asked == []
 
 
 def test_a_wrong_answer_is_not_sent(hub, folder, monkeypatch):
-    monkeypatch.setattr(publish, "verify", lambda source: verified(source, "WRONG"))
+    monkeypatch.setattr(publishing, "verify", lambda source: verified(source, "WRONG"))
     with pytest.raises(CheckpointError, match="float32 beside float64 is wrong: off"):
-        push_to_hub(folder, REPO)
+        publish(folder, REPO)
     assert hub.asked == []
 
 
 @pytest.mark.parametrize("repo", ["a b", "a/b/c", "", "../x"])
 def test_an_impossible_name_is_told(hub, folder, repo):
     with pytest.raises(ValueError, match="cannot be a hub repository"):
-        push_to_hub(folder, repo)
+        publish(folder, repo)
     assert hub.asked == []
 
 
 @pytest.mark.parametrize("value", [float("nan"), "high", True])
 def test_a_metric_that_is_no_number_is_told(folder, value):
     with pytest.raises(ValueError, match="metric 'accuracy' is"):
-        push_to_hub(folder, REPO, metrics={"accuracy": value}, dry_run=True)
+        publish(folder, REPO, metrics={"accuracy": value}, dry_run=True)
 
 
 # The card
 
 
 def card_of(folder: Path, **options: Any) -> str:
-    card = push_to_hub(folder, REPO, dry_run=True, **options).card
+    card = publish(folder, REPO, dry_run=True, **options).card
     assert card is not None
     return card
 

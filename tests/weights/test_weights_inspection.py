@@ -9,10 +9,11 @@ import safetensors.torch
 import torch
 import transformers
 from checkpoints import write_checkpoint
+from damaged_files import HOSTILE
 from hub_stand_in import COMMIT, point_the_hub_library_at, serving
 from layouts import SMALL, SST_2, UNCASED, config_of, random_tensors, write_layout
 
-from minidistil.checkpoint.tensors import CheckpointError
+from minidistil.checkpoint.tensors import CheckpointError, read_header
 from minidistil.hub import CheckpointNotFoundError
 from minidistil.weights import headers
 from minidistil.weights.inspection import inspect
@@ -195,7 +196,7 @@ def test_a_long_header_is_asked_for_once_more(hub, folder, monkeypatch):
     monkeypatch.setattr(headers, "_FIRST", 100)
     hub.repos[REPO] = folder
     assert loads(inspect(REPO))[HEAD] == "as it is"
-    start = headers.header_of(folder / "model.safetensors").data_start
+    start = read_header(folder / "model.safetensors").data_start
     asked = [each[2] for each in hub.requests if "safetensors" in each[1]]
     assert asked == ["bytes=0-99", f"bytes=0-{start - 1}"]
 
@@ -238,8 +239,16 @@ def test_shards_on_the_hub_are_looked_into(hub, tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("model.safetensors", b"short", "model.safetensors is not a sound"),
-        ("model.safetensors", b"\xff" * 100, "model.safetensors is not a sound"),
+        (
+            "model.safetensors",
+            b"short",
+            r"model\.safetensors \(\d+ bytes\) is not a sound",
+        ),
+        (
+            "model.safetensors",
+            b"\xff" * 100,
+            r"model\.safetensors \(\d+ bytes\) is not a sound",
+        ),
         ("pytorch_model.bin", b"", "minidistil weights convert someone/a-model"),
     ],
     ids=["short", "long", "a pickle"],
@@ -250,6 +259,35 @@ def test_what_is_not_sound_on_the_hub_is_told(hub, tmp_path, name, content, mess
     hub.repos[REPO] = tmp_path / "files"
     with pytest.raises(CheckpointError, match=message):
         inspect(REPO)
+
+
+@pytest.mark.parametrize("name", sorted(HOSTILE.keys() - {"no tensors"}))
+def test_a_hostile_file_on_the_hub_is_one_error_that_names_it(hub, tmp_path, name):
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files" / "model.safetensors").write_bytes(HOSTILE[name])
+    hub.repos[REPO] = tmp_path / "files"
+    with pytest.raises(CheckpointError, match=r"^model\.safetensors ") as error:
+        inspect(REPO)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("size", [0, 2**62, 2**70])
+def test_a_size_that_cannot_be_is_one_error_that_names_the_file(
+    hub, folder, monkeypatch, size
+):
+    start = (folder / "model.safetensors").read_bytes()[:65536]
+    monkeypatch.setattr(headers, "_fetch", lambda *_: (start, size))
+    hub.repos[REPO] = folder
+    with pytest.raises(CheckpointError, match=r"^model\.safetensors "):
+        inspect(REPO)
+
+
+def test_looking_into_the_hub_leaves_nothing_behind(hub, folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    hub.repos[REPO] = folder
+    inspect(REPO)
+    assert [*(tmp_path / "temporary").iterdir()] == []
 
 
 def test_a_repository_that_does_not_exist_is_told(hub):

@@ -22,9 +22,9 @@ from layouts import (
 )
 
 import minidistil
+from minidistil.checkpoint.tensors import read_header
 from minidistil.weights.catalogue import OFFICIAL as CATALOGUE
 from minidistil.weights.conversion import convert
-from minidistil.weights.headers import header_of
 from minidistil.weights.inspection import inspect
 
 IDS = torch.tensor([[1, 7, 9, 3], [5, 2, 0, 0]])
@@ -53,7 +53,7 @@ def test_the_published_files_come_out_at_their_published_sizes(
     with path.open("wb") as file:  # a hole in place of the numbers
         file.write(header_bytes(shapes))
         file.truncate(size)
-    header = header_of(path)
+    header = read_header(path)
     assert len(header.tensors) == tensors
     assert (header.size, header.data_start) == (size, start)
 

@@ -43,7 +43,7 @@ function once(text, make) {
   return unpacked.get(text);
 }
 const floats = (text) => once(text, (x) => new Float32Array(bytes(x).buffer));
-const places = (text) => once(text, (x) => new Uint16Array(bytes(x).buffer));
+const positions = (text) => once(text, (x) => new Uint16Array(bytes(x).buffer));
 const shades = (text) => once(text, bytes);
 const shade = (packed, i) => ((packed[i >> 1] >> (4 * (i & 1))) & 15) - 7;
 
@@ -62,7 +62,7 @@ const count = (n, one, many) => `${n} ${n === 1 ? one : many || one + "s"}`;
 const subscript = (n) => String(n).replace(/\d/g, (d) => "₀₁₂₃₄₅₆₇₈₉"[d]);
 const sum = (numbers) => numbers.reduce((a, b) => a + b, 0);
 
-/* A text as it is to be seen: control characters have pictures. */
+/* A text with visible pictures for its control characters. */
 function visible(text) {
   return Array.from(text, (char) => {
     const code = char.codePointAt(0);
@@ -229,7 +229,7 @@ function radios(name, label, options, attributes = {}) {
     buttons);
 }
 
-/* ---------- words about the numbers ---------- */
+/* ---------- terms, shapes, source ---------- */
 
 function shape(letters, t = trace()) {
   const size = (x) => (x === "L + 1" ? sizes(t).L + 1 : sizes(t)[x]);
@@ -246,7 +246,7 @@ const LEGEND = {
 const PARTS = {
   Reading: "The text", Word: "A word", Token: "A token", EmbeddingsTrace: "Embeddings",
   BlockTrace: "A layer", ClassifierTrace: "The head of a classifier",
-  MaskedLMTrace: "The head of a masked language model", Trace: "The whole",
+  MaskedLMTrace: "The head of a masked language model", Record: "The whole trace",
   Attribution: "Attribution", Lens: "The logit lens", Ablations: "Ablations",
 };
 
@@ -258,8 +258,12 @@ function term(name, partName = "BlockTrace") {
   return el("button", {
     type: "button", class: "term", "data-term": `${entry.part}.${name}`,
     "aria-haspopup": "dialog", onclick: () => explainTerm(entry),
-  }, name);
+  }, breakable(name));
 }
+
+/* A name that may go on in the next line after each _ where there is no room. */
+const breakable = (name) =>
+  name.split("_").flatMap((part, i) => (i ? ["_", el("wbr"), part] : [part]));
 
 function explainTerm(entry) {
   const dialog = at("term");
@@ -371,7 +375,7 @@ function attention(number, layer, head) {
       const N = floats(packed.strongest.products).length / (H * T);
       const start = (head * T + query) * N;
       products = floats(packed.strongest.products).subarray(start, start + N);
-      keys = Array.from(places(packed.strongest.keys).subarray(start, start + N));
+      keys = Array.from(positions(packed.strongest.keys).subarray(start, start + N));
       total = floats(packed.strongest.total)[head * T + query];
     }
     const scores = keys.map((key, i) => score(products[i], key));
@@ -396,7 +400,7 @@ function chosenKey() {
   return state.key !== null && row.keys.includes(state.key) ? state.key : row.keys[strongest(row)];
 }
 
-/* What is looked at most, in pieces; `name` makes a piece of a token's text. */
+/* What is attended to most, in parts; `name` makes a piece of a token's text. */
 function summary(name) {
   const t = trace();
   const row = chosenHead().row(state.query);
@@ -404,13 +408,13 @@ function summary(name) {
     .sort((a, b) => b[0] - a[0]).slice(0, 3)
     .flatMap(([weight, key], i) => [i ? ", “" : "“", name(t.tokens.text[key]), `” ${number(weight)}`]);
   return [`Layer ${state.layer}, head ${state.head}: “`, name(t.tokens.text[state.query]),
-    "” looks most at ", ...best, "."];
+    "” attends most to ", ...best, "."];
 }
 
 /* ---------- the top ---------- */
 
-/* What is said at the top: of a regression no label, as none has won; of several masks
-   the word for one of them. */
+/* What the top shows: for a regression the value, not a label; for several masks the
+   word for one of them. */
 function answer(t, mask = 0) {
   if (t.label === null) return null;
   const answers = floats(t.head.probabilities);
@@ -471,8 +475,8 @@ part("notices", ["trace"], () => {
   if (t.not_shown) said.push(`No answer is shown: ${t.not_shown}.`);
   if (t.tokens.word.every((word) => word === null)) {
     said.push((isBlank(t) ? "The text is empty: " : "There is no word in the text: ") +
-      (t.head ? "the answer is that of " : "what is read is ") +
-      t.tokens.text.filter((_, i) => t.tokens.attend[i]).join(" ") + " alone.");
+      (t.head ? "the answer is for " : "the model reads ") +
+      t.tokens.text.filter((_, i) => t.tokens.attend[i]).join(" ") + " only.");
   }
   const left = t.readings.map((reading, i) => [reading.left_out, i + 1]).filter(([n]) => n);
   if (left.length) {
@@ -483,18 +487,18 @@ part("notices", ["trace"], () => {
   }
   if (!t.layers[0].products) {
     const N = floats(t.layers[0].strongest.products).length / (sizes().H * T);
-    said.push(`This text has ${T} tokens. To keep the page small, only the ${N} strongest keys of each ` +
-      "query are here, with the sum of the others, and the numbers of q, k, v and their mix are left out.");
+    said.push(`This text has ${T} tokens. To stay small, the page has only the ${N} strongest keys of each ` +
+      "query and the sum of the others; the numbers of q, k, v and mixed are left out.");
   }
-  if (T > CELLS) said.push("With so many tokens lines are drawn for the chosen one alone, and the matrix is a picture.");
+  if (T > CELLS) said.push("With so many tokens, lines are drawn only for the chosen one, and the matrix is a picture.");
   for (const omitted of t.omitted) said.push(omitted + ".");
   if (t.model.dtype !== "float32") {
-    said.push(`The model computed in ${t.model.dtype}; softmax and scores are taken here again ` +
-      `from its products, and so may differ in the last digits.`);
+    said.push(`The model computed in ${t.model.dtype}; scores and softmax are computed on this page ` +
+      `from its products, and may differ in the last digits.`);
   }
   const hidden = t.tokens.attend.filter((x) => !x).length;
-  if (hidden) said.push(`${count(hidden, "token")} of padding fill this text up to its batch; ` +
-    `the mask hides them: their scores are −∞ and their weights 0.`);
+  if (hidden) said.push(`${count(hidden, "padding token")} ${hidden === 1 ? "makes" : "make"} this text as long as ` +
+    `the longest of its batch; the mask hides them: their scores are −∞ and their weights 0.`);
   return said.length ? el("ul", { class: "notice" }, said.map((text) => el("li", {}, text))) : null;
 });
 
@@ -522,9 +526,9 @@ part("compare", ["trace", "layer", "head", "query", "theme"], () => {
       ] };
   });
   return [
-    el("h2", {}, "Texts beside each other"),
-    el("p", { class: "what" }, "Choose the one to walk through below. The pictures are the attention of layer " +
-      `${state.layer}, head ${state.head}: a row for each token that looks, a column for each that is looked at, ` +
+    el("h2", {}, "Texts side by side"),
+    el("p", { class: "what" }, "Choose the one that is shown below. The pictures are the attention of layer " +
+      `${state.layer}, head ${state.head}: a row for each query, a column for each key, ` +
       "chequered where the mask hides padding. The line marks the chosen token’s row. " +
       (attributed.length ? "Numbers and colours of words: what each adds to the logit of the label beside it, on one scale." : "")),
     radios("trace", "Text", cards, { class: "cards" }),
@@ -558,12 +562,12 @@ function textOf(t, reading, number) {
     head,
     step(name("Cleaned"), "Invisible characters go; an uncased model takes accents and capitals away.",
       el("p", { class: "data cleaned", dir: "auto" }, shown(reading.cleaned)), code("clean")),
-    step(name("Words and pieces"), ["The text is cut at spaces and around punctuation: ",
-      count(reading.words.length, "word"), ". Of each word the longest beginning that the vocabulary " +
-      "knows is taken, then the longest piece behind it, which is written with ##."],
+    step(name("Words and pieces"), ["The text is split at spaces and around punctuation: ",
+      count(reading.words.length, "word"), ". Of each word the longest beginning that is in the " +
+      "vocabulary is taken, then the longest piece after it, which is written with ##."],
       reading.words.length ? wordList(reading.words, pieces) : null,
       reading.left_out ? el("p", { class: "notice left-out" },
-        `The model has no room for the last ${count(reading.left_out, "token")} of the text.`) : null,
+        `The last ${count(reading.left_out, "token")} of the text ${reading.left_out === 1 ? "does" : "do"} not fit into the model.`) : null,
       code("split"), code("attempts")),
   ];
 }
@@ -622,7 +626,7 @@ function tokensOf(t) {
     "and the characters of the raw text it stands for. ", shape(["T"])],
     el("div", { class: "scroll tall", tabindex: 0, role: "region", "aria-label": "Tokens" },
       el("table", { id: "token-table" },
-        el("thead", {}, el("tr", {}, ["place", "token", "id", "characters"].map((x, i) =>
+        el("thead", {}, el("tr", {}, ["position", "token", "id", "characters"].map((x, i) =>
           el("th", { scope: "col", class: i === 1 ? null : "n" }, x)))),
         el("tbody", {}, rows))));
 }
@@ -637,7 +641,7 @@ part("picker", ["trace"], () => {
       radios("layer", "Layer", Array.from({ length: L }, (_, i) => ({ content: i, label: `layer ${i}` })),
         { class: "segments", id: "layers" })),
     el("div", { class: "pick" }, el("span", { class: "pick-name", "aria-hidden": "true" }, "token"),
-      radios("query", "Token that looks", t.tokens.text.map((text, i) => ({
+      radios("query", "Query token", t.tokens.text.map((text, i) => ({
         content: token(text), label: `${apart(text)}, token ${i}` + (t.tokens.attend[i] ? "" : ", padding"),
       })), { class: "tokens", id: "tokens" })),
   ];
@@ -671,9 +675,9 @@ function vectorTable(packed, place, partName, label) {
 part("embeddings", ["trace", "query"], () => {
   const t = trace();
   const text = t.tokens.text[state.query];
-  return step("Embeddings", ["Each token’s vector from the vocabulary’s table and the vector of its place " +
-    "are added and normalised: what it is plus where it stands. ", shape(["T", "D"])],
-    el("p", { class: "of" }, token(text), ` id ${t.tokens.id[state.query]}, place ${state.query}`),
+  return step("Embeddings", ["Each token’s vector from the vocabulary’s table and the vector of its position " +
+    "are added and normalised. ", shape(["T", "D"])],
+    el("p", { class: "of" }, token(text), ` id ${t.tokens.id[state.query]}, position ${state.query}`),
     vectorTable(t.embeddings, state.query, "EmbeddingsTrace", `The embeddings of ${apart(text)}`),
     el("p", { class: "quiet note", id: "what-is-length" }, "length: the vector’s Euclidean norm. [0], [1], …: the first of its " +
       `${sizes().D} numbers.`),
@@ -725,14 +729,14 @@ part("attention", ["trace", "layer", "theme"], () => {
   }));
   const padded = t.tokens.attend.some((x) => !x);
   return step(["Attention ", el("span", { class: "where" }, `layer ${state.layer}`)],
-    ["Every token takes a weighted mean of all tokens’ values. Each head learned weights of its own. ",
+    ["For every token, the weighted mean of all tokens’ values. Each head has weights of its own. ",
       shape(["H", "T", "T"])], code("attention"), padded ? code("mask") : null,
     radios("head", "Head", heads, { class: "heads", id: "heads" }));
 });
 
 part("views", ["trace", "layer", "head", "query", "key", "theme"], () => [
   el("h4", {}, `Head ${state.head}: `, el("span", { class: "quiet" },
-    "who looks (left, rows) at whom (right, columns)")),
+    "queries (left, rows) and keys (right, columns)")),
   el("div", { class: "views" }, lines(), matrix()),
   el("p", { class: "quiet note", id: "what-is-drawn" }, "Thickness of a line and shade of a cell stand for the weight " +
     (sizes().T > CELLS ? "(the shade for its root, against the head’s largest). " : "(the shade for its root). ") +
@@ -799,7 +803,7 @@ function matrix() {
   const readout = el("p", { id: "cell", class: "readout" });
   const tell = (query, key) => {
     const row = found.row(query);
-    readout.replaceChildren(token(t.tokens.text[query]), " looks at ", token(t.tokens.text[key]),
+    readout.replaceChildren(token(t.tokens.text[query]), " attends to ", token(t.tokens.text[key]),
       `: score ${number(row.scores[key])}, weight ${number(row.weights[key])}`);
   };
   const pick = state.key === null ? chosenKey() : state.key;
@@ -909,11 +913,11 @@ part("query", ["trace", "layer", "head", "query", "key", "theme"], () => {
     el("td", { class: "n" }, number(sum(row.weights) + row.rest)),
     whole ? el("td", { class: "value" }, strip(shades(packed.mixed.shades), per, K, "mixed", share(scale(packed.mixed, state.query)))) : null));
   return [
-    step(["One token’s look ", el("span", { class: "where" }, `layer ${state.layer}, head ${state.head}`)],
-      [token(text), " asks with its query ", term("q"), " every token’s key ", term("k"), ": the ",
-        term("products"), ", divided by √K, are the ", term("scores"), ", softmax makes ", term("weights"),
-        " of them, and the values ", term("v"), ", mixed by these weights, are what it takes along: ",
-        term("mixed"), ". ", shape(["H", "T", "K"])],
+    step(["One token’s attention ", el("span", { class: "where" }, `layer ${state.layer}, head ${state.head}`)],
+      ["The query ", term("q"), " of ", token(text), " is multiplied with the key ", term("k"), " of every token: the ",
+        term("products"), ", divided by √K, are the ", term("scores"), "; softmax turns them into ", term("weights"),
+        ", and the mean of the values ", term("v"), " with these weights is ", term("mixed"), ". ",
+        shape(["H", "T", "K"])],
       el("p", { class: "summary", id: "summary" }, summary(token))),
     whole ? [vectorLine("q", packed.q, state.query),
       el("p", { class: "quiet note", id: "what-is-a-strip" }, `A strip is a vector, ${K} numbers in 15 shades: orange is above 0, ` +
@@ -921,7 +925,7 @@ part("query", ["trace", "layer", "head", "query", "key", "theme"], () => {
         `sum are on one scale, up to ±${number(most)}.`)] : null,
     el("div", { class: "scroll tall", tabindex: 0, role: "region", "aria-label": "Scores and weights" },
       el("table", { id: "scores" },
-        el("caption", { class: "unseen" }, `What ${apart(text)} looks at`), head,
+        el("caption", { class: "unseen" }, `What ${apart(text)} attends to`), head,
         el("tbody", { onkeydown: moveKey }, rows, others), foot)),
     whole ? product(t, packed, row, key) : null,
     whole ? mix(t, packed, row) : null,
@@ -998,9 +1002,8 @@ part("rest", ["trace", "layer", "query"], () => {
   const t = trace();
   const text = t.tokens.text[state.query];
   return step(["The rest of the layer ", el("span", { class: "where" }, `layer ${state.layer}`)],
-    ["The heads’ results, side by side again, go through ", term("out_lin"), " and are added to what was " +
-      "there; then each token goes by itself through a wider layer and back. Both times LayerNorm puts the sum " +
-      "on one scale. ", shape(["T", "D"]), ", inside the wider layer ", shape(["T", "F"])],
+    ["The heads’ results, side by side again, go through ", term("out_lin"), " and are added to x; " +
+      "then each token goes by itself through a wider layer and back. LayerNorm normalises both sums. ", shape(["T", "D"]), ", inside the wider layer ", shape(["T", "F"])],
     el("p", { class: "of" }, token(text)),
     vectorTable(t.layers[state.layer], state.query, "BlockTrace",
       `${apart(text)} through layer ${state.layer}`),
@@ -1015,7 +1018,7 @@ part("norms", ["trace"], () => {
   const share = (x) => (high > low ? (x - low) / (high - low) : 0);
   const head = el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "token"),
     Array.from({ length: L + 1 }, (_, i) => el("th", { scope: "col", class: "n", "data-layer": i - 1 },
-      i ? `layer ${i - 1}` : "embedded"))));
+      i ? `layer ${i - 1}` : ["em", el("wbr"), "bed", el("wbr"), "ded"]))));
   const rows = t.tokens.text.map((text, i) => el("tr", { "data-query": i, onclick: () => choose({ query: i }),
     class: t.tokens.attend[i] ? null : "hidden-token" },
     el("th", { scope: "row" }, token(text)),
@@ -1042,15 +1045,15 @@ function classifierHead(t) {
   const { D, C } = sizes();
   return [
     step(["The token read ", el("span", { class: "where" }, "[CLS]")],
-      ["All of the answer is read off the last layer’s vector of the first token, through two linear layers with ",
+      ["The answer is computed from the last layer’s vector of the first token only, by two linear layers with ",
         "ReLU between. ", shape(["D"]), ` → `, shape(["C"])],
       vectorTable(t.head, 0, "ClassifierTrace", "The head’s vectors"),
       el("p", { class: "quiet note" }, `ReLU keeps ${t.head.above} of ${D} numbers; the others become 0.`),
       code("classifier")),
     step(t.head.function === "none" ? `From the vector to the ${C > 1 ? "values" : "value"}` : "From logits to the label", {
-      softmax: "Softmax makes shares of the logits that add up to 1; the largest is the label.",
+      softmax: "Softmax turns the logits into probabilities that add up to 1; the largest is that of the label.",
       sigmoid: "Each label has a sigmoid of its own: several may be right, or none. Those of .5 or above are marked.",
-      none: "A regression: each logit is an answer, nothing is applied to it.",
+      none: "A regression: each logit is an answer as it is.",
     }[t.head.function],
     labelTable(t), t.head.function === "softmax" ? code("softmax") : null, C > FEW ? el("p", { class: "quiet note" }, `The ${FEW} with the largest logits, of ${C}.`) : null),
   ];
@@ -1114,7 +1117,7 @@ part("lens", ["trace", "mask", "layer"], () => {
   const N = floats(lens.logits).length / (L + 1);
   const logits = floats(lens.logits), answers = floats(lens.probabilities);
   const name = (l) => (l ? `layer ${l - 1}` : "embedded");
-  const said = N > 1 && { softmax: "would say", sigmoid: "most probable" }[t.head.function];
+  const said = N > 1 && { softmax: "prediction", sigmoid: "most probable" }[t.head.function];
   const plain = t.head.function === "none";  // its probabilities are the logits
   const rows = Array.from({ length: L + 1 }, (_, l) => {
     const attributes = { "data-layer": l - 1 };
@@ -1131,8 +1134,8 @@ part("lens", ["trace", "mask", "layer"], () => {
       said ? el("td", {}, bdi(t.head.labels[best])) : null);
   });
   return step("The answer, layer by layer",
-    "The logit lens: what the head would say if it read its token after each layer. The head was trained on the " +
-    "last one alone, so early answers are a hint, not a belief.",
+    "The logit lens: what the head would predict from its token’s vector after each layer. The head was trained " +
+    "on the last layer only, so early predictions are no more than a hint.",
     el("div", { class: "scroll" }, el("table", { id: "lens-table" },
       el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "after"), lens.words
         ? el("th", { scope: "col" }, "the most probable words, each with its probability")
@@ -1176,8 +1179,8 @@ function maskOf(t) {
 }
 function otherMask(t, method) {
   if (!state.mask || !maskOf(t)) return null;
-  return el("p", { class: "notice" }, `Chosen is [MASK] at ${t.head.masks[state.mask]}; this is still of the first one, at ` +
-    `${t.head.masks[0]}. For the chosen one: `, el("code", {}, `trace.${method}(mask=${state.mask})`), ".");
+  return el("p", { class: "notice" }, `This is for the first one, [MASK] at ${t.head.masks[0]}. For the chosen ` +
+    `[MASK] at ${t.head.masks[state.mask]}: `, el("code", {}, `trace.${method}(mask=${state.mask})`), ".");
 }
 
 part("attribution", ["trace", "mask"], () => {
@@ -1190,7 +1193,7 @@ part("attribution", ["trace", "mask"], () => {
   const tokens = floats(found.tokens);
   return [
     step(["Why ", bdi(found.name), " ", maskOf(t)], ["Integrated gradients: how much each word adds to the logit of ", bdi(found.name),
-      `, on the way from [PAD] in every ${t.head.masks ? "other " : ""}word’s place to the text itself.`],
+      `, from a baseline with [PAD] in place of every ${t.head.masks ? "other " : ""}word to the text itself.`],
       otherMask(t, "attribute"),
       el("p", { class: "legend" }, el("span", { class: "key minus" }, MINUS + " against"), el("span", { class: "key plus" }, "+ for")),
       texts,
@@ -1205,7 +1208,7 @@ part("attribution", ["trace", "mask"], () => {
         el("div", { class: kind }, el("dt", {}, name), el("dd", {}, value)))),
       el("p", { class: found.reached ? "quiet note" : "notice" },
         `The sum is off by ${percent(found.error)} after ${found.steps} steps` +
-        (found.reached ? "." : ". On parts of the way the error is larger, and more steps would take too " +
+        (found.reached ? "." : ". On parts of the path the error is larger, and more steps would take too " +
           "long for this page: read the shares with care."))),
     el("details", {}, el("summary", {}, "Token by token"),
       el("div", { class: "scroll tall", tabindex: 0, role: "region", "aria-label": "Attribution of tokens" }, el("table", { id: "attributed-tokens" },
@@ -1238,7 +1241,7 @@ part("ablations", ["trace", "mask"], () => {
   return step(["Without it ", el("span", { class: "where" }, "ablations"), " ", maskOf(t)],
     ["How the logit of ", bdi(t.label), " changes if one part is taken out and all the rest stays: a head’s ",
       term("mixed"), " values become 0, a layer is skipped, a token is hidden by the mask. Orange: it rises; blue: it " +
-      "falls, so the part spoke for it. ", shape(["L", "H"])],
+      "falls, so the part supported it. ", shape(["L", "H"])],
     otherMask(t, "ablations"),
     el("p", { class: "quiet note" }, `Heads, layers and tokens are coloured on one scale, up to ±${number(most, 2)}; the shade stands for the root.`),
     el("h4", {}, "Heads ", el("span", { class: "quiet" }, "in columns; last, the whole layer")),
@@ -1268,10 +1271,10 @@ part("about", ["trace"], () => {
   const t = trace();
   const reasons = [t.lens && "the lens", t.attribution && "the attribution", t.ablations && "the ablations"].filter(Boolean);
   const list = reasons.join(", ").replace(/, ([^,]*)$/, " and $1");
-  return [el("p", {}, "What happens on the way from text to answer is the model’s own, from one run of ",
+  return [el("p", {}, "Every step from text to answer was recorded in one run of ",
     t.head ? null : "the encoder of ", el("code", {}, t.model.class), ": products, vectors and logits are stored as " +
-    "float32; scores and softmax are computed here from them. " +
-    (list ? `${list[0].toUpperCase()}${list.slice(1)} are of further runs. ` : "") +
+    "float32; scores and softmax are computed on this page from them. " +
+    (list ? `${list[0].toUpperCase()}${list.slice(1)} come from further runs. ` : "") +
     "Numbers are rounded to the decimals shown. The page makes no request.")];
 });
 part("theme", ["theme"], () => {

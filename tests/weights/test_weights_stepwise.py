@@ -16,8 +16,8 @@ import minidistil
 from minidistil.checkpoint import fitting
 from minidistil.checkpoint.tensors import CheckpointError
 from minidistil.hub import CheckpointNotFoundError
-from minidistil.weights import walk as module
-from minidistil.weights.walk import walk
+from minidistil.weights import stepwise
+from minidistil.weights.stepwise import load_step_by_step
 
 TITLES = [
     "Find the files",
@@ -36,12 +36,12 @@ def folder(tmp_path):
 
 
 def test_the_steps_come_in_the_order_of_loading(folder):
-    assert [step.title for step in walk(folder)] == TITLES
+    assert [step.title for step in load_step_by_step(folder)] == TITLES
 
 
 @pytest.mark.parametrize("architecture", ["DistilBertModel", *HEADS])
-def test_every_kind_of_checkpoint_can_be_walked_through(tmp_path, architecture):
-    steps = [*walk(write_checkpoint(tmp_path, architecture), "Not bad")]
+def test_every_kind_of_checkpoint_can_be_loaded_step_by_step(tmp_path, architecture):
+    steps = [*load_step_by_step(write_checkpoint(tmp_path, architecture), "Not bad")]
     assert [step.title for step in steps] == TITLES
     assert f"asks for a {architecture}:" in steps[2].lines[0]
     assert all(isinstance(line, str) for step in steps for line in step.lines)
@@ -60,7 +60,7 @@ def test_every_kind_of_checkpoint_can_be_walked_through(tmp_path, architecture):
 )
 def test_the_answer_is_the_pipelines(tmp_path, config):
     folder = write_checkpoint(tmp_path, draw=draw_lively, **config)
-    (*_, last) = walk(folder, "Not bad")
+    (*_, last) = load_step_by_step(folder, "Not bad")
     classify = minidistil.pipeline(model=str(folder), dtype=torch.float32, top_k=None)
     (answers,) = classify(["Not bad"])
     shown = [f"  -> {each['label']}  {each['score']:.4f}" for each in answers]
@@ -78,7 +78,7 @@ def test_a_long_text_is_cut_to_what_both_can_read_and_told(
     settings.write_text(json.dumps({"model_max_length": tokenizers}))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        (*_, last) = walk(folder, "not bad " * 100)
+        (*_, last) = load_step_by_step(folder, "not bad " * 100)
     theirs = transformers.AutoTokenizer.from_pretrained(folder)
     limit = min(tokenizers, models)
     ids = theirs("not bad " * 100, truncation=True, max_length=limit)["input_ids"]
@@ -89,13 +89,15 @@ def test_a_long_text_is_cut_to_what_both_can_read_and_told(
 
 
 def test_a_text_that_is_read_whole_is_not_called_too_long(folder):
-    (*_, last) = walk(folder, "not bad " * 23)  # 48 tokens, as many as there is room
+    (*_, last) = load_step_by_step(
+        folder, "not bad " * 23
+    )  # 48 tokens, as many as there is room
     assert not any("too long" in line for line in last.lines)
 
 
 def test_a_masked_word_is_guessed_where_it_is(tmp_path):
     folder = write_checkpoint(tmp_path, "DistilBertForMaskedLM", draw=draw_lively)
-    (*_, last) = walk(folder, "Not [MASK] at all")
+    (*_, last) = load_step_by_step(folder, "Not [MASK] at all")
     fill = minidistil.pipeline("fill-mask", model=str(folder), dtype=torch.float32)
     words = [each["token_str"] for each in fill("Not [MASK] at all", top_k=5)]
     assert last.lines[-1] == f"  -> for token 2 it would guess {words}"
@@ -103,12 +105,12 @@ def test_a_masked_word_is_guessed_where_it_is(tmp_path):
 
 def test_without_a_masked_word_there_is_nothing_to_guess(tmp_path):
     folder = write_checkpoint(tmp_path, "DistilBertForMaskedLM")
-    (*_, last) = walk(folder, "Not bad")
+    (*_, last) = load_step_by_step(folder, "Not bad")
     assert last.lines[-1] == "  -> no [MASK] in it, so nothing to guess"
 
 
 def test_the_figures_are_those_of_the_file(folder):
-    steps = {step.title: step for step in walk(folder)}
+    steps = {step.title: step for step in load_step_by_step(folder)}
     size = (folder / "model.safetensors").stat().st_size
     assert f"({size:,} bytes): its numbers" in steps["Find the files"].lines[-1]
     model = minidistil.AutoModelForSequenceClassification.from_pretrained(folder)
@@ -121,29 +123,31 @@ def test_names_that_differ_are_pointed_out(tmp_path):
 
     folder = write_checkpoint(tmp_path / "in")
     convert(folder, tmp_path / "out", prefix=False)
-    lines = [*walk(tmp_path / "out")][3].lines
-    assert "are called otherwise: embeddings.word_embeddings.weight is our" in lines[-1]
+    lines = [*load_step_by_step(tmp_path / "out")][3].lines
+    assert (
+        "have another name here: embeddings.word_embeddings.weight is our" in lines[-1]
+    )
 
 
 def test_a_tied_projector_is_pointed_out(tmp_path):
     folder = write_layout(tmp_path, UNCASED, **SMALL)
-    steps = walk(folder)
+    steps = load_step_by_step(folder)
     lines = [next(steps) for _ in range(4)][3].lines
     assert lines[-1].startswith("vocab_projector.weight needs none")
 
 
-def test_the_walk_calls_the_librarys_own_steps(folder, monkeypatch):
+def test_each_step_calls_the_librarys_own_function(folder, monkeypatch):
     called = []
     for name in ("skeleton_like", "fit", "check_fit", "fill"):
         real = getattr(fitting, name)
-        assert getattr(module, name) is real
+        assert getattr(stepwise, name) is real
 
         def noted(*arguments, name=name, real=real):
             called.append(name)
             return real(*arguments)
 
-        monkeypatch.setattr(module, name, noted)
-    list(walk(folder))
+        monkeypatch.setattr(stepwise, name, noted)
+    list(load_step_by_step(folder))
     assert called == ["skeleton_like", "fit", "check_fit", "fill"]
 
 
@@ -152,10 +156,10 @@ def test_a_checkpoint_that_does_not_fit_stops_at_that_step(folder):
     config.replace(num_labels=3).save_pretrained(folder)
     told = []
     with pytest.raises(CheckpointError, match="does not fit"):
-        told.extend(step.title for step in walk(folder))
+        told.extend(step.title for step in load_step_by_step(folder))
     assert told == TITLES[:4]
 
 
 def test_a_folder_without_a_checkpoint_is_told(tmp_path):
     with pytest.raises(CheckpointNotFoundError):
-        next(walk(tmp_path))
+        next(load_step_by_step(tmp_path))

@@ -18,7 +18,11 @@ from torch import nn
 from transformers.utils import logging
 
 from minidistil import AutoModel, progress
-from minidistil.weights.trace import compare, first_difference, record
+from minidistil.weights.layerwise import (
+    compare_layers,
+    first_difference,
+    record_layers,
+)
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "compare_with_transformers.py"
 IDS = torch.tensor([[101, 2054, 102]])
@@ -35,12 +39,12 @@ def run(*arguments):
 
 
 def recorded(model):
-    return record(model, lambda model: model(IDS))
+    return record_layers(model, lambda model: model(IDS))
 
 
 def test_models_without_a_common_layer_do_not_agree():
     with pytest.raises(ValueError, match="no layer in common: 1 layers were recorded"):
-        compare({"a": torch.ones(1)}, {})
+        compare_layers({"a": torch.ones(1)}, {})
 
 
 def test_every_layer_is_recorded_in_order_of_completion(folder):
@@ -67,14 +71,14 @@ def test_a_recorded_output_is_not_changed_by_what_follows():
         def forward(self, x):
             return self.inner(x).mul_(2)
 
-    found = record(Doubling(), lambda model: model(torch.ones(2)))
+    found = record_layers(Doubling(), lambda model: model(torch.ones(2)))
     assert found["inner"].tolist() == [1, 1]
     assert found[""].tolist() == [2, 2]
 
 
 def test_the_same_model_has_no_difference(folder):
     model = AutoModel.from_pretrained(folder)
-    rows = compare(recorded(model), recorded(model))
+    rows = compare_layers(recorded(model), recorded(model))
     assert {row.status for row in rows} == {"OK"}
     assert first_difference(rows) is None
 
@@ -83,7 +87,7 @@ def test_the_first_layer_that_differs_is_named(folder):
     ours, theirs = (AutoModel.from_pretrained(folder) for _ in range(2))
     with torch.no_grad():
         theirs.transformer.layer[1].ffn.lin1.bias[0] += 1
-    rows = compare(recorded(ours), recorded(theirs))
+    rows = compare_layers(recorded(ours), recorded(theirs))
     assert first_difference(rows).name == "transformer.layer.1.ffn.lin1"
     assert first_difference(rows).status == "DIFF"
     assert first_difference(rows).difference == pytest.approx(1, abs=1e-5)
@@ -91,18 +95,18 @@ def test_the_first_layer_that_differs_is_named(folder):
 
 def test_a_small_difference_may_be_allowed():
     left, right = {"a": torch.tensor([1.0, 2.0])}, {"a": torch.tensor([1.0, 2.5])}
-    assert compare(left, right)[0].status == "DIFF"
-    assert compare(left, right, 0.5)[0].status == "OK"
+    assert compare_layers(left, right)[0].status == "DIFF"
+    assert compare_layers(left, right, 0.5)[0].status == "OK"
 
 
 def test_another_shape_is_told():
-    (row,) = compare({"a": torch.ones(2, 3)}, {"a": torch.ones(3, 2)}, 10.0)
+    (row,) = compare_layers({"a": torch.ones(2, 3)}, {"a": torch.ones(3, 2)}, 10.0)
     assert (row.status, row.shapes) == ("SHAPE", ((2, 3), (3, 2)))
 
 
 def test_a_number_that_is_none_is_a_difference():
     left, right = {"a": torch.tensor([1.0])}, {"a": torch.tensor([float("nan")])}
-    (row,) = compare(left, right, 10.0)
+    (row,) = compare_layers(left, right, 10.0)
     assert (row.status, row.difference) == ("DIFF", float("inf"))
 
 

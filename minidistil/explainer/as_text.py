@@ -1,7 +1,7 @@
-"""The walk from text to label in plain text, for a terminal of 80 columns.
+"""A trace in plain text, for a terminal of 80 columns.
 
-Only ASCII is added to what the text and the vocabulary bring. On a line they come last,
-where letters that run from right to left cannot carry numbers along.
+Everything is ASCII but the text and the words of the vocabulary. These come last on
+their line, where letters that run from right to left cannot reorder the numbers.
 """
 
 from __future__ import annotations
@@ -15,16 +15,12 @@ from collections.abc import Iterable, Iterator, Sequence
 import torch
 from torch import Tensor
 
-from minidistil.explainer.attribution import Attribution
-from minidistil.explainer.lens import Lens
-from minidistil.explainer.patience import (
-    MOST_STEPS,
-    attribution_steps,
-    can_ablate,
-    what_is_long,
-)
+from minidistil.explainer.ablation import ablations
+from minidistil.explainer.attribution import Attribution, attribute
+from minidistil.explainer.budget import plan
+from minidistil.explainer.lens import Lens, lens
 from minidistil.explainer.reading import Reading, Word
-from minidistil.explainer.trace import ClassifierTrace, MaskedLMTrace, Trace
+from minidistil.explainer.trace import ClassifierTrace, MaskedLMTrace, Record
 from minidistil.wordpiece import LONGEST_WORD
 
 WIDTH = 80
@@ -34,65 +30,67 @@ ROWS = 24  # of a longer table the beginning is shown
 MOST = 5  # of a ranking
 FIRST = 4  # numbers of a vector
 
-# Characters that change the direction of what follows, by their bidirectional class.
-TURNS = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
+# The bidirectional classes of characters that change the direction of what follows.
+DIRECTIONS = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
 
 
-def walk(
-    traces: Trace | Sequence[Trace], *, patient: bool = False, progress: bool = False
+def text_lines(
+    traces: Sequence[Record], *, patient: bool = False, progress: bool = False
 ) -> Iterator[str]:
-    """Tell the way of one text, or of several in turn, line by line.
+    """Print every step of one text, or of several in turn, line by line.
 
     Args:
         traces: One or more.
         patient: Compute attributions and ablations however long that takes.
-        progress: Show on standard error how far attributions and ablations are.
+        progress: Show a progress bar of these on standard error.
     """
-    shown = [traces] if isinstance(traces, Trace) else traces
-    for trace in shown:
-        yield from (texts_of(trace), "=" * WIDTH)
-        yield from ("1. Text to tokens (wordpiece.py)", "", *_reading(trace), "")
+    for trace in traces:
+        yield from (title(trace), "=" * WIDTH)
+        yield from ("1. Text to tokens (wordpiece.py)", "", *_text(trace), "")
         yield from ("2. Tokens to vectors (model.py)", "", *_layers(trace), "")
         yield from ("3. Vectors to answer (heads.py)", "", *_head(trace), "")
         if trace.head is not None:
             yield from ("Why this answer", "")
-            yield from _why(trace, len(shown), patient, progress)
+            yield from _reasons(trace, len(traces), patient, progress)
             yield ""
 
 
-def answer(trace: Trace) -> str:
-    """The label and its probability on one line."""
+def answer_line(trace: Record) -> str:
+    """The label and its probability."""
     if trace.answer is None:
         return "no answer"
-    return f"{plain(trace.label or '')}  {float(trace.answer.max()):.4f}"
+    return f"{one_line(trace.label or '')}  {float(trace.answer.max()):.4f}"
 
 
-def texts_of(trace: Trace) -> str:
-    """The text, or the two of a pair, as far as there is room on one line."""
+def title(trace: Record) -> str:
+    """The text, or the two of a pair, truncated to one line."""
     texts = " / ".join(reading.raw for reading in trace.readings)
-    return _cut(plain(texts), WIDTH) or "(empty text)"
+    return _truncated(one_line(texts), WIDTH) or "(empty text)"
 
 
-def why_no_answer(trace: Trace) -> str:
-    """What the explanation of a model with another head, or with none, ends with."""
+def why_no_answer(trace: Record) -> str:
+    """The reason why the head is not shown, if there is a head at all."""
     return f"No answer is shown: {trace.not_shown}."
 
 
 # Text
 
 
-def plain(text: str) -> str:
-    """The text on one line, without codes that steer the terminal or turn the line."""
+def one_line(text: str) -> str:
+    """The text on one line, without characters that control a terminal.
+
+    Those that change the direction of the line are left out too.
+    """
     return "".join(
         char
         for char in " ".join(text.split())
         if unicodedata.category(char) not in ("Cc", "Zl", "Zp")
-        and unicodedata.bidirectional(char) not in TURNS
+        and unicodedata.bidirectional(char) not in DIRECTIONS
     )
 
 
 def _columns(text: str) -> int:
-    """How wide a terminal shows a text."""
+    """How many columns a text takes on a terminal."""
     return sum(map(_width, text))
 
 
@@ -102,8 +100,8 @@ def _width(char: str) -> int:
     return 2 if unicodedata.east_asian_width(char) in "WF" else 1
 
 
-def _cut(text: str, columns: int) -> str:
-    """As much of a text as there is room for."""
+def _truncated(text: str, columns: int) -> str:
+    """The text; of one that is too wide the beginning, and three dots."""
     if _columns(text) <= columns:
         return text
     ends = itertools.accumulate(map(_width, text))
@@ -111,15 +109,15 @@ def _cut(text: str, columns: int) -> str:
 
 
 def _line(left: str, text: str) -> str:
-    """A line that ends in a text of any length."""
-    return (left + _cut(plain(text), WIDTH - _columns(left))).rstrip()
+    """A line that ends in a text, truncated to the width of the terminal."""
+    return (left + _truncated(one_line(text), WIDTH - _columns(left))).rstrip()
 
 
 def _listed(name: str, items: Iterable[str]) -> Iterator[str]:
     """A name, and items beside it on as many lines as they need."""
     line = start = f"  {name:{NAME - 2}}"
     for item in items:
-        item = _cut(plain(item), WIDTH - NAME)
+        item = _truncated(one_line(item), WIDTH - NAME)
         if line != start and _columns(line) + _columns(item) > WIDTH:
             yield line.rstrip()
             line = start = " " * NAME
@@ -129,7 +127,7 @@ def _listed(name: str, items: Iterable[str]) -> Iterator[str]:
 
 def _prose(text: str) -> Iterator[str]:
     yield from textwrap.wrap(
-        plain(text), WIDTH, initial_indent="  ", subsequent_indent="  "
+        one_line(text), WIDTH, initial_indent="  ", subsequent_indent="  "
     )
 
 
@@ -141,34 +139,34 @@ def _more(count: int, what: str) -> Iterator[str]:
 # 1. Text to tokens
 
 
-def _reading(trace: Trace) -> Iterator[str]:
+def _text(trace: Record) -> Iterator[str]:
     for reading in trace.readings:
         yield from _steps(reading)
         yield ""
-    yield "  place      id  characters  token"
+    yield "  position      id  characters  token"
     read = [token for token in trace.tokens if token.attend]
-    for place, token in enumerate(read[:ROWS]):
+    for position, token in enumerate(read[:ROWS]):
         span = "" if token.start is None else f"{token.start}-{token.end}"
-        yield _line(f"  {place:5}  {token.id:6}  {span:>10}  ", token.text)
+        yield _line(f"  {position:8}  {token.id:6}  {span:>10}  ", token.text)
     yield from _more(len(read), "tokens")
     if hidden := len(trace.tokens) - len(read):
-        yield f"  and {hidden} of padding, which the mask hides"
+        yield f"  and {hidden} padding tokens, which the mask hides"
     if all(token.word is None for token in read):
         yield from ("", *_prose(_emptiness(trace)))
     for reading in trace.readings:
         if reading.left_out:
             yield _line(
-                f"  no room for {reading.left_out} more tokens of: ", reading.raw
+                f"  {reading.left_out} more tokens do not fit, of: ", reading.raw
             )
 
 
-def _emptiness(trace: Trace) -> str:
-    """What a text is of which the model reads no word."""
+def _emptiness(trace: Record) -> str:
+    """What to say of a text of which the model reads no word."""
     blank = all(not reading.raw.strip() for reading in trace.readings)
     what = "The text is empty" if blank else "There is no word in the text"
-    of = "what is read is" if trace.head is None else "the answer is that of"
+    of = "the model reads" if trace.head is None else "the answer is for"
     special = " ".join(token.text for token in trace.tokens if token.attend)
-    return f"{what}: {of} {special} alone."
+    return f"{what}: {of} {special} only."
 
 
 def _steps(reading: Reading) -> Iterator[str]:
@@ -184,7 +182,7 @@ def _steps(reading: Reading) -> Iterator[str]:
         looked_up = [
             [one.found for one in word.attempts]
             for word in reading.words
-            if not _is_literal(word)
+            if not _is_special(word)
         ]
         if looked_up:
             whole = f"{looked_up.count([True])} of {len(looked_up)}"
@@ -193,68 +191,68 @@ def _steps(reading: Reading) -> Iterator[str]:
             yield from _attempts(word)
 
 
-def _is_literal(word: Word) -> bool:
-    """Whether it is no word but a token that is written out, such as [MASK]."""
+def _is_special(word: Word) -> bool:
+    """Whether it is a special token that the text contains, such as [MASK]."""
     return not word.attempts and len(word.text) <= LONGEST_WORD
 
 
 def _attempts(word: Word) -> Iterator[str]:
-    """What was found of a word, and what was not found before; nothing if all was."""
+    """The pieces of a word, and what was tried in vain; nothing for a whole word."""
     if not word.attempts:
-        why = "a literal" if _is_literal(word) else "too long a word"
+        why = "a special token" if _is_special(word) else "too long a word"
         yield _line(f"  {why:{NAME - 2}}", word.text)
         return
     if word.attempts[0].found:
         return
-    name, unknown = word.text, list[str]()
+    name, missing = word.text, list[str]()
     for attempt in word.attempts:
         if not attempt.found:
-            unknown.append(attempt.text)
+            missing.append(attempt.text)
             continue
-        yield from _found(name, attempt.text, unknown)
-        name, unknown = "", []
-    if unknown:
-        yield from _found(name, "nothing", unknown)
+        yield from _found(name, attempt.text, missing)
+        name, missing = "", []
+    if missing:
+        yield from _found(name, "nothing", missing)
 
 
-def _found(word: str, piece: str, unknown: list[str]) -> Iterator[str]:
-    few = [*unknown[:3], "..."] if len(unknown) > 3 else unknown
-    tried = f", not {' '.join(few)}" if unknown else ""
-    start = f"  {_padded(plain(word), NAME - 4)}  "
-    yield start + _cut(plain(f"has {piece}{tried}"), WIDTH - NAME)
+def _found(word: str, piece: str, missing: list[str]) -> Iterator[str]:
+    few = [*missing[:3], "..."] if len(missing) > 3 else missing
+    tried = f", not {' '.join(few)}" if missing else ""
+    start = f"  {_padded(one_line(word), NAME - 4)}  "
+    yield start + _truncated(one_line(f"has {piece}{tried}"), WIDTH - NAME)
 
 
 def _padded(text: str, columns: int) -> str:
-    text = _cut(text, columns)
+    text = _truncated(text, columns)
     return text + " " * (columns - _columns(text))
 
 
 # 2. Tokens to vectors
 
 
-def _layers(trace: Trace) -> Iterator[str]:
-    place = _place(trace)
-    at = trace.embeddings
-    size = at.summed.shape[1]
-    who = f"{trace.tokens[place].text} at {place}"
-    yield _line(f"  Each token is a vector of {size} numbers, this is ", who)
+def _layers(trace: Record) -> Iterator[str]:
+    # The token that the head reads; the first where no head is shown.
+    at = trace.head.masks[0] if isinstance(trace.head, MaskedLMTrace) else 0
+    size = trace.embeddings.summed.shape[1]
+    token = f"{trace.tokens[at].text} at {at}"
+    yield _line(f"  Each token is a vector of {size} numbers, this is ", token)
     yield ""
-    for name, vectors in vars(at).items():
-        yield _vector(name, vectors[place])
+    for name, vectors in vars(trace.embeddings).items():
+        yield _vector(name, vectors[at])
     yield ""
-    yield "  For each layer: how long its vector is then, and what it attends to, by"
-    yield "  the mean of the heads and by the head that looks most at another token."
+    yield "  For each layer: the length of its vector after it, and what it attends to:"
+    yield "  the mean of the heads, and the head that attends most to another token."
     yield ""
     for number, block in enumerate(trace.layer):
-        weights = block.weights[:, place]  # (H, T)
-        length = float(trace.norms[number + 1, place])
+        weights = block.weights[:, at]  # (H, T)
+        length = float(trace.norms[number + 1, at])
         yield from _listed(f"layer {number}", [f"length {length:.4f}"])
         yield from _listed("  mean of the heads", _top(trace, weights.mean(dim=0)))
         to_others = weights.clone()
-        to_others[:, place] = -1
+        to_others[:, at] = -1
         head, key = divmod(int(to_others.argmax()), weights.shape[1])
-        product = float(block.products[head, place, key])
-        score = float(block.scores[head, place, key])
+        product = float(block.products[head, at, key])
+        score = float(block.scores[head, at, key])
         k = block.q.shape[-1]
         yield _line(
             f"  {f'  head {head}':{NAME - 2}}q.k {product:.4f} / sqrt({k}) = "
@@ -263,35 +261,30 @@ def _layers(trace: Trace) -> Iterator[str]:
         )
 
 
-def _place(trace: Trace) -> int:
-    """The token that the head reads; the first where no head is explained."""
-    return trace.head.masks[0] if isinstance(trace.head, MaskedLMTrace) else 0
-
-
 def _vector(name: str, vector: Tensor) -> str:
     numbers = "".join(f"{x:9.4f}" for x in vector[:FIRST].tolist())
     length = float(torch.linalg.vector_norm(vector))
-    return _cut(f"  {name:{NAME - 2}}{numbers} ...  length {length:.4f}", WIDTH)
+    return _truncated(f"  {name:{NAME - 2}}{numbers} ...  length {length:.4f}", WIDTH)
 
 
-def _top(trace: Trace, weights: Tensor) -> list[str]:
-    values, places = weights.topk(min(3, len(weights)))
-    pairs = zip(values.tolist(), places.tolist(), strict=True)
-    return [f"{weight:.4f} {trace.tokens[place].text}" for weight, place in pairs]
+def _top(trace: Record, weights: Tensor) -> list[str]:
+    values, keys = weights.topk(min(3, len(weights)))
+    pairs = zip(values.tolist(), keys.tolist(), strict=True)
+    return [f"{weight:.4f} {trace.tokens[key].text}" for weight, key in pairs]
 
 
 # 3. Vectors to answer
 
 
-def _head(trace: Trace) -> Iterator[str]:
+def _head(trace: Record) -> Iterator[str]:
     if isinstance(trace.head, ClassifierTrace):
         return _classifier(trace, trace.head)
     if isinstance(trace.head, MaskedLMTrace):
-        return _words(trace, trace.head)
+        return _masked_lm(trace, trace.head)
     return _prose(why_no_answer(trace))
 
 
-def _classifier(trace: Trace, head: ClassifierTrace) -> Iterator[str]:
+def _classifier(trace: Record, head: ClassifierTrace) -> Iterator[str]:
     for name in ("cls", "pre_classifier", "relu"):
         yield _vector(name, getattr(head, name))
     kept = int((head.relu > 0).sum())
@@ -304,7 +297,7 @@ def _classifier(trace: Trace, head: ClassifierTrace) -> Iterator[str]:
         numbers = _arithmetic(head, scores, number)
         yield _line(f"  {numbers}  ", trace.subject.name_of(number))
     yield from _more(len(best), "labels")
-    yield from ("", _cut(f"  the answer: {answer(trace)}", WIDTH))
+    yield from ("", _truncated(f"  the answer: {answer_line(trace)}", WIDTH))
 
 
 ARITHMETIC = {
@@ -330,12 +323,12 @@ def _arithmetic(head: ClassifierTrace, logits: list[float], number: int) -> str:
     return f"{logit:10.4f}"
 
 
-def _words(trace: Trace, head: MaskedLMTrace) -> Iterator[str]:
-    for row, place in enumerate(head.masks):
+def _masked_lm(trace: Record, head: MaskedLMTrace) -> Iterator[str]:
+    for row, position in enumerate(head.masks):
         for name in ("vocab_transform", "activation", "vocab_layer_norm"):
             if row == 0:
                 yield _vector(name, getattr(head, name)[row])
-        yield from ("", f"  the mask at {place}: logit, probability, word")
+        yield from ("", f"  the mask at {position}: logit, probability, word")
         for word in head.logits[row].topk(min(MOST, head.logits.shape[1])).indices:
             numbers = f"{float(head.logits[row, word]):10.4f}"
             numbers += f"{float(head.probabilities[row, word]):10.4f}"
@@ -345,29 +338,26 @@ def _words(trace: Trace, head: MaskedLMTrace) -> Iterator[str]:
 # Why
 
 
-def _why(trace: Trace, texts: int, patient: bool, progress: bool) -> Iterator[str]:
+def _reasons(trace: Record, texts: int, patient: bool, progress: bool) -> Iterator[str]:
+    steps, ablated, omitted = plan(trace, texts, patient)
     name = trace.label or ""
     if isinstance(trace.head, MaskedLMTrace):
         name += f" at {trace.head.masks[0]}"
     yield _line("  What each word adds to the logit of ", name)
-    if steps := MOST_STEPS if patient else attribution_steps(trace, texts):
-        yield from _shares(trace, trace.attribute(max_steps=steps, progress=progress))
+    if steps:
+        yield from _shares(trace, attribute(trace, max_steps=steps, progress=progress))
     else:
-        yield _too_long(trace, texts, alone=attribution_steps(trace) > 0)
-    yield from ("", _line("  The head on the vector behind each layer, for ", name))
-    yield from _lens(trace, trace.lens())
+        yield f"  For {omitted['Attributions']} this takes long: --patient"
+    yield from ("", _line("  The head on the vector after each layer, for ", name))
+    yield from _lens(trace, lens(trace))
     yield from ("", _line("  Without it, this is added to the logit of ", name))
-    if patient or can_ablate(trace, texts):
+    if ablated:
         yield from _ablations(trace, progress)
     else:
-        yield _too_long(trace, texts, alone=can_ablate(trace))
+        yield f"  For {omitted['Ablations']} this takes long: --patient"
 
 
-def _too_long(trace: Trace, texts: int, *, alone: bool) -> str:
-    return f"  For {what_is_long(trace, texts, alone=alone)} that takes long: --patient"
-
-
-def _shares(trace: Trace, found: Attribution) -> Iterator[str]:
+def _shares(trace: Record, found: Attribution) -> Iterator[str]:
     rows = [
         (share, word.text)
         for reading, shares in zip(trace.readings, found.words, strict=True)
@@ -389,15 +379,15 @@ def _shares(trace: Trace, found: Attribution) -> Iterator[str]:
 
 
 def _bar(share: float, largest: float) -> str:
-    """A bar to the left of the middle for what is below 0, to the right above."""
+    """A bar from the middle: to the left below 0, to the right above."""
     size = round(BAR * abs(share) / largest) if largest else 0
     left, right = ("-" * size, "") if share < 0 else ("", "+" * size)
     return f"{left:>{BAR}}|{right:{BAR}}"
 
 
-def _lens(trace: Trace, found: Lens) -> Iterator[str]:
+def _lens(trace: Record, found: Lens) -> Iterator[str]:
     for layer, row in enumerate(found.probabilities):
-        where = f"behind layer {layer - 1}" if layer else "embeddings"
+        where = f"after layer {layer - 1}" if layer else "embeddings"
         best = int(row.argmax())
         own = float(row[trace.target])
         yield _line(
@@ -406,8 +396,8 @@ def _lens(trace: Trace, found: Lens) -> Iterator[str]:
         )
 
 
-def _ablations(trace: Trace, progress: bool) -> Iterator[str]:
-    found = trace.ablations(progress=progress)
+def _ablations(trace: Record, progress: bool) -> Iterator[str]:
+    found = ablations(trace, progress=progress)
     layers = [(change, f"layer {i}") for i, change in enumerate(found.layers.tolist())]
     heads = [
         (change, f"layer {i}, head {j}")
@@ -415,8 +405,8 @@ def _ablations(trace: Trace, progress: bool) -> Iterator[str]:
         for j, change in enumerate(changes)
     ]
     tokens = [
-        (change, f"{token.text} at {place}")
-        for place, (change, token) in enumerate(
+        (change, f"{token.text} at {position}")
+        for position, (change, token) in enumerate(
             zip(found.tokens.tolist(), trace.tokens, strict=True)
         )
         if token.attend

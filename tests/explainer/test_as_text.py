@@ -1,4 +1,4 @@
-"""The walk in the terminal: the trace's numbers, on lines that a terminal can show."""
+"""A trace as text: its numbers, on lines that a terminal can show."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from reference import CHOICE, ENCODER, MASKED_LM, QUESTION, SEQUENCE, TOKEN
 from test_readings import TEXTS
 
 from minidistil import compare, explain
-from minidistil.explainer.walk import answer, walk
+from minidistil.explainer.as_text import answer_line, text_lines
 
 NUMBER = r"-?\d+\.\d{4}"
 
@@ -38,7 +38,7 @@ def tiny():
 
 @pytest.fixture(scope="module")
 def lines(tiny):
-    return [*walk(tiny)]
+    return [*text_lines([tiny])]
 
 
 def after(lines, start):
@@ -70,8 +70,8 @@ def test_the_steps_come_in_their_order(lines):
     ]
 
 
-def test_every_token_is_shown_with_its_number_and_place(tiny, lines):
-    rows = [line.split() for line in after(lines, "place")]
+def test_every_token_is_shown_with_its_number_and_position(tiny, lines):
+    rows = [line.split() for line in after(lines, "position")]
     assert rows == [
         [
             str(place),
@@ -84,7 +84,7 @@ def test_every_token_is_shown_with_its_number_and_place(tiny, lines):
 
 
 def test_what_was_looked_up_is_shown():
-    lines = [*walk(explain("Huggingface tokenizers", "tiny"))]
+    lines = [*text_lines([explain("Huggingface tokenizers", "tiny")])]
     start = lines.index("  in the vocabulary   0 of 2")
     shown = [line.split() for line in lines[start + 1 : start + 6]]
     assert shown[0][:5] == ["huggingface", "has", "hugging,", "not", "huggingface"]
@@ -152,7 +152,7 @@ def test_the_softmax_adds_up_as_it_is_written(tiny, lines):
 def test_a_sigmoid_adds_up_as_it_is_written(folder_of):
     folder = folder_of(num_labels=3, problem_type="multi_label_classification")
     trace = explain("a film", folder)
-    rows = after([*walk(trace)], "logit  exp(-logit)")
+    rows = after([*text_lines([trace])], "logit  exp(-logit)")
     order = sorted(range(3), key=lambda i: -trace.head.logits[i])
     for line, label in zip(rows, order, strict=True):
         logit, size, probability = numbers(line)
@@ -164,7 +164,7 @@ def test_a_sigmoid_adds_up_as_it_is_written(folder_of):
 
 def test_a_regression_is_its_logit(folder_of):
     trace = explain("a film", folder_of(num_labels=1, problem_type="regression"))
-    lines = [*walk(trace)]
+    lines = [*text_lines([trace])]
     (row,) = after(lines, "logit, which is the answer itself")
     assert numbers(row) == [near(trace.head.logits[0])]
     assert lines[lines.index(row) + 2].startswith("  the answer: LABEL_0  ")
@@ -235,7 +235,7 @@ def test_the_strongest_ablations_are_shown(tiny, lines):
 
 def test_the_best_words_are_shown_for_every_mask(folder_of):
     trace = explain("the [MASK] is a [MASK]", folder_of(MASKED_LM))
-    lines = [*walk(trace)]
+    lines = [*text_lines([trace])]
     assert "  Each token is a vector of 20 numbers, this is [MASK] at 2" in lines
     for row, place in enumerate((2, 5)):
         words = after(lines, f"the mask at {place}")
@@ -252,21 +252,22 @@ def test_the_best_words_are_shown_for_every_mask(folder_of):
 @pytest.mark.parametrize("name", [ENCODER, QUESTION, TOKEN, CHOICE])
 def test_what_is_not_shown_is_said(folder_of, name):
     trace = explain("a film", folder_of(name))
-    lines = [*walk(trace)]
+    lines = [*text_lines([trace])]
     said = " ".join(" ".join(lines).split())
     assert f"No answer is shown: {trace.not_shown}." in said
-    assert answer(trace) == "no answer"
+    assert answer_line(trace) == "no answer"
     assert "Why this answer" not in lines
 
 
 def test_several_texts_come_one_after_the_other(folder_of):
     texts, pairs = ["a film", "", "[MASK] films"], ["one", "two", ""]
     traces = compare(texts, folder_of(), text_pairs=pairs, padding=True)
-    together = [*walk(traces)]
-    assert together == [line for trace in traces for line in walk(trace)]
+    together = [*text_lines(traces)]
+    assert together == [line for trace in traces for line in text_lines([trace])]
     assert together[0] == "a film / one"
     assert any(
-        re.fullmatch(r"  and \d of padding, which the mask hides", x) for x in together
+        re.fullmatch(r"  and \d padding tokens, which the mask hides", x)
+        for x in together
     )
     assert together.count("1. Text to tokens (wordpiece.py)") == 3
 
@@ -274,47 +275,50 @@ def test_several_texts_come_one_after_the_other(folder_of):
 def test_a_sum_that_is_off_is_told(monkeypatch, tiny):
     found = tiny.attribute(max_steps=1)
     assert not found.reached
-    monkeypatch.setattr(type(tiny), "attribute", lambda *_, **__: found)
+    room = "minidistil.explainer.as_text"
+    monkeypatch.setattr(f"{room}.attribute", lambda *_, **__: found)
     off = f"{100 * found.error:.2f} % off"
     told = f"  by integrated gradients in 1 steps, {off}; more steps would be better"
-    assert told in [*walk(tiny)]
+    assert told in [*text_lines([tiny])]
 
 
 def test_what_is_left_out_is_said(folder_of):
     trace = explain("unaffordable films " * 40, folder_of())
-    lines = [*walk(trace)]
+    lines = [*text_lines([trace])]
     left_out = trace.readings[0].left_out
     assert any(
-        x.startswith(f"  no room for {left_out} more tokens of: un") for x in lines
+        x.startswith(f"  {left_out} more tokens do not fit, of: un") for x in lines
     )
     assert "  ... and 24 more tokens" in lines  # of 48
 
 
 def test_why_the_steps_are_missing_is_said(folder_of):
-    lines = [*walk(explain("a\u166d", folder_of()))]
+    lines = [*text_lines([explain("a\u166d", folder_of())])]
     assert any(line.startswith("  The steps are not shown: the tok") for line in lines)
     assert not any("in the vocabulary" in line for line in lines)
 
 
 def test_what_would_take_long_is_left_to_the_caller(monkeypatch, tiny):
-    monkeypatch.setattr("minidistil.explainer.patience.MOST_TOKENS", 7)
-    lines = [*walk(tiny)]
-    assert lines.count("  For 8 tokens that takes long: --patient") == 2
-    patient = [*walk(tiny, patient=True)]
-    assert not any("that takes long" in line for line in patient)
+    monkeypatch.setattr("minidistil.explainer.budget.MOST_TOKENS", 7)
+    lines = [*text_lines([tiny])]
+    assert lines.count("  For 8 tokens this takes long: --patient") == 2
+    patient = [*text_lines([tiny], patient=True)]
+    assert not any("this takes long" in line for line in patient)
     assert any("by integrated gradients in" in line for line in patient)
 
 
 def test_many_texts_share_the_time_that_is_waited_for(monkeypatch, tiny):
-    monkeypatch.setattr("minidistil.explainer.patience.ABLATION_WORK", 3e9)
-    monkeypatch.setattr("minidistil.explainer.patience.ATTRIBUTION_WORK", 3e9)
-    assert not any("that takes long" in line for line in walk(tiny))
-    lines = [*walk([tiny] * 2)]
-    assert lines.count("  For 2 texts that takes long: --patient") == 4
+    monkeypatch.setattr("minidistil.explainer.budget.ABLATION_WORK", 3e9)
+    monkeypatch.setattr("minidistil.explainer.budget.ATTRIBUTION_WORK", 3e9)
+    assert not any("this takes long" in line for line in text_lines([tiny]))
+    lines = [*text_lines([tiny] * 2)]
+    assert lines.count("  For 2 texts this takes long: --patient") == 4
 
 
 def test_a_word_of_one_letter_that_is_missing_is_not_in_the_vocabulary():
-    assert "  in the vocabulary   1 of 2" in [*walk(explain("film \ua66e", "tiny"))]
+    assert "  in the vocabulary   1 of 2" in [
+        *text_lines([explain("film \ua66e", "tiny")])
+    ]
 
 
 @pytest.mark.parametrize(
@@ -322,10 +326,10 @@ def test_a_word_of_one_letter_that_is_missing_is_not_in_the_vocabulary():
     [("good [MASK]", "1 of 1"), ("good [MASK] \ua66e", "1 of 2"), ("[MASK]", None)],
 )
 def test_a_token_that_is_written_out_is_not_looked_up(text, counted):
-    lines = [*walk(explain(text, "tiny"))]
+    lines = [*text_lines([explain(text, "tiny")])]
     found = [line for line in lines if line.startswith("  in the vocabulary")]
     assert found == ([f"  in the vocabulary   {counted}"] if counted else [])
-    assert "  a literal           [MASK]" in lines
+    assert "  a special token     [MASK]" in lines
 
 
 @pytest.mark.parametrize(
@@ -333,24 +337,24 @@ def test_a_token_that_is_written_out_is_not_looked_up(text, counted):
     [("", "The text is empty"), ("\0", "There is no word in the text")],
 )
 def test_a_text_without_words_is_said_to_be_one(folder_of, text, said):
-    lines = [*walk(explain(text, "tiny"))]
+    lines = [*text_lines([explain(text, "tiny")])]
     assert lines[0] == "(empty text)"
-    assert f"  {said}: the answer is that of [CLS] [SEP] alone." in lines
-    lines = [*walk(explain(text, folder_of(MASKED_LM)))]
-    assert f"  {said}: what is read is [CLS] [SEP] alone." in lines
+    assert f"  {said}: the answer is for [CLS] [SEP] only." in lines
+    lines = [*text_lines([explain(text, folder_of(MASKED_LM))])]
+    assert f"  {said}: the model reads [CLS] [SEP] only." in lines
 
 
 def test_of_many_words_all_are_counted():
     text = "film " * 30 + "tokenizers"
-    lines = [*walk(explain(text, "tiny"))]
+    lines = [*text_lines([explain(text, "tiny")])]
     assert "  ... and 7 more words" in lines
     assert "  in the vocabulary   30 of 31" in lines
 
 
 def test_no_progress_is_shown_unless_it_is_asked_for(tiny, capfd):
-    [*walk(tiny)]
+    [*text_lines([tiny])]
     assert capfd.readouterr().err == ""
-    [*walk(tiny, progress=True)]
+    [*text_lines([tiny], progress=True)]
     assert "attribution" in capfd.readouterr().err
 
 
@@ -371,7 +375,7 @@ HOSTILE = {
 def test_no_line_is_wider_than_80_columns_or_steers_the_terminal(folder_of, name):
     texts = [f"{text} [MASK]" for text in HOSTILE.values()]
     for trace in compare(texts, folder_of(name), text_pairs=texts[::-1]):
-        for line in walk(trace):
+        for line in text_lines([trace]):
             check_line(line)
 
 
@@ -392,5 +396,5 @@ def test_labels_of_any_kind_are_text(folder_of):
     folder = folder_of(id2label=dict(enumerate(names)))
     for text in ("a", "film"):
         trace = explain(text, folder)
-        for line in (*walk(trace), answer(trace)):
+        for line in (*text_lines([trace]), answer_line(trace)):
             check_line(line[:80])

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
-class Row:
+class ComparedLayer:
     """One layer in both models.
 
     Attributes:
@@ -29,12 +29,14 @@ class Row:
 
 
 @torch.inference_mode()
-def record(model: nn.Module, run: Callable[[nn.Module], object]) -> dict[str, Tensor]:
+def record_layers(
+    model: nn.Module, run: Callable[[nn.Module], object]
+) -> dict[str, Tensor]:
     """Run a model, and keep the output of every module, in order of completion."""
     outputs: dict[str, Tensor] = {}
 
     def keeper(name: str) -> Callable[[nn.Module, Any, Any], None]:
-        def keep(module: nn.Module, given: Any, output: Any) -> None:
+        def keep(module: nn.Module, inputs: Any, output: Any) -> None:
             tensor = _first_tensor(output)
             if tensor is not None:
                 outputs[name] = tensor.clone()
@@ -63,13 +65,13 @@ def _first_tensor(output: Any) -> Tensor | None:
     return None
 
 
-def compare(
+def compare_layers(
     ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor], tolerance: float = 0.0
-) -> list[Row]:
+) -> list[ComparedLayer]:
     """Compare the layers that both models have, in the order of the first.
 
     Args:
-        ours: What `record` returned for one model.
+        ours: What `record_layers` returned for one model.
         theirs: The same for the other.
         tolerance: The largest difference that is no difference; 0 is to the last bit.
 
@@ -77,7 +79,7 @@ def compare(
         ValueError: if they have no layer in common, which is no agreement.
     """
     rows = [
-        _row(name, output, theirs[name], tolerance)
+        _compare(name, output, theirs[name], tolerance)
         for name, output in ours.items()
         if name in theirs
     ]
@@ -89,18 +91,22 @@ def compare(
     return rows
 
 
-def first_difference(rows: list[Row]) -> Row | None:
+def first_difference(rows: list[ComparedLayer]) -> ComparedLayer | None:
     """The first layer that differs, or None."""
     return next((row for row in rows if row.status != "OK"), None)
 
 
-def _row(name: str, ours: Tensor, theirs: Tensor, tolerance: float) -> Row:
+def _compare(
+    name: str, ours: Tensor, theirs: Tensor, tolerance: float
+) -> ComparedLayer:
     shapes = tuple(ours.shape), tuple(theirs.shape)
     if ours.shape != theirs.shape:
-        return Row(name, "SHAPE", float("inf"), shapes)
+        return ComparedLayer(name, "SHAPE", float("inf"), shapes)
     if torch.equal(ours, theirs) or ours.numel() == 0:
-        return Row(name, "OK", 0.0, shapes)
+        return ComparedLayer(name, "OK", 0.0, shapes)
     difference = float((ours.double() - theirs.double()).abs().max())
     if difference != difference:  # NaN
         difference = float("inf")
-    return Row(name, "OK" if difference <= tolerance else "DIFF", difference, shapes)
+    return ComparedLayer(
+        name, "OK" if difference <= tolerance else "DIFF", difference, shapes
+    )

@@ -1,6 +1,6 @@
-"""Loading, one step at a time: what `from_pretrained` does, told while it is done.
+"""Loading, one step at a time: what `from_pretrained` does, described as it is done.
 
-Each step calls the very function that loading calls; the walk adds only words.
+Each step calls the function that loading calls, and adds only words.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from minidistil.auto import KINDS, kind_of
+from minidistil.auto import KINDS, identify
 from minidistil.checkpoint.fitting import (
     check_fit,
     fill,
@@ -23,14 +23,13 @@ from minidistil.checkpoint.fitting import (
     skeleton_like,
 )
 from minidistil.checkpoint.pretrained import PreTrainedModel
-from minidistil.checkpoint.tensors import Weights
+from minidistil.checkpoint.tensors import read_header
 from minidistil.config import DistilBertConfig
-from minidistil.hub import HubCheckpointFiles, open_checkpoint
+from minidistil.hub import CheckpointFiles, HubCheckpointFiles
 from minidistil.pipelines import FUNCTIONS, function_for
-from minidistil.pipelines.pieces import ids_of
+from minidistil.pipelines.long_texts import ids_of
 from minidistil.progress import counting_seconds
 from minidistil.tokenizer import DistilBertTokenizer
-from minidistil.weights.headers import header_of, size_of
 
 SENTENCE = "I've been waiting for a HuggingFace course my whole life."
 _SHOWN = 5  # tensors: enough to see the pattern
@@ -45,30 +44,26 @@ class Step:
     lines: list[str]
 
 
-def walk(
+def load_step_by_step(
     source: str | os.PathLike[str], text: str = SENTENCE, **where: Any
 ) -> Iterator[Step]:
     """Load a checkpoint and ask it about a text, with a `Step` for each stage.
 
     Args:
         source: ``"tiny"``, a folder, or a hub repository.
-        text: What to ask it about; of a long one, what the model can read.
+        text: What to ask it about; a long text is truncated.
         where: ``revision``, ``token``, ``cache_dir``, ``local_files_only``.
 
     Raises:
         CheckpointNotFoundError, ConfigError, CheckpointError: as `from_pretrained`
             does, from the step that finds out.
     """
-    files = open_checkpoint(source, **where)
-    path = files.require("config.json")
-    config = DistilBertConfig.from_json_file(path)
-    weights = Weights(files)
-    names = sorted({entry.file for entry in weights.entries.values()})
-    yield Step("Find the files", _found(path, names, files))
+    files, config, weights, kind = identify(source, **where)
+    paths = sorted({entry.file for entry in weights.entries.values()})
+    yield Step("Find the files", _found(files, paths))
 
-    yield Step("Read the header of the weights", _headers(names))
+    yield Step("Read the header of the weights", _headers(paths))
 
-    kind = kind_of(config, weights)
     model = skeleton_like(weights, kind, config, "sdpa")
     yield Step("Build an empty model", _empty(kind, config, model))
 
@@ -79,10 +74,10 @@ def walk(
     yield Step(
         "Check that they fit",
         [
-            "Nothing that the model has is missing, nothing of it is left over, every "
-            "shape is the model's. One difference, and loading would have stopped here "
-            "and listed it.",
-            *(f"passed over, of another head: {name}" for name in found.passed_over),
+            "The file has every tensor that the model needs, and no other, each in the "
+            "model's shape. At one difference loading would have stopped here and "
+            "listed it.",
+            *(f"ignored, of another head: {name}" for name in found.ignored),
         ],
     )
 
@@ -92,11 +87,13 @@ def walk(
     model.eval()
     yield Step("Copy the numbers, and check them", _copied(model))
 
+    where["revision"] = files.revision  # of the files that were just read
     tokenizer = DistilBertTokenizer.from_pretrained(source, **where)
     yield Step("Ask it something", _asked(model, tokenizer, text))
 
 
-def _found(config: Path, weights: list[Path], files: object) -> list[str]:
+def _found(files: CheckpointFiles, weights: list[Path]) -> list[str]:
+    config = files.require("config.json")
     lines = [f"{files} is"]
     if isinstance(files, HubCheckpointFiles):
         lines = [f"{files}, fetched once and then kept in the cache, is"]
@@ -110,8 +107,8 @@ def _found(config: Path, weights: list[Path], files: object) -> list[str]:
 def _headers(paths: list[Path]) -> list[str]:
     lines = []
     for path in paths:
-        header = header_of(path)
-        last = max(header.tensors, key=size_of)
+        header = read_header(path)
+        largest = max(header.tensors, key=lambda entry: entry.size)
         lines += [
             f"{path.name}: the first 8 bytes say that {header.data_start - 8:,} bytes "
             f"of JSON follow, so the numbers start at byte {header.data_start:,}.",
@@ -120,7 +117,8 @@ def _headers(paths: list[Path]) -> list[str]:
                 f"  {each.name}: {each.dtype}, {each.shape}"
                 for each in header.tensors[:_SHOWN]
             ),
-            f"and the largest, {last.name}: {last.shape}, {size_of(last):,} bytes.",
+            f"and the largest, {largest.name}: {largest.shape}, {largest.size:,} "
+            "bytes.",
         ]
     return lines
 
@@ -132,7 +130,7 @@ def _empty(
         f"The config.json asks for a {kind.__name__}: {config.n_layers} layers, "
         f"{config.n_heads} heads, dimension {config.dim}, {config.vocab_size:,} words.",
         f"It will hold {model.num_parameters():,} numbers, "
-        f"{4 * model.num_parameters():,} bytes as float32; yet it has only shapes.",
+        f"{4 * model.num_parameters():,} bytes as float32; so far it has only shapes.",
     ]
 
 
@@ -145,7 +143,7 @@ def _matched(placed: dict[str, str], model: PreTrainedModel) -> list[str]:
     other = [pair for pair in placed.items() if pair[0] != pair[1]]
     if other:
         theirs, ours = other[0]
-        lines.append(f"{len(other)} are called otherwise: {theirs} is our {ours}.")
+        lines.append(f"{len(other)} have another name here: {theirs} is our {ours}.")
     if is_tied(model):
         lines.append(
             "vocab_projector.weight needs none: it is the word embeddings, read twice."
@@ -160,7 +158,7 @@ def _copied(model: PreTrainedModel) -> list[str]:
     return [
         "Each tensor now has memory of its own, as float32, and is finite: from "
         f"{least:.3f} to {largest:.3f}.",
-        "eval() turns dropout off: the model is ready to answer, not to learn.",
+        "eval() turns dropout off: the model is ready for inference.",
     ]
 
 

@@ -1,0 +1,148 @@
+"""How commands are made, and the options that several have.
+
+The parameter of an option is called what the library calls it, so that a command
+passes on what it was given without naming it again: ``pipeline(task, **options)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import click
+
+from minidistil.cli.output import LibraryCommand
+
+Part: TypeAlias = Callable[..., Any]  # adds an argument or an option to a function
+
+TINY = "'tiny' (a classifier in the package), a folder, or a hub repository"
+FETCHED = "A folder, or a hub repository"
+TRUNCATIONS = ("head", "head+tail", "window", "error")
+PRECISIONS = ("float32", "bfloat16", "int8")
+
+
+def option(names: str, help: str, **settings: Any) -> Part:
+    """An option that shows its default; its names have blanks between them."""
+    shown = settings.get("default") is not None
+    return click.option(*names.split(), help=help, show_default=shown, **settings)
+
+
+def flag(names: str, help: str) -> Part:
+    """An option that is given or not."""
+    return option(names, help, is_flag=True)
+
+
+def number(names: str, help: str, *, minimum: int, default: int | None = None) -> Part:
+    """An option for an integer."""
+    integer = click.IntRange(min=minimum)
+    return option(names, help, type=integer, metavar="N", default=default)
+
+
+def choice(
+    names: str, choices: Sequence[str], help: str, *, default: str | None = None
+) -> Part:
+    """An option for one of some words."""
+    return option(names, help, type=click.Choice(choices), default=default)
+
+
+def file_option(help: str) -> Part:
+    """--file, which is standard input if it is -."""
+    return option("-f --file source", help, type=click.File("rb"))
+
+
+def output_option(help: str) -> Part:
+    """--output, a file."""
+    return option("-o --output", help, type=click.Path(path_type=Path, dir_okay=False))
+
+
+REVISION = option("--revision", "Branch, tag or commit of the hub repository.")
+SOURCE = (click.argument("source"), REVISION)
+TEXTS = (
+    click.argument("texts", nargs=-1),
+    file_option(
+        "Read texts from a file, one a line; - is standard input, the default."
+    ),
+)
+DEVICE = option("--device", "Such as cuda or mps.", default="cpu")
+JSON = flag("--json as_json", "Print one JSON object a line.")
+
+
+def command(
+    short_help: str, *parts: Part, name: str | None = None, offers_tiny: bool = False
+) -> Callable[[Part], LibraryCommand]:
+    """Make a command of a function.
+
+    Args:
+        short_help: What the list of commands says of it.
+        parts: Its arguments and options.
+        name: What it is called; by default as the function.
+        offers_tiny: See `LibraryCommand`.
+    """
+
+    def decorate(function: Part) -> LibraryCommand:
+        for part in reversed(parts):
+            function = part(function)
+        made = click.command(name, cls=LibraryCommand, short_help=short_help)(function)
+        made.offers_tiny = offers_tiny
+        return made
+
+    return decorate
+
+
+def model_options(default: str | None, tiny: bool) -> tuple[Part, Part]:
+    """--model and --revision.
+
+    Args:
+        default: The model where none is named, in words; None if one must be.
+        tiny: Whether the model in the package can do what the command does.
+    """
+    shown = "" if default is None else f"  [default: {default}]"
+    sources = TINY if tiny else FETCHED
+    required = default is None
+    return option("-m --model", f"{sources}.{shown}", required=required), REVISION
+
+
+def pipeline_command(
+    short_help: str,
+    *own: Part,
+    inputs: Sequence[Part] = TEXTS,
+    default: str | None = None,
+    tiny: bool = False,
+    truncations: Sequence[str] = TRUNCATIONS,
+) -> Callable[[Part], LibraryCommand]:
+    """Make a command that runs a pipeline.
+
+    Args:
+        short_help: What the list of commands says of it.
+        own: The options that other pipelines do not have.
+        inputs: The arguments and options that say what it reads.
+        default: See `model_options`.
+        tiny: See there.
+        truncations: The ways to read a text that is too long; none if the pipeline has
+            no such option.
+    """
+    how = "How to read a text that is too long.  [default: head, with a warning]"
+    length = (
+        "How many tokens to read at once, all of them counted, [CLS] and [SEP] too.  "
+        "[default: what the checkpoint allows]"
+    )
+    precision = (
+        "What to compute in; the others are nearly as exact, and faster where the "
+        "processor has them."
+    )
+    lengths = (
+        choice("--truncation", truncations, how),
+        number("--max-length", length, minimum=3),
+    )
+    return command(
+        short_help,
+        *inputs,
+        *model_options(default, tiny),
+        *own,
+        *(lengths if truncations else ()),
+        choice("--precision", PRECISIONS, precision, default="float32"),
+        DEVICE,
+        JSON,
+        offers_tiny=tiny,
+    )

@@ -1,0 +1,108 @@
+"""How a command prints: lines, warnings, and errors."""
+
+from __future__ import annotations
+
+import codecs
+import json
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from threading import Lock
+from typing import Any
+from unicodedata import category
+
+import click
+
+from minidistil.hub import CheckpointNotFoundError
+from minidistil.progress import clear_bar
+
+# The library's errors explain themselves: bad input, a missing or damaged checkpoint.
+EXPECTED = (ValueError, TypeError, OSError)
+
+
+class LibraryCommand(click.Command):
+    """A command that shows the library's errors as click's, without a traceback.
+
+    Attributes:
+        offers_tiny: Whether to say, where the default model cannot be fetched, that
+            the one in the package will do.
+    """
+
+    offers_tiny = False
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            raise  # click ends quietly when nobody reads on
+        except EXPECTED as error:
+            missing = isinstance(error, CheckpointNotFoundError)
+            hint = ""
+            if missing and self.offers_tiny and ctx.params["model"] is None:
+                hint = "\nOr use --model tiny, which needs no network."
+            raise click.ClickException(f"{error}{hint}") from error
+
+
+def print_line(line: str = "") -> None:
+    """Print a line, without codes that would steer the terminal."""
+    print_text("".join(char for char in line if category(char) != "Cc"))
+
+
+def print_json(record: dict[str, Any]) -> None:
+    """Print a JSON object on one line."""
+    # ASCII: one line for every reader, and no codes that would steer the terminal.
+    print_text(json.dumps(record))
+
+
+def print_text(text: str) -> None:
+    """Print a text; of a character that standard output does not have, its code."""
+    clear_bar()
+    encoding = getattr(sys.stdout, "encoding", None) or "ascii"
+    if codecs.lookup(encoding).name == "ascii":
+        encoding = "utf-8"  # click writes it where ASCII is all that is promised
+    click.echo(text.encode(encoding, "backslashreplace").decode(encoding))
+
+
+def one_line(text: str) -> str:
+    """The text with one blank for each run of white space."""
+    return " ".join(text.split())
+
+
+_lock = Lock()
+_commands = 0  # that run now, in any thread
+_in_command: ContextVar[bool] = ContextVar("in_command", default=False)
+_show_warning = warnings.showwarning  # what the first of them found
+
+
+@contextmanager
+def warnings_as_lines() -> Iterator[None]:
+    """Show the warnings of a command as lines, while it runs.
+
+    The function that shows warnings is the whole process's: the first of several
+    commands that run at once, in threads, replaces it, the last one puts it back.
+    """
+    global _commands, _show_warning
+    with _lock:
+        _commands += 1
+        if warnings.showwarning is not _warn:
+            _show_warning, warnings.showwarning = warnings.showwarning, _warn
+    outside = _in_command.set(True)
+    try:
+        yield
+    finally:
+        _in_command.reset(outside)
+        with _lock:
+            _commands -= 1
+            if not _commands:
+                warnings.showwarning = _show_warning
+
+
+def _warn(message: Warning | str, *place: Any, **more: Any) -> None:
+    if _in_command.get():
+        clear_bar()
+        click.echo(f"Warning: {message}", err=True)
+    else:  # of a thread that runs no command
+        _show_warning(message, *place, **more)

@@ -1,0 +1,181 @@
+"""The texts that a command reads, and what a pipeline answers to each."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BufferedIOBase
+from itertools import chain, tee
+from typing import Any, BinaryIO, cast
+
+import click
+
+from minidistil.cli.output import print_json, print_line
+from minidistil.progress import counting_sequences
+
+BYTES = 2**20  # of a file, that are read at once
+
+
+def print_answers(
+    task: str,
+    bar: str,
+    *,
+    texts: tuple[str, ...] = (),
+    source: BinaryIO | None,
+    as_json: bool,
+    record: Callable[[Any, Any], dict[str, Any]],
+    lines: Callable[[Any, Any], Iterable[str]],
+    read: Callable[[str], Any] = str,
+    wanted: str = "a TEXT",
+    **options: Any,
+) -> None:
+    """Print what a pipeline answers to each text, as soon as the answer is there.
+
+    Args:
+        task: The pipeline's task.
+        bar: What the bar is called that counts what was read.
+        texts: See `texts_or_lines`.
+        source: See there.
+        as_json: --json.
+        record: From a text and its answer to the JSON object that is printed.
+        lines: From both to the lines that are printed without --json.
+        read: See `Texts.answered`.
+        wanted: See `texts_or_lines`.
+        options: What the pipeline takes.
+    """
+    given = texts_or_lines(texts, source, wanted)
+    from minidistil.pipelines import pipeline
+
+    ask = pipeline(cast(Any, task), **options)
+    with counting_sequences(bar):
+        for text, answer in given.answered(ask, read):
+            if as_json:
+                print_json(record(text, answer))
+            else:
+                for line in lines(text, answer):
+                    print_line(line)
+
+
+@dataclass(frozen=True)
+class Texts:
+    """What a command is given to read.
+
+    Attributes:
+        word: What a user calls one of them, before its number: "TEXT" or "line".
+        blocks: The texts, as many at a time as there are when they are asked for: lines
+            that are still being written are answered as they come.
+    """
+
+    word: str
+    blocks: Iterator[list[str]] | Iterator[list[bytes]]
+
+    def answered(
+        self,
+        ask: Callable[[Iterator[Any]], Iterator[Any]],
+        read: Callable[[str], Any] = str,
+    ) -> Iterator[tuple[Any, Any]]:
+        """Return each text, as it was read, and its answer, as soon as it is there.
+
+        Args:
+            ask: A pipeline.
+            read: Makes of a text what the pipeline reads; may raise a ValueError that
+                says what the text is, in words that go behind its number.
+        """
+        before = 0
+        for block in self.blocks:
+            to_show, to_answer = tee(self._read(block, before, read))
+            with numbered_from_one(self.word, before):
+                yield from zip(to_show, ask(to_answer), strict=True)
+            before += len(block)
+
+    def answers(self, ask: Callable[[Iterator[str]], Iterable[Any]]) -> list[Any]:
+        """Return a pipeline's answers to all texts."""
+        with numbered_from_one(self.word):
+            return [*ask(self._read(chain.from_iterable(self.blocks), 0, str))]
+
+    def _read(
+        self, block: Iterable[str | bytes], before: int, read: Callable[[str], Any]
+    ) -> Iterator[Any]:
+        for number, text in enumerate(block, before + 1):
+            try:
+                yield read(text if isinstance(text, str) else _decode(text, number))
+            except ValueError as error:
+                raise ValueError(f"{self.word} {number} {error}") from error
+
+
+def texts_or_lines(
+    texts: tuple[str, ...], source: BinaryIO | None, wanted: str = "a TEXT"
+) -> Texts:
+    """Return the texts that were given, or the lines of a file or of standard input.
+
+    Args:
+        texts: TEXTS.
+        source: --file.
+        wanted: What a user should give, in the words of the command.
+
+    Raises:
+        click.UsageError: at once, if there are both, or neither.
+    """
+    if texts and source:
+        raise click.UsageError("give texts or --file, not both")
+    if texts:
+        return Texts("TEXT", iter([[*texts]]))
+    file = source or standard_input(f"{wanted}, --file, or lines on standard input")
+    return Texts("line", _lines(cast(BufferedIOBase, file)))
+
+
+def standard_input(wanted: str) -> BinaryIO:
+    """Return standard input; a terminal is not waited for.
+
+    Raises:
+        click.UsageError: if there is nothing to read; it asks for what is wanted.
+    """
+    if sys.stdin is None or sys.stdin.isatty():
+        raise click.UsageError(f"give {wanted}")
+    return sys.stdin.buffer
+
+
+@contextmanager
+def numbered_from_one(word: str, before: int = 0) -> Iterator[None]:
+    """In an error, call an input what a user does, such as line 1, not text 0.
+
+    Args:
+        word: The user's word.
+        before: How many inputs there were before those that the library was given.
+    """
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        named = re.match(r"(?:text|prompt|question) (\d+)", str(error))
+        if named is None:
+            raise
+        rest = str(error)[named.end() :]
+        raise ValueError(f"{word} {before + int(named[1]) + 1}{rest}") from error
+
+
+def _lines(source: BufferedIOBase) -> Iterator[list[bytes]]:
+    """Read lines, as many at a time as there are; only for the first one waits."""
+    parts: list[bytes] = []  # of a line whose end is still to come
+    while read := source.read1(BYTES):
+        first, *lines = read.split(b"\n")
+        parts.append(first)
+        if lines:
+            *whole, rest = b"".join(parts), *lines
+            yield whole
+            parts = [rest]
+    if rest := b"".join(parts):
+        yield [rest]
+
+
+def _decode(line: bytes, number: int) -> str:
+    try:
+        # The first may begin with a mark of the encoding.
+        return line.rstrip(b"\r").decode("utf-8-sig" if number == 1 else "utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"is not UTF-8 text ({error.reason}, byte {error.start + 1}); convert the "
+            f"file to UTF-8"
+        ) from None
