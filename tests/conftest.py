@@ -8,15 +8,15 @@ many cases, of which the default suite takes 8.
 from __future__ import annotations
 
 import os
-import random
 import signal
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import transformers4
+from sampling import sample
 
 if TYPE_CHECKING:
     from pages import Pages
@@ -68,24 +68,6 @@ def pytest_collection_modifyitems(
     config.stash[LEFT_OUT] = len(left_out)
 
 
-def sample(cases: Sequence[Any], count: int) -> list[Any]:
-    """Choose cases, the same in every run, with all values of each parameter if can be.
-
-    Again and again, the case whose parameters' values have been chosen least often;
-    among equals, one from anywhere in the list.
-    """
-    left = list(cases)
-    random.Random(0).shuffle(left)
-    times: Counter[tuple[str, int]] = Counter()
-    found = []
-    for _ in range(min(count, len(left))):
-        values = [case.callspec.indices.items() for case in left]
-        best = min(range(len(left)), key=lambda i: sum(times[v] for v in values[i]))
-        times.update(values[best])
-        found.append(left.pop(best))
-    return found
-
-
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any, error: Any) -> None:
     """Take over from a worker how many tests it left out."""
@@ -131,12 +113,15 @@ def the_same_random_numbers_in_every_run() -> None:
 
 
 @pytest.fixture(autouse=True)
-def an_ordinary_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+def an_ordinary_terminal() -> Iterator[None]:
     """Messages are broken and coloured in the same way wherever the tests are run."""
-    monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.setenv("LINES", "24")
-    for name in ("FORCE_COLOR", "NO_COLOR", "PYTHONIOENCODING", "PYTHONWARNINGS"):
-        monkeypatch.delenv(name, raising=False)
+    # Its own, not the test's: what a test patches is undone before its fixtures end.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COLUMNS", "80")
+        patch.setenv("LINES", "24")
+        for name in ("FORCE_COLOR", "NO_COLOR", "PYTHONIOENCODING", "PYTHONWARNINGS"):
+            patch.delenv(name, raising=False)
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -68,6 +68,7 @@ def check_arrows(page: Page, group: str, keys: dict[str, int]) -> None:
         expect(page.locator(f"#{group} [tabindex='0']")).to_have_count(1)
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("name", ["tiny", "padded", "two masks"])
 def test_tab_reaches_everything_in_order(
     chromium: Browser, pages: Pages, name: str
@@ -76,6 +77,7 @@ def test_tab_reaches_everything_in_order(
         check_walk(page)
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("width", [360, 1440])
 def test_what_has_the_focus_can_be_seen(
     chromium: Browser, pages: Pages, width: int

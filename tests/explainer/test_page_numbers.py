@@ -431,6 +431,7 @@ def test_the_way_through_the_layers_has_the_numbers_of_the_trace(
         check_norms(page, shown.trace)
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("name", CLASSIFIERS)
 def test_the_head_has_the_numbers_of_the_trace(
     chromium: Browser, pages: Pages, name: str
@@ -440,6 +441,7 @@ def test_the_head_has_the_numbers_of_the_trace(
         check_lens(page, pages[name].trace)
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("name", CLASSIFIERS)
 def test_the_reasons_have_the_numbers_of_their_functions(
     chromium: Browser, pages: Pages, name: str

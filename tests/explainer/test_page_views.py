@@ -56,7 +56,7 @@ EVERYTHING = """() => {
 }"""
 
 
-@pytest.mark.sample(3)
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("name", ALL)
 def test_everything_opens_without_a_word_on_the_console(
     chromium: Browser, pages: Pages, name: str
@@ -203,6 +203,7 @@ COLUMNS = {
 }
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("name", COLUMNS)
 def test_columns_say_what_their_numbers_are(
     chromium: Browser, pages: Pages, name: str
@@ -244,6 +245,7 @@ def test_what_is_seen_is_explained(
         assert words in texts(page, place)[0]
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize(
     ("text", "heading", "notice"),
     [

@@ -146,6 +146,7 @@ def file_of(golden):
 CHECKABLE = [golden for golden in GOLDENS if "dataset" not in golden["input"]]
 
 
+@pytest.mark.sample(10)
 @pytest.mark.parametrize("golden", CHECKABLE, ids=name_of)
 def test_random_weights_fail_on_numbers_and_never_crash(golden, folder_of, tmp_path):
     folder = folder_of(file_of(golden))

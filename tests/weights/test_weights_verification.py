@@ -54,6 +54,7 @@ def statuses(found):
 # The distance from float64
 
 
+@pytest.mark.sample(6)
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("kind", ["DistilBertModel", *HEADS])
 def test_a_sound_checkpoint_is_right_in_every_precision(tmp_path, kind, precision):
