@@ -122,3 +122,37 @@ def test_the_links_lead_somewhere(name: str) -> None:
     targets += re.findall(r'<img src="([^"]+)"', page)
     for target in targets:
         assert (folder / target).exists(), target
+
+
+def measured() -> dict[str, tuple[str, str]]:
+    """Tokens per second of each library, of sentences and of reviews."""
+    results = ROOT / "scripts" / "benchmark" / "results" / "benchmark.md"
+    row = r"^\| (.+?) \| ([\d,]+) \(.*?\) \| ([\d,]+) \("
+    return {
+        name.replace(" autocast to", ""): speeds
+        for name, *speeds in re.findall(row, results.read_text("utf-8"), re.M)
+    }
+
+
+def test_the_speeds_of_the_engine_are_those_that_were_measured() -> None:
+    page = PAGES["minidistil/engine/README.md"]
+    rows = re.findall(r"^\| (.+?) \| ([\d,]+) \| ([\d,]+) \|", page, re.M)
+    assert len(rows) == 13
+    for name, *speeds in rows:
+        plain = name.replace("*", "").replace(" autocast to", "")
+        assert measured()[plain] == speeds, plain
+
+
+def test_the_speeds_on_the_first_page_are_those_that_were_measured() -> None:
+    head, _, *rows = re.findall(r"^\|.*\|$", README.split("## Run it fast")[1], re.M)
+    precisions = [cell.strip() for cell in head.split("|")[2:-1]]
+    assert precisions == ["float32", "bfloat16", "int8"]
+    checked = 0
+    for row in rows:
+        name, *speeds = (cell.strip().replace("*", "") for cell in row.split("|")[1:-1])
+        for precision, speed in zip(precisions, speeds, strict=True):
+            if speed:
+                full = name if "batch" in name else f"{name}, {precision}"
+                assert measured()[full][0] == speed, full
+                checked += 1
+    assert checked == 12

@@ -11,7 +11,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
 from minidistil import weights
 from minidistil.cli import main
@@ -53,28 +52,9 @@ def test_an_unknown_name_is_an_attribute_error():
         getattr(weights, "insp" + "ct")
 
 
-def test_the_blocks_of_the_readme_print_what_it_says(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    text = "\n".join(re.findall(r"```python\n(.*?)```", README, re.S))
-    found = doctest.DocTestParser().get_doctest(text, {}, "README.md", "README.md", 0)
-    assert len(found.examples) > 8
-    printed: list[str] = []
-    doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(found, out=printed.append)
-    assert not printed, "".join(printed)
-
-
 def test_the_docstring_is_run_too():
     assert doctest.testmod(weights).failed == 0
     assert doctest.testmod(weights).attempted > 0
-
-
-@pytest.mark.parametrize("command", COMMANDS)
-def test_the_commands_of_the_readme_run(command, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    words = shlex.split(command)
-    assert words[:2] == ["minidistil", "weights"]
-    result = CliRunner().invoke(main, words[1:])
-    assert result.exit_code == 0, result.output
 
 
 def test_every_command_is_in_the_readme():
