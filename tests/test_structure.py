@@ -76,17 +76,7 @@ ALLOWED: dict[str, set[str]] = {
         "progress",
         "tokenizer",
     },
-    "cli": {
-        "auto",
-        "checkpoint",
-        "config",
-        "explainer",
-        "hub",
-        "messages",
-        "pipelines",
-        "progress",
-        "weights",
-    },
+    "cli": {"explainer", "hub", "pipelines", "progress", "weights"},
     "__main__": {"cli"},
 }
 READ_ON_PAPER = ("model.py", "heads.py", "wordpiece.py")

@@ -18,7 +18,10 @@ from minidistil.progress import counting_sequences
         "-k --top-k", "How many answers, the likeliest first.", minimum=1, default=1
     ),
     number(
-        "--max-answer-len", "The tokens that an answer may have.", minimum=1, default=15
+        "--max-answer-len",
+        "The most tokens that an answer may have.",
+        minimum=1,
+        default=15,
     ),
     number(
         "--max-seq-len",
@@ -27,7 +30,7 @@ from minidistil.progress import counting_sequences
     ),
     number(
         "--max-question-len",
-        "The tokens of a question that are read.  [default: all]",
+        "The most tokens of a question that are read.  [default: all]",
         minimum=1,
     ),
     number(
@@ -37,7 +40,7 @@ from minidistil.progress import counting_sequences
     ),
     flag(
         "--impossible handle_impossible_answer",
-        "Let the answer be that there is none, an empty one.",
+        "Allow an empty answer: that the text has none.",
     ),
     option(
         "--align/--no-align align_to_words",

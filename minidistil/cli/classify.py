@@ -40,7 +40,7 @@ class _Count(click.IntRange):
     choice(
         "--function function_to_apply",
         ("softmax", "sigmoid", "none"),
-        "What makes scores of logits.  [default: what the model's problem asks for]",
+        "How logits become scores.  [default: what the model's problem asks for]",
     ),
     flag(
         "--pairs", "Each TEXT, or line, is a pair: two texts, with a tab between them."

@@ -19,7 +19,8 @@ from minidistil.progress import counting_sequences
     choice(
         "--pooling",
         ("mean", "cls"),
-        "What stands for a text.  [default: what the checkpoint says, or else mean]",
+        "How a text's vector is made of its tokens'.  [default: what the checkpoint "
+        "says, or else mean]",
     ),
     option(
         "--normalize/--no-normalize",

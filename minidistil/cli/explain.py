@@ -42,9 +42,10 @@ SMALL = 384
         type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
     ),
     flag("--open opened", "Open the page in the browser."),
-    flag("--text as_text", "Print the way; write no page."),
+    flag("--text as_text", "Print the steps; write no page."),
     flag(
-        "--patient", "Tell why also where that takes minutes: for long texts, or many."
+        "--patient",
+        "Give the reasons even where that takes minutes: for long texts, or many.",
     ),
     flag("--padded padding", "Run the texts as one batch, padded."),
     offers_tiny=True,

@@ -17,8 +17,8 @@ from minidistil.cli.texts import print_answers
     choice(
         "--aggregation aggregation_strategy",
         ("none", "simple", "first", "average", "max"),
-        "What becomes of tokens: 'none' shows each, 'simple' makes entities of them, "
-        "the others of whole words.",
+        "How tokens become entities: 'none' shows each token, 'simple' joins them, the "
+        "others join whole words.",
         default="simple",
     ),
     option(
@@ -37,7 +37,7 @@ from minidistil.cli.texts import print_answers
         "--words is_split_into_words",
         "Each TEXT, or line, is words, split already, with the delimiter between them.",
     ),
-    option("--delimiter", "What stands between --words.  [default: a blank]"),
+    option("--delimiter", "What stands between --words.  [default: a space]"),
     truncations=(),
 )
 def tag(is_split_into_words: bool, delimiter: str | None, **options: Any) -> None:

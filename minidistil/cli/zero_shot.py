@@ -21,7 +21,7 @@ from minidistil.cli.texts import print_answers
     ),
     option(
         "--template hypothesis_template",
-        "The sentence that a label makes.",
+        "The sentence made of a label, which {} stands for.",
         default="This example is {}.",
     ),
     flag("--multi-label", "Score each label by itself, yes or no."),
