@@ -31,12 +31,12 @@ from minidistil.tokenizer.inputs import (
 )
 from minidistil.tokenizer.rows import (
     CONSTANT,
+    NO_TRUNCATION,
     OFFSETS,
     Frame,
     Padding,
     Truncation,
     count_specials,
-    make_rows,
 )
 from minidistil.tokenizer.vocabulary import (
     POSITIONS,
@@ -143,8 +143,7 @@ class DistilBertTokenizer:
             strip_accents,
             tokenize_chinese_chars,
         )
-        added_ids = {token.content: token.id for token in self._recipe.added}
-        self._ids = self._recipe.vocab | added_ids
+        self._ids = self._recipe.ids
         self._tokens = {id: token for token, id in self._ids.items()}
         special = (token.content for token in self._recipe.added if token.special)
         self._specials = frozenset(special)
@@ -328,7 +327,7 @@ class DistilBertTokenizer:
         if truncation is None and padding is False and max_length is not None:
             truncation = True
         strategy = one_of("truncation", truncation, TRUNCATIONS)
-        shorten = None
+        shorten = NO_TRUNCATION
         if strategy is not None:
             stride = integer("stride", stride, 0)
             limit = self._max_length(max_length)
@@ -343,7 +342,7 @@ class DistilBertTokenizer:
 
         texts = read_texts(text, text_pair, is_split_into_words)
         samples = [
-            make_rows(first, second, add_special_tokens, shorten)
+            shorten.rows(first, second, add_special_tokens)
             for first, second in self._encode(texts, is_split_into_words)
         ]
         rows = [row for sample in samples for row in sample]

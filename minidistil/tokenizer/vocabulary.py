@@ -61,6 +61,11 @@ class Recipe:
     strip_accents: bool | None
     tokenize_chinese_chars: bool
 
+    @property
+    def ids(self) -> dict[str, int]:
+        """The id of every token, added ones included."""
+        return self.vocab | {token.content: token.id for token in self.added}
+
 
 def read_vocab_txt(path: Path) -> dict[str, int]:
     """Read one token a line; the line's number, from 0, is the token's id.
