@@ -309,11 +309,7 @@ class _Opened:
             ) from None
 
     def header(self) -> Header:
-        """Read the header.
-
-        Raises:
-            CheckpointError: if it is not sound.
-        """
+        """Read the header; see `read_header`."""
         self.map()  # checks that the header and the file's size fit
         start = 8 + int.from_bytes(self._start(8), "little")
         content = parse_json(self._file, self._start(start)[8:])

@@ -53,11 +53,8 @@ class Batch:
         """The same batch on a device."""
         if device.type == "cpu":
             return self
-        return dataclasses.replace(
-            self,
-            ids=self.ids.to(device),
-            positions=self.positions.to(device),
-        )
+        ids, positions = self.ids.to(device), self.positions.to(device)
+        return dataclasses.replace(self, ids=ids, positions=positions)
 
 
 def check_sequences(sequences: object, config: DistilBertConfig) -> list[list[int]]:
