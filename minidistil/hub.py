@@ -298,14 +298,8 @@ def open_checkpoint(
 ) -> CheckpointFiles:
     """Find a checkpoint; no file is opened or fetched until it is asked for.
 
-    Args:
-        source: ``"tiny"`` (the bundled checkpoint), a folder that exists, or a hub
-            repository such as ``"distilbert/distilbert-base-uncased"``. A folder goes
-            before a repository of the same name.
-        revision: A branch, tag or commit hash of a repository; its main branch if None.
-        token: The access token to use in place of the one ``hf auth login`` stored.
-        cache_dir: The hub cache to use in place of the usual one.
-        local_files_only: Use what is in the cache, never the network.
+    The arguments are those of every ``from_pretrained``. A folder goes before a hub
+    repository of the same name.
 
     Raises:
         CheckpointNotFoundError: if ``source`` leads to nothing or to a file, or can be

@@ -203,11 +203,7 @@ def fit(model: nn.Module, contents: Contents, drawn: Set[str]) -> Fit:
 def check_fit(
     model: nn.Module, contents: Contents, drawn: Set[str], num_labels: int
 ) -> None:
-    """Compare names and shapes, both ways; ``drawn`` as for `fit`.
-
-    Raises:
-        CheckpointError: one, that lists all that differs and says what to do.
-    """
+    """Raise a `CheckpointError` that lists all that differs, if anything does."""
     found = fit(model, contents, drawn)
     if found.problems:
         title = f"{contents.source} does not fit {type(model).__name__}:"
@@ -266,10 +262,6 @@ def fitting_skeleton(
 
     The head is drawn if ``new_head``, or if labels are given and the checkpoint does
     not have it.
-
-    Raises:
-        CheckpointError: if the checkpoint does not fit.
-        ValueError: if a head is asked for, and the class has none.
     """
     model = skeleton_like(weights, cls, config, attn_implementation)
     head = _head_modules(parameters(model))

@@ -58,13 +58,7 @@ class Batch:
 
 
 def check_sequences(sequences: object, config: DistilBertConfig) -> list[list[int]]:
-    """The ids as lists, if all of them are ids.
-
-    Raises:
-        TypeError: for anything that is not a sequence of integers.
-        ValueError: for a sequence that is empty, or longer than the model can read.
-        IndexError: for an id that is not in the vocabulary.
-    """
+    """The ids as lists, if all of them are ids."""
     if not isinstance(sequences, list | tuple | Tensor):
         raise TypeError(
             f"got {type(sequences).__name__}, expected a list of sequences, each a "

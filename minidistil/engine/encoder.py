@@ -58,12 +58,7 @@ ALL_ROWS = WantedRows(None)
 
 
 def require_plain_layer(module: nn.Module, kind: type[Module]) -> Module:
-    """Return a module whose results are its class's own, computed from its weights.
-
-    Raises:
-        TypeError: if it is of another class, such as an adapter around a layer, or if
-            hooks or a forward of its own would have to run.
-    """
+    """Return a module; raise TypeError for an adapter, hooks or another forward."""
     hooks = module._forward_hooks or module._forward_pre_hooks
     if type(module) is not kind or hooks or "forward" in vars(module):
         raise TypeError(
@@ -84,11 +79,7 @@ def require_activation(found: object, expected: str) -> None:
 
 
 def float32(parameter: Tensor | None) -> Tensor:
-    """A parameter's numbers in float32: itself, if that is what it is.
-
-    Raises:
-        ValueError: if it is missing, or its numbers are not finite.
-    """
+    """A parameter's numbers in float32, all finite: itself, if that is what it is."""
     if parameter is None:
         raise ValueError(
             "the model has a layer without a bias, which no DistilBERT has; give it "

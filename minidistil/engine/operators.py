@@ -333,10 +333,3 @@ def sums_are_exact() -> bool:
         return bool((result == 64 * 255 * 127).all())
 
     return _works(trial)
-
-
-def forget() -> None:
-    """Try all of them anew: for tests that remove operators."""
-    cached: Any
-    for cached in (has_onednn, has_int8, sums_are_exact):
-        cached.cache_clear()

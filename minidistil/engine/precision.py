@@ -57,11 +57,7 @@ def check_precision(precision: object) -> None:
 def plan(
     precision: str, kernels: str | None, device: torch.device, activation: str
 ) -> Plan:
-    """Choose how to compute in a precision on a device.
-
-    Raises:
-        ValueError: for a precision or kernels that do not exist on this machine.
-    """
+    """Choose how to compute in a precision on a device."""
     check_precision(precision)
     if kernels not in (None, *KERNELS):
         raise ValueError(

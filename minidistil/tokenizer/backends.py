@@ -90,11 +90,7 @@ def tokenizer_json(recipe: Recipe, cls_token: str, sep_token: str) -> str:
 
 
 def build_python(recipe: Recipe) -> WordPiece:
-    """BERT's pipeline in `wordpiece.py`.
-
-    Raises:
-        ValueError: An added token asks for more than to be found literally.
-    """
+    """BERT's pipeline in `wordpiece.py`."""
     for token in recipe.added:
         if token.normalized or token.lstrip or token.rstrip or token.single_word:
             raise ValueError(

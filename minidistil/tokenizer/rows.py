@@ -106,9 +106,6 @@ class Truncation:
 
         The windows of each text overlap by `stride` tokens. Of a pair whose texts are
         both too long, each window of one is put with each window of the other.
-
-        Raises:
-            ValueError: `max_length` has no room for what may not be truncated.
         """
         pair = second is not None
         room = self.max_length - (count_specials(pair) if with_specials else 0)

@@ -39,6 +39,7 @@ from minidistil.tokenizer.rows import (
     count_specials,
 )
 from minidistil.tokenizer.vocabulary import (
+    KINDS,
     POSITIONS,
     AddedToken,
     Recipe,
@@ -146,7 +147,7 @@ class DistilBertTokenizer:
         self._ids = self._recipe.ids
         self._tokens = {id: token for token, id in self._ids.items()}
         special = (token.content for token in self._recipe.added if token.special)
-        self._specials = frozenset(special)
+        self._specials = dict.fromkeys(special)  # a set that keeps their order
 
         self.unk_token = unk_token
         self.sep_token = sep_token
@@ -237,26 +238,19 @@ class DistilBertTokenizer:
         """
         config = {
             "tokenizer_class": "DistilBertTokenizer",
-            "do_lower_case": self.do_lower_case,
-            "strip_accents": self.strip_accents,
-            "tokenize_chinese_chars": self.tokenize_chinese_chars,
-            "model_max_length": self.model_max_length,
-            "padding_side": self.padding_side,
-            "clean_up_tokenization_spaces": self.clean_up_tokenization_spaces,
+            **{name: getattr(self, name) for name in KINDS},
             **self._named,
         }
+        settings = json.dumps(config, indent=2, ensure_ascii=False) + "\n"
+        pipeline = tokenizer_json(self._recipe, self.cls_token, self.sep_token)
         files = {
-            "vocab.txt": vocab_txt(self._recipe.vocab),
-            "tokenizer_config.json": json.dumps(config, indent=2, ensure_ascii=False)
-            + "\n",
-            "tokenizer.json": tokenizer_json(
-                self._recipe, self.cls_token, self.sep_token
-            ),
+            Path(folder) / "vocab.txt": vocab_txt(self._recipe.vocab),
+            Path(folder) / "tokenizer_config.json": settings,
+            Path(folder) / "tokenizer.json": pipeline,
         }
-        paths = {Path(folder) / name: content for name, content in files.items()}
-        for path, content in paths.items():
+        for path, content in files.items():
             write_file(path, content.encode())
-        return tuple(map(str, paths))
+        return tuple(map(str, files))
 
     # Text to ids
 
@@ -521,11 +515,9 @@ class DistilBertTokenizer:
             text = join(self._tokens_of(ids, skip_special_tokens))
             return close_up(text) if clean_up_tokenization_spaces else text
 
-        if isinstance(ids, int):
-            return text_of([ids])
-        if any(isinstance(row, list) for row in ids):
+        if isinstance(ids, list) and any(isinstance(row, list) for row in ids):
             return [text_of(row) for row in ids]
-        return text_of(ids)
+        return text_of([ids] if isinstance(ids, int) else ids)
 
     def batch_decode(
         self,
@@ -595,8 +587,7 @@ class DistilBertTokenizer:
     @property
     def all_special_tokens(self) -> list[str]:
         """The special tokens, those that were added included."""
-        added = (token.content for token in self._recipe.added if token.special)
-        return list(dict.fromkeys((*self._named.values(), *added)))
+        return list(dict.fromkeys((*self._named.values(), *self._specials)))
 
     @property
     def all_special_ids(self) -> list[int]:
