@@ -62,7 +62,14 @@ def check_inputs(
     """
     batch, tokens = check_tokens(config, input_ids, inputs_embeds)
     check_positions(config, position_ids, batch, tokens)
-    check_mask(config, attention_mask, input_ids, batch, tokens)
+    if attention_mask is None:
+        _warn_of_pads(config.pad_token_id, input_ids)
+        return
+    check_tensor("attention_mask", attention_mask)
+    if tuple(attention_mask.shape) != (batch, tokens):
+        cure = "one value for each token, non-zero to attend to it"
+        expected = f"{(batch, tokens)}: {cure}"
+        raise _wrong_shape("attention_mask", attention_mask, expected)
 
 
 def check_tokens(
@@ -123,26 +130,6 @@ def check_positions(
     if tuple(position_ids.shape) not in {(batch, tokens), (1, tokens)}:
         raise _wrong_shape("position_ids", position_ids, f"{(batch, tokens)}")
     _check_range("position_ids", position_ids, limit, "positions count from 0")
-
-
-def check_mask(
-    config: DistilBertConfig,
-    attention_mask: Tensor | None,
-    input_ids: Tensor | None,
-    batch: int,
-    tokens: int,
-) -> None:
-    """Check that a mask has one value for each token; without one, warn of pads."""
-    if attention_mask is None:
-        _warn_of_pads(config.pad_token_id, input_ids)
-        return
-    check_tensor("attention_mask", attention_mask)
-    if tuple(attention_mask.shape) != (batch, tokens):
-        raise _wrong_shape(
-            "attention_mask",
-            attention_mask,
-            f"{(batch, tokens)}: one value for each token, non-zero to attend to it",
-        )
 
 
 def check_labels(

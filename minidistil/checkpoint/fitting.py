@@ -159,10 +159,7 @@ class Fit:
 def fit(model: nn.Module, contents: Contents, drawn: Set[str]) -> Fit:
     """Compare names and shapes, both ways.
 
-    Args:
-        model: A model, or its skeleton.
-        contents: The tensors of a checkpoint.
-        drawn: The modules of a new head, which is not read but drawn at random.
+    ``drawn`` are the modules of a new head, which is not read but drawn at random.
     """
     in_model = parameters(model)
     own = _head_modules(in_model)
