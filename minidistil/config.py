@@ -7,7 +7,7 @@ import json
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from minidistil.files import read_json, write_file
 from minidistil.hub import open_checkpoint
@@ -70,9 +70,11 @@ class DistilBertConfig:
     def __post_init__(self) -> None:
         for name, maximum in _SIZES.items():
             _check_integer(name, getattr(self, name), 1, maximum)
-        for name in _PROBABILITIES:
-            _check_number(name, getattr(self, name), maximum=1.0)
-        _check_number("initializer_range", self.initializer_range, maximum=1e3)
+        for name, highest in _NUMBERS.items():
+            number = getattr(self, name)
+            of_type = isinstance(number, int | float) and not isinstance(number, bool)
+            if not of_type or not 0 <= number <= highest:
+                raise _wrong(name, number, f"a number from 0 to {highest}")
         for name in _SWITCHES:
             if not isinstance(getattr(self, name), bool):
                 raise _wrong(name, getattr(self, name), "true or false")
@@ -244,6 +246,7 @@ _SIZES = {
 }
 _MOST_LABELS = 10**6
 _PROBABILITIES = ("dropout", "attention_dropout", "qa_dropout", "seq_classif_dropout")
+_NUMBERS = dict.fromkeys(_PROBABILITIES, 1.0) | {"initializer_range": 1e3}
 _SWITCHES = ("sinusoidal_pos_embds", "tie_word_embeddings")
 
 
@@ -264,12 +267,6 @@ def _check_integer(name: str, value: int, minimum: int, maximum: int) -> None:
     check_integer(name, value, minimum=minimum, error=ConfigError)
     if value > maximum:
         raise _wrong(name, value, f"at most {maximum}")
-
-
-def _check_number(name: str, value: object, *, maximum: float) -> None:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not 0 <= cast(float, value) <= maximum:
-        raise _wrong(name, value, f"a number from 0 to {maximum}")
 
 
 def _id2label(labels: object) -> dict[int, str]:

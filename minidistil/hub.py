@@ -56,14 +56,15 @@ class CheckpointFiles:
 
     def at_hand(self, name: str) -> Path | None:
         """The path of a file that need not be fetched, or None."""
-        return self.find(name)
+        return self._get(name)
 
     def first(self, *names: str) -> Path | None:
-        """The first of ``names`` that the checkpoint has, or None if it has none."""
-        for name in names:
-            path = self._get(name)
-            if path is not None:
-                return path
+        """The first of ``names`` that is at hand; if none is, the first there is."""
+        for get in (self.at_hand, self._get):
+            for name in names:
+                path = get(name)
+                if path is not None:
+                    return path
         return None
 
     def require(self, name: str) -> Path:
@@ -114,14 +115,13 @@ class HubCheckpointFiles(CheckpointFiles):
         self._revision = revision
         self._token = token
         self._cache_dir = cache_dir
-        # Why the network is not used; None if it is.
         self.offline = "local_files_only=True" if local_files_only else None
         self._commit: str | None = None
         self._description = f"hub repository {repo!r}" + (
             f" at revision {revision!r}" if revision is not None else ""
         )
         for name in _USUAL_FILES:
-            if self._cached(name) is not None:  # which sets the commit
+            if self.at_hand(name) is not None:  # which sets the commit
                 break
 
     def find(self, name: str) -> Path | None:
@@ -136,8 +136,7 @@ class HubCheckpointFiles(CheckpointFiles):
                 such repository or revision.
         """
         found = self._get(name)
-        unsure = self.offline is not None and not self._known_to_be_absent(name)
-        if found is None and unsure:
+        if found is None and self.offline and not self._known_to_be_absent(name):
             warnings.warn(
                 f"{name} of {self} is not in the cache and is taken not to exist. "
                 f"{self.hint}",
@@ -148,22 +147,18 @@ class HubCheckpointFiles(CheckpointFiles):
     def _get(self, name: str) -> Path | None:
         if self._known_to_be_absent(name):
             return None
-        found = self._cached(name)
-        if found is None and self.offline is None:
+        found = self.at_hand(name)
+        if found is None and not self.offline:
             found = self._fetch(name)
-        if found is None and self.offline is not None and self._commit is None:
+        if found is None and self.offline and self._commit is None:
             raise CheckpointNotFoundError(f"{self} is not in the cache. {self.hint}")
         return found
-
-    def at_hand(self, name: str) -> Path | None:
-        """The path of a file that is in the cache, or None."""
-        return self._cached(name)
 
     def has(self, name: str) -> bool:
         """Whether the checkpoint is known to have a file; it is not fetched."""
         import huggingface_hub
 
-        if self._cached(name) is not None:
+        if self.at_hand(name) is not None:
             return True
         if self.offline is not None:
             return False
@@ -175,14 +170,6 @@ class HubCheckpointFiles(CheckpointFiles):
             # As in `_fetch`. Without a reply, nothing is known.
             return False
 
-    def first(self, *names: str) -> Path | None:
-        """The first of ``names`` that is cached; if none is, the first the hub has."""
-        for name in names:
-            path = self._cached(name)
-            if path is not None:
-                return path
-        return super().first(*names)
-
     def _look_up(self, name: str) -> object:
         import huggingface_hub
 
@@ -190,7 +177,8 @@ class HubCheckpointFiles(CheckpointFiles):
             self.name, name, cache_dir=self._cache_dir, revision=self.revision
         )
 
-    def _cached(self, name: str) -> Path | None:
+    def at_hand(self, name: str) -> Path | None:
+        """The path of a file that is in the cache, or None."""
         found = self._look_up(name)
         return self._pin(found, name) if isinstance(found, str) else None
 
@@ -310,14 +298,8 @@ def open_checkpoint(
 ) -> CheckpointFiles:
     """Find a checkpoint; no file is opened or fetched until it is asked for.
 
-    Args:
-        source: ``"tiny"`` (the bundled checkpoint), a folder that exists, or a hub
-            repository such as ``"distilbert/distilbert-base-uncased"``. A folder goes
-            before a repository of the same name.
-        revision: A branch, tag or commit hash of a repository; its main branch if None.
-        token: The access token to use in place of the one ``hf auth login`` stored.
-        cache_dir: The hub cache to use in place of the usual one.
-        local_files_only: Use what is in the cache, never the network.
+    The arguments are those of every ``from_pretrained``. A folder goes before a hub
+    repository of the same name.
 
     Raises:
         CheckpointNotFoundError: if ``source`` leads to nothing or to a file, or can be

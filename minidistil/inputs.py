@@ -62,19 +62,20 @@ def check_inputs(
     """
     batch, tokens = check_tokens(config, input_ids, inputs_embeds)
     check_positions(config, position_ids, batch, tokens)
-    check_mask(config, attention_mask, input_ids, batch, tokens)
+    if attention_mask is None:
+        _warn_of_pads(config.pad_token_id, input_ids)
+        return
+    check_tensor("attention_mask", attention_mask)
+    if tuple(attention_mask.shape) != (batch, tokens):
+        cure = "one value for each token, non-zero to attend to it"
+        expected = f"{(batch, tokens)}: {cure}"
+        raise _wrong_shape("attention_mask", attention_mask, expected)
 
 
 def check_tokens(
     config: DistilBertConfig, input_ids: Tensor | None, inputs_embeds: Tensor | None
 ) -> tuple[int, int]:
-    """Check ids (B, T) or embeddings (B, T, D), one of the two, and return (B, T).
-
-    Raises:
-        TypeError: if it is not a tensor, or ids are not integers.
-        ValueError: if both or neither are given, or the shape is wrong.
-        IndexError: if an id lies outside the vocabulary.
-    """
+    """Check ids (B, T) or embeddings (B, T, D), one of the two, and return (B, T)."""
     if (input_ids is None) == (inputs_embeds is None):
         got = "neither" if input_ids is None else "both"
         raise ValueError(f"give input_ids or inputs_embeds, one of the two; got {got}")
@@ -92,20 +93,17 @@ def check_tokens(
             )
         batch, tokens, _ = inputs_embeds.shape
     else:
-        check_tensor("input_ids", input_ids)
+        _check_integers("input_ids", input_ids)
         if input_ids.ndim != 2:
             cure = (
                 "; for one sentence use input_ids[None]" if input_ids.ndim == 1 else ""
             )
             raise _wrong_shape("input_ids", input_ids, f"(batch, tokens){cure}")
-        _check_integers("input_ids", input_ids)
-        _check_range(
-            "input_ids",
-            input_ids,
-            config.vocab_size,
+        cure = (
             "is the tokenizer this checkpoint's own? To add tokens, call "
-            "resize_token_embeddings",
+            "resize_token_embeddings"
         )
+        _check_range("input_ids", input_ids, config.vocab_size, cure)
         batch, tokens = input_ids.shape
     if tokens == 0:
         raise ValueError(
@@ -118,13 +116,7 @@ def check_tokens(
 def check_positions(
     config: DistilBertConfig, position_ids: Tensor | None, batch: int, tokens: int
 ) -> None:
-    """Check that each token has a position: 0 … max_position_embeddings - 1.
-
-    Raises:
-        ValueError: for too long a sequence, or ids not (B, T) or (1, T).
-        TypeError: for ids that are not a tensor of integers.
-        IndexError: for an id outside the range.
-    """
+    """Check that each token has a position: 0 … max_position_embeddings - 1."""
     limit = config.max_position_embeddings
     if position_ids is None:
         if tokens > limit:
@@ -134,38 +126,10 @@ def check_positions(
                 f"truncation=True) or split it"
             )
         return
-    check_tensor("position_ids", position_ids)
     _check_integers("position_ids", position_ids)
     if tuple(position_ids.shape) not in {(batch, tokens), (1, tokens)}:
         raise _wrong_shape("position_ids", position_ids, f"{(batch, tokens)}")
     _check_range("position_ids", position_ids, limit, "positions count from 0")
-
-
-def check_mask(
-    config: DistilBertConfig,
-    attention_mask: Tensor | None,
-    input_ids: Tensor | None,
-    batch: int,
-    tokens: int,
-) -> None:
-    """Check that a mask has one value for each token.
-
-    Warns, once: when there is no mask but there are pads.
-
-    Raises:
-        TypeError: if the mask is not a tensor.
-        ValueError: if its shape is not (B, T).
-    """
-    if attention_mask is None:
-        _warn_of_pads(config.pad_token_id, input_ids)
-        return
-    check_tensor("attention_mask", attention_mask)
-    if tuple(attention_mask.shape) != (batch, tokens):
-        raise _wrong_shape(
-            "attention_mask",
-            attention_mask,
-            f"{(batch, tokens)}: one value for each token, non-zero to attend to it",
-        )
 
 
 def check_labels(
@@ -178,7 +142,6 @@ def check_labels(
         ValueError: if the shape is wrong, a class does not exist, or every label is
             -100 (the mean loss over nothing would be nan).
     """
-    check_tensor(name, labels)
     _check_integers(name, labels)
     if tuple(labels.shape) != shape:
         raise _wrong_shape(name, labels, f"{tuple(shape)}")
@@ -249,7 +212,6 @@ def check_spans(
         raise ValueError("give start_positions and end_positions, or neither; got one")
     spans = []
     for name, positions in {"start_positions": start, "end_positions": end}.items():
-        check_tensor(name, positions)
         _check_integers(name, positions)
         if tuple(positions.shape) not in {(batch,), (batch, 1)}:
             raise _wrong_shape(name, positions, f"{(batch,)}")
@@ -299,6 +261,7 @@ def check_tensor(name: str, value: object) -> None:
 
 
 def _check_integers(name: str, value: Tensor) -> None:
+    check_tensor(name, value)
     if value.dtype not in (torch.int64, torch.int32):
         raise TypeError(f"{name} is {value.dtype}, expected integers: {name}.long()")
 

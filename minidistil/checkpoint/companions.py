@@ -46,11 +46,7 @@ def companions(files: CheckpointFiles) -> list[str]:
 
 
 def read_modules(path: Path) -> list[tuple[str, str]]:
-    """The kind of each module that a ``modules.json`` lists, and its folder.
-
-    Raises:
-        ConfigError: if it lists anything else.
-    """
+    """The kind of each module that a ``modules.json`` lists, and its folder."""
     found = []
     for module in read_json(path, list, ConfigError):
         # The folder must not lead out of the checkpoint, on any system.

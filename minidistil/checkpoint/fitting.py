@@ -22,7 +22,6 @@ from torch.overrides import TorchFunctionMode
 from minidistil.checkpoint.tensors import (
     CheckpointError,
     Contents,
-    Entry,
     Weights,
     plain_name,
 )
@@ -85,17 +84,13 @@ def skeleton_like(
 ) -> Model:
     """A skeleton whose two word matrices are one only if the checkpoint's are."""
     model = skeleton(cls, config, attn_implementation)
-    words = weights.entries.get(WORD_EMBEDDINGS)
-    output = weights.entries.get(OUTPUT_EMBEDDINGS)
-    if words is None or output is None or not is_tied(model):
-        return model
-    stored = weights.stored
-    if words.dtype == output.dtype and torch.equal(
-        stored(WORD_EMBEDDINGS), stored(OUTPUT_EMBEDDINGS)
-    ):
-        return model
-    untied = config.replace(tie_word_embeddings=False)
-    return skeleton(cls, untied, attn_implementation)
+    both = WORD_EMBEDDINGS, OUTPUT_EMBEDDINGS
+    if is_tied(model) and weights.entries.keys() >= set(both):
+        of_one_type = len({weights.entries[name].dtype for name in both}) == 1
+        if not of_one_type or not torch.equal(*map(weights.stored, both)):
+            untied = config.replace(tie_word_embeddings=False)
+            return skeleton(cls, untied, attn_implementation)
+    return model
 
 
 def parameters(model: nn.Module) -> dict[str, str]:
@@ -133,15 +128,6 @@ def heads_of(contents: Contents) -> dict[str, set[str]]:
     return found
 
 
-def _other_heads(model: nn.Module, contents: Contents) -> dict[str, set[str]]:
-    """The complete heads in a checkpoint that are not of the model's kind.
-
-    Their modules are not the model's, even where they have the same name.
-    """
-    own = _head_modules(parameters(model))
-    return {task: head for task, head in heads_of(contents).items() if head != own}
-
-
 @dataclass(frozen=True)
 class Problem:
     """A tensor that has no place in the model, or a place that has no tensor."""
@@ -159,31 +145,38 @@ class Fit:
             to the one that the model gives.
         problems: What does not fit, by plain name.
         ignored: Tensors of heads that the model does not read, as the file names them.
+        head: The modules of the model's own head that the file has.
+        other_heads: The complete heads in the file that are not of the model's kind.
     """
 
     placed: dict[str, str]
     problems: dict[str, Problem]
     ignored: list[str]
+    head: set[str]
+    other_heads: list[str]
 
 
 def fit(model: nn.Module, contents: Contents, drawn: Set[str]) -> Fit:
     """Compare names and shapes, both ways.
 
-    Args:
-        model: A model, or its skeleton.
-        contents: The tensors of a checkpoint.
-        drawn: The modules of a new head, which is not read but drawn at random.
+    ``drawn`` are the modules of a new head, which is not read but drawn at random.
     """
-    in_model = {
-        name: own_name
-        for name, own_name in parameters(model).items()
-        if _head_module(name) not in drawn
+    in_model = parameters(model)
+    own = _head_modules(in_model)
+    # Their modules are not the model's, even where they have the same name.
+    others = {task: head for task, head in heads_of(contents).items() if head != own}
+    read = {None, *own} - drawn - set().union(*others.values())
+    in_file = {
+        name: entry
+        for name, entry in contents.entries.items()
+        if _head_module(name) in read
     }
-    in_file = _tensors_to_read(model, contents, drawn)
     tied = is_tied(model)
     placed: dict[str, str] = {}
     problems: dict[str, Problem] = {}
     for name, own_name in in_model.items():
+        if _head_module(name) in drawn:
+            continue
         shape = tuple(model.get_parameter(own_name).shape)
         if name in in_file:
             placed[in_file[name].name] = own_name
@@ -201,56 +194,31 @@ def fit(model: nn.Module, contents: Contents, drawn: Set[str]) -> Fit:
     ignored = [
         entry.name for name, entry in contents.entries.items() if name not in in_file
     ]
-    return Fit(placed, problems, ignored)
-
-
-def _tensors_to_read(
-    model: nn.Module, contents: Contents, drawn: Set[str]
-) -> dict[str, Entry]:
-    """A checkpoint's tensors without those of heads that the model does not read."""
-    others = set().union(*_other_heads(model, contents).values())
-    read = _head_modules(parameters(model)) - drawn - others
-    return {
-        name: entry
-        for name, entry in contents.entries.items()
-        if _head_module(name) in read | {None}
-    }
+    return Fit(placed, problems, ignored, _head_modules(in_file), [*others])
 
 
 def check_fit(
     model: nn.Module, contents: Contents, drawn: Set[str], num_labels: int
 ) -> None:
-    """Compare names and shapes, both ways; ``drawn`` as for `fit`.
-
-    Raises:
-        CheckpointError: one, that lists all that differs and says what to do.
-    """
-    problems = fit(model, contents, drawn).problems
-    if problems:
+    """Raise a `CheckpointError` that lists all that differs, if anything does."""
+    found = fit(model, contents, drawn)
+    if found.problems:
         title = f"{contents.source} does not fit {type(model).__name__}:"
-        texts = [problem.text for problem in problems.values()]
-        in_file = _head_modules(_tensors_to_read(model, contents, drawn))
-        others = " and for ".join(_other_heads(model, contents))
-        advice = _advice(model, problems, in_file, others, num_labels)
+        texts = [problem.text for problem in found.problems.values()]
+        advice = _advice(model, found, num_labels)
         raise CheckpointError("\n  ".join([title, *texts]) + "\n" + advice)
 
 
-def _advice(
-    model: nn.Module,
-    problems: dict[str, Problem],
-    in_file: set[str],
-    other_heads: str,
-    num_labels: int,
-) -> str:
+def _advice(model: nn.Module, found: Fit, num_labels: int) -> str:
     """What to do about tensors that are missing, unexpected or of another shape."""
     advice = []
+    problems, names = found.problems, parameters(model)
     if any(_head_module(name) is None for name in problems):
         advice.append(
             "The config.json and the weights are of two different models: compare its "
             "n_layers, dim, hidden_dim, vocab_size and max_position_embeddings with "
             "these names and shapes."
         )
-    names = parameters(model)
     own, wrong = _head_modules(names), _head_modules(problems)
     # One output for each label, and not one per choice or word.
     sized_by_labels = "classifier.weight" in names and (
@@ -263,8 +231,9 @@ def _advice(
             "The config.json says that tie_word_embeddings is false, so the output "
             "matrix must be in the file; if it is the word embeddings, say true there."
         )
-    elif own & wrong and not own & in_file:
-        has = f"a head for {other_heads}" if other_heads else "no head"
+    elif own & wrong and not own & found.head:
+        others = " and for ".join(found.other_heads)
+        has = f"a head for {others}" if others else "no head"
         ask = "new_head=True or num_labels=" if sized_by_labels else "new_head=True"
         advice.append(
             f"The checkpoint has {has}, and this model needs one of its own: {ask} "
@@ -272,7 +241,7 @@ def _advice(
         )
     elif wrong:
         advice.append("new_head=True gives the model a new head, to be trained.")
-        if sized_by_labels and own <= in_file:
+        if sized_by_labels and own <= found.head:
             advice.append("Or ask for as many labels as the head in the file has.")
     return " ".join(advice)
 
@@ -290,10 +259,6 @@ def fitting_skeleton(
 
     The head is drawn if ``new_head``, or if labels are given and the checkpoint does
     not have it.
-
-    Raises:
-        CheckpointError: if the checkpoint does not fit.
-        ValueError: if a head is asked for, and the class has none.
     """
     model = skeleton_like(weights, cls, config, attn_implementation)
     head = _head_modules(parameters(model))

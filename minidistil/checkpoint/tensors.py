@@ -164,11 +164,7 @@ class Weights(Contents):
         )
 
     def common_dtype(self) -> torch.dtype:
-        """The type that all floating-point tensors are stored in.
-
-        Raises:
-            CheckpointError: if there is none, or more than one.
-        """
+        """The type that all tensors are stored in; `CheckpointError` if they differ."""
         stored = sorted({entry.dtype for entry in self.entries.values()})
         usable = [DTYPES[name] for name in stored if name in DTYPES]
         if len(usable) != 1:
@@ -309,11 +305,7 @@ class _Opened:
             ) from None
 
     def header(self) -> Header:
-        """Read the header.
-
-        Raises:
-            CheckpointError: if it is not sound.
-        """
+        """Read the header; see `read_header`."""
         self.map()  # checks that the header and the file's size fit
         start = 8 + int.from_bytes(self._start(8), "little")
         content = parse_json(self._file, self._start(start)[8:])
@@ -343,11 +335,7 @@ class _Opened:
 
 
 def parse_json(file: Path, text: bytes) -> dict[str, Any]:
-    """A JSON object that names nothing twice (readers would differ on which counts).
-
-    Raises:
-        CheckpointError: for anything else; it names the file.
-    """
+    """A JSON object that names nothing twice (readers would differ on which counts)."""
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         for key, count in Counter(key for key, _ in pairs).items():

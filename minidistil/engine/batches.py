@@ -53,21 +53,12 @@ class Batch:
         """The same batch on a device."""
         if device.type == "cpu":
             return self
-        return dataclasses.replace(
-            self,
-            ids=self.ids.to(device),
-            positions=self.positions.to(device),
-        )
+        ids, positions = self.ids.to(device), self.positions.to(device)
+        return dataclasses.replace(self, ids=ids, positions=positions)
 
 
 def check_sequences(sequences: object, config: DistilBertConfig) -> list[list[int]]:
-    """The ids as lists, if all of them are ids.
-
-    Raises:
-        TypeError: for anything that is not a sequence of integers.
-        ValueError: for a sequence that is empty, or longer than the model can read.
-        IndexError: for an id that is not in the vocabulary.
-    """
+    """The ids as lists, if all of them are ids."""
     if not isinstance(sequences, list | tuple | Tensor):
         raise TypeError(
             f"got {type(sequences).__name__}, expected a list of sequences, each a "

@@ -13,9 +13,9 @@ Shapes use the letters of `minidistil.model`, and N for the tokens of a batch.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from minidistil.checkpoint.tensors import all_finite
 from minidistil.engine.attention import Group, attend
 from minidistil.engine.batches import Batch, padding_rows
-from minidistil.engine.operators import Pack
+from minidistil.engine.operators import LEAST, Pack
 from minidistil.engine.precision import Plan
 from minidistil.model import (
     ACTIVATION,
@@ -37,7 +37,8 @@ from minidistil.model import (
 )
 
 Module = TypeVar("Module", bound=nn.Module)
-Block = TypeVar("Block")
+Block = TypeVar("Block", bound="FastBlock")
+Layer: TypeAlias = tuple[Tensor, Tensor]  # a weight and a bias
 
 
 @dataclass(frozen=True)
@@ -49,17 +50,15 @@ class WantedRows:
         each: How many each sequence has, if all have as many.
     """
 
-    rows: Tensor | None = None
+    rows: Tensor | None
     each: int | None = None
 
 
-def require_plain_layer(module: nn.Module, kind: type[Module]) -> Module:
-    """Return a module whose results are its class's own, computed from its weights.
+ALL_ROWS = WantedRows(None)
 
-    Raises:
-        TypeError: if it is of another class, such as an adapter around a layer, or if
-            hooks or a forward of its own would have to run.
-    """
+
+def require_plain_layer(module: nn.Module, kind: type[Module]) -> Module:
+    """Return a module; raise TypeError for an adapter, hooks or another forward."""
     hooks = module._forward_hooks or module._forward_pre_hooks
     if type(module) is not kind or hooks or "forward" in vars(module):
         raise TypeError(
@@ -80,11 +79,7 @@ def require_activation(found: object, expected: str) -> None:
 
 
 def float32(parameter: Tensor | None) -> Tensor:
-    """A parameter's numbers in float32: itself, if that is what it is.
-
-    Raises:
-        ValueError: if it is missing, or its numbers are not finite.
-    """
+    """A parameter's numbers in float32, all finite: itself, if that is what it is."""
     if parameter is None:
         raise ValueError(
             "the model has a layer without a bias, which no DistilBERT has; give it "
@@ -100,14 +95,14 @@ def float32(parameter: Tensor | None) -> Tensor:
     return converted
 
 
-def weight_and_bias(linear: nn.Module, factor: float = 1.0) -> tuple[Tensor, Tensor]:
+def weight_and_bias(linear: nn.Module, factor: float = 1.0) -> Layer:
     """A linear layer's weight and bias, times a factor that its result would get."""
     layer = require_plain_layer(linear, nn.Linear)
     weight, bias = float32(layer.weight), float32(layer.bias)
     return (weight, bias) if factor == 1 else (weight * factor, bias * factor)
 
 
-def side_by_side(layers: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+def side_by_side(layers: Sequence[Layer]) -> Layer:
     """The weights and biases of layers with one input, as those of one layer."""
     weights, biases = zip(*layers, strict=True)
     return torch.cat(weights), torch.cat(biases)
@@ -165,32 +160,43 @@ class FastBlock:
     """A `TransformerBlock`, for all tokens."""
 
     def __init__(self, block: TransformerBlock, plan: Plan, lin2: Pack) -> None:
-        attention = block.attention
+        attention = require_plain_layer(block.attention, SelfAttention)
+        ffn = require_plain_layer(block.ffn, FFN)
+        require_activation(ffn.activation, plan.activation)
         self.heads = attention.n_heads
         q = weight_and_bias(attention.q_lin, factor=_scale(attention))
         k, v = weight_and_bias(attention.k_lin), weight_and_bias(attention.v_lin)
-        self.qkv = plan.encoder(*side_by_side([q, k, v]))
-        self.rest = FastRest(block, plan, lin2)
+        self.pack_inputs(plan.encoder, q, k, v)
+        self.out_lin = plan.encoder(*weight_and_bias(attention.out_lin))
+        self.sa_layer_norm = FastNorm(block.sa_layer_norm)
+        self.lin1 = plan.encoder(*weight_and_bias(ffn.lin1))
+        self.lin2 = lin2(*weight_and_bias(ffn.lin2), least=LEAST[plan.activation])
+        self.output_layer_norm = FastNorm(block.output_layer_norm)
+
+    def pack_inputs(self, pack: Pack, q: Layer, k: Layer, v: Layer) -> None:
+        """Pack what makes queries, keys and values."""
+        self.qkv = pack(*side_by_side([q, k, v]))
 
     def __call__(self, x: Tensor, groups: Sequence[Group]) -> Tensor:
         """Take x (N, D) one block further."""
         q, k, v = self.qkv(x).chunk(3, dim=1)
         return self.rest(attend(q, k, v, groups, self.heads), x)
 
+    def rest(self, mixed: Tensor, x: Tensor) -> Tensor:
+        """Add, normalise, feed forward, add, normalise: (R, D), twice, to (R, D)."""
+        x = self.sa_layer_norm(self.out_lin.added(mixed, x))
+        return self.output_layer_norm(self.lin2.added(self.lin1.activated(x), x))
 
-class FastLastBlock:
+
+class FastLastBlock(FastBlock):
     """The last `TransformerBlock`, for the tokens that are wanted."""
 
-    def __init__(self, block: TransformerBlock, plan: Plan, lin2: Pack) -> None:
-        attention = block.attention
-        self.heads = attention.n_heads
-        q = weight_and_bias(attention.q_lin, factor=_scale(attention))
-        k, v = weight_and_bias(attention.k_lin), weight_and_bias(attention.v_lin)
-        self.q, self.kv = plan.encoder(*q), plan.encoder(*side_by_side([k, v]))
-        self.rest = FastRest(block, plan, lin2)
+    def pack_inputs(self, pack: Pack, q: Layer, k: Layer, v: Layer) -> None:
+        """Pack what makes keys and values of all rows, and queries of some."""
+        self.q, self.kv = pack(*q), pack(*side_by_side([k, v]))
 
     def __call__(
-        self, x: Tensor, groups: Sequence[Group], wanted: WantedRows
+        self, x: Tensor, groups: Sequence[Group], wanted: WantedRows = ALL_ROWS
     ) -> Tensor:
         """Take the rows of x (N, D) that are wanted one block further: (R, D)."""
         k, v = self.kv(x).chunk(2, dim=1)
@@ -210,32 +216,8 @@ class FastLastBlock:
         return self.rest(F.pad(mixed, (0, 0, 0, more)), asking)[:count]
 
 
-class FastRest:
-    """What follows attention in a block; each row goes through it by itself."""
-
-    def __init__(self, block: TransformerBlock, plan: Plan, lin2: Pack) -> None:
-        ffn = require_plain_layer(block.ffn, FFN)
-        require_activation(ffn.activation, plan.activation)
-        attention = require_plain_layer(block.attention, SelfAttention)
-        self.out_lin = plan.encoder(*weight_and_bias(attention.out_lin))
-        self.sa_layer_norm = FastNorm(block.sa_layer_norm)
-        self.lin1 = plan.encoder(*weight_and_bias(ffn.lin1))
-        self.lin2 = lin2(*weight_and_bias(ffn.lin2), least=plan.least)
-        self.output_layer_norm = FastNorm(block.output_layer_norm)
-
-    def __call__(self, mixed: Tensor, x: Tensor) -> Tensor:
-        """Add, normalise, feed forward, add, normalise: (R, D), twice, to (R, D)."""
-        x = self.sa_layer_norm(self.out_lin.added(mixed, x))
-        return self.output_layer_norm(self.lin2.added(self.lin1.activated(x), x))
-
-
 class FastEncoder:
-    """A `DistilBertModel`, whose blocks are empty afterwards.
-
-    Args:
-        model: What to pack.
-        plan: How to compute.
-    """
+    """A `DistilBertModel`, whose blocks are empty afterwards."""
 
     def __init__(self, model: DistilBertModel, plan: Plan) -> None:
         require_plain_layer(model, DistilBertModel)
@@ -261,12 +243,7 @@ class FastEncoder:
         return self.last(x, batch.groups, wanted)
 
 
-def _packed(
-    kind: Callable[[TransformerBlock, Plan, Pack], Block],
-    block: nn.Module,
-    plan: Plan,
-    lin2: Pack,
-) -> Block:
+def _packed(kind: type[Block], block: nn.Module, plan: Plan, lin2: Pack) -> Block:
     """Pack a block and free its weights, so that one block at most is there twice."""
     packed = kind(require_plain_layer(block, TransformerBlock), plan, lin2)
     for parameter in block.parameters():

@@ -15,7 +15,12 @@ from minidistil.auto import identify
 from minidistil.checkpoint.pretrained import PreTrainedModel, usable_device
 from minidistil.checkpoint.tensors import all_finite
 from minidistil.engine.batches import Batch, batches, check_sequences, to_integers
-from minidistil.engine.encoder import FastEncoder, WantedRows, require_plain_layer
+from minidistil.engine.encoder import (
+    ALL_ROWS,
+    FastEncoder,
+    WantedRows,
+    require_plain_layer,
+)
 from minidistil.engine.heads import HEADS
 from minidistil.engine.operators import without_autocast
 from minidistil.engine.precision import check_precision, plan
@@ -216,7 +221,7 @@ class Engine:
         if not self._head.reads_all:
             return WantedRows(torch.tensor(batch.starts, device=self.device), 1)
         if wanted is None:
-            return WantedRows()
+            return ALL_ROWS
         chosen = [wanted[place] for place in batch.places]
         rows = [
             start + position

@@ -168,15 +168,7 @@ class Int8Linear:
         dtype: torch.dtype,
         least: float | None,
     ) -> None:
-        """Quantize and pack.
-
-        Args:
-            weight: (out, in), float32.
-            bias: (out,), float32.
-            activation: "gelu" or "relu".
-            dtype: What a call returns; sums and activations are float32.
-            least: See `Pack`.
-        """
+        """Quantize and pack; calls return ``dtype``, sums and activations float32."""
         # Where sums of large integers overflow, those of half the size do not.
         integers, self.scales = quantize_weight(weight, 127 if sums_are_exact() else 63)
         self.weight = torch.ops.onednn.qlinear_prepack(
@@ -333,10 +325,3 @@ def sums_are_exact() -> bool:
         return bool((result == 64 * 255 * 127).all())
 
     return _works(trial)
-
-
-def forget() -> None:
-    """Try all of them anew: for tests that remove operators."""
-    cached: Any
-    for cached in (has_onednn, has_int8, sums_are_exact):
-        cached.cache_clear()

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from minidistil.engine.choice import bfloat16_is_fast, float32_kernels
 from minidistil.engine.operators import (
-    LEAST,
     HalfLinear,
     Int8Linear,
     Linear,
@@ -37,7 +36,6 @@ class Plan:
             most, and all later blocks build on its errors.
         head: Packs the layers of the head, where a small error is a large one.
         activation: The name of the activation.
-        least: The least number that it returns.
     """
 
     kernels: str
@@ -46,7 +44,6 @@ class Plan:
     first_lin2: Pack
     head: Pack
     activation: str
-    least: float
 
 
 def check_precision(precision: object) -> None:
@@ -60,40 +57,30 @@ def check_precision(precision: object) -> None:
 def plan(
     precision: str, kernels: str | None, device: torch.device, activation: str
 ) -> Plan:
-    """Choose how to compute in a precision on a device.
-
-    Raises:
-        ValueError: for a precision or kernels that do not exist on this machine.
-    """
+    """Choose how to compute in a precision on a device."""
     check_precision(precision)
     if kernels not in (None, *KERNELS):
         raise ValueError(
             f"kernels is {kernels!r}, expected None, {' or '.join(map(repr, KERNELS))}"
         )
-    available = device.type == "cpu" and _has(precision)
+    dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
+    available = device.type == "cpu" and (
+        has_int8() if precision == "int8" else has_onednn(dtype)
+    )
     if kernels == "onednn" and not available:
         raise ValueError(
             f"kernels is 'onednn', which this torch or this processor does not have "
             f"for {precision} on {device}; leave kernels out, or use 'torch'"
         )
-    if kernels is None:
-        kernels = _faster(precision) if available else "torch"
+    if kernels is None and precision == "float32" and available:
+        kernels = float32_kernels()
+    elif kernels is None:
+        # For the other two, plain torch has no packed form at all.
+        kernels = "onednn" if available else "torch"
     if precision == "int8":
         return _int8_plan(kernels, activation)
-    dtype = torch.float32 if precision == "float32" else torch.bfloat16
     pack = _pack_floats(kernels == "onednn", dtype, activation)
-    return Plan(kernels, dtype, pack, pack, pack, activation, LEAST[activation])
-
-
-def _has(precision: str) -> bool:
-    if precision == "int8":
-        return has_int8()
-    return has_onednn(torch.float32 if precision == "float32" else torch.bfloat16)
-
-
-def _faster(precision: str) -> str:
-    # For the other two, plain torch has no packed form at all.
-    return float32_kernels() if precision == "float32" else "onednn"
+    return Plan(kernels, dtype, pack, pack, pack, activation)
 
 
 def _pack_floats(packed: bool, dtype: torch.dtype, activation: str) -> Pack:
@@ -122,12 +109,5 @@ def _int8_plan(kernels: str, activation: str) -> Plan:
     exact = _pack_floats(
         packed and has_onednn(torch.float32), torch.float32, activation
     )
-    return Plan(
-        kernels=kernels,
-        stream=torch.float32,
-        encoder=pack,
-        first_lin2=pack_half if half else exact,
-        head=exact,
-        activation=activation,
-        least=LEAST[activation],
-    )
+    first_lin2 = pack_half if half else exact
+    return Plan(kernels, torch.float32, pack, first_lin2, exact, activation)

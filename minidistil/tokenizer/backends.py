@@ -6,9 +6,6 @@ are done in `rows.py`, so that nothing shared by threads ever changes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from minidistil.tokenizer.vocabulary import Recipe
@@ -18,57 +15,24 @@ if TYPE_CHECKING:
     import tokenizers
 
 
-@dataclass(frozen=True)
-class PythonEncoding:
-    """The tokens of one text, as lists of one length.
-
-    Attributes:
-        ids: The id of each token in the vocabulary.
-        tokens: Each token as the vocabulary writes it.
-        offsets: The characters of the text (or of the given word) that it stands for.
-        word_ids: The number of its word in the text.
-    """
-
-    ids: list[int]
-    tokens: list[str]
-    offsets: list[tuple[int, int]]
-    word_ids: list[int | None]
-
-    def __len__(self) -> int:
-        return len(self.ids)
+# The tokens of one text, as lists of one length:
+#   ids       the id of each token in the vocabulary
+#   tokens    the token as the vocabulary writes it
+#   offsets   the characters of the text (or of the given word) that it stands for
+#   word_ids  the number of its word in the text
+Encoding: TypeAlias = dict[str, list[Any]]
 
 
-class RustEncoding:
-    """The same lists. The library makes a new one at every look; here it is kept."""
+class RustEncoding(Encoding):
+    """The library makes a new list at every look; here it is made once, if at all."""
 
     def __init__(self, encoding: tokenizers.Encoding) -> None:
+        super().__init__()
         self._encoding = encoding
 
-    def __len__(self) -> int:
-        return len(self._encoding)
-
-    @cached_property
-    def ids(self) -> list[int]:
-        """The id of each token in the vocabulary."""
-        return self._encoding.ids
-
-    @cached_property
-    def tokens(self) -> list[str]:
-        """Each token as the vocabulary writes it."""
-        return self._encoding.tokens
-
-    @cached_property
-    def offsets(self) -> list[tuple[int, int]]:
-        """The characters that it stands for."""
-        return self._encoding.offsets
-
-    @cached_property
-    def word_ids(self) -> list[int | None]:
-        """The number of its word in the text."""
-        return self._encoding.word_ids
-
-
-Encoding: TypeAlias = "PythonEncoding | RustEncoding"
+    def __missing__(self, name: str) -> list[Any]:
+        self[name] = getattr(self._encoding, name)
+        return self[name]
 
 
 def build_rust(recipe: Recipe) -> tokenizers.Tokenizer:
@@ -126,11 +90,7 @@ def tokenizer_json(recipe: Recipe, cls_token: str, sep_token: str) -> str:
 
 
 def build_python(recipe: Recipe) -> WordPiece:
-    """BERT's pipeline in `wordpiece.py`.
-
-    Raises:
-        ValueError: An added token asks for more than to be found literally.
-    """
+    """BERT's pipeline in `wordpiece.py`."""
     for token in recipe.added:
         if token.normalized or token.lstrip or token.rstrip or token.single_word:
             raise ValueError(
@@ -153,7 +113,7 @@ class RustBackend:
     def __init__(self, recipe: Recipe) -> None:
         self._tokenizer = build_rust(recipe)
 
-    def encode(self, texts: list[Any], split_into_words: bool) -> list[RustEncoding]:
+    def encode(self, texts: list[Any], split_into_words: bool) -> list[Encoding]:
         """Tokenize texts, or lists of words; offsets then count within the word."""
         found = self._tokenizer.encode_batch(
             texts, is_pretokenized=split_into_words, add_special_tokens=False
@@ -165,32 +125,30 @@ class PythonBackend:
     """`wordpiece.py`, for reading along and for checking the other one."""
 
     def __init__(self, recipe: Recipe) -> None:
-        self._ids = recipe.vocab | {token.content: token.id for token in recipe.added}
+        self._ids = recipe.ids
         self._wordpiece = build_python(recipe)
 
-    def encode(self, texts: list[Any], split_into_words: bool) -> list[PythonEncoding]:
+    def encode(self, texts: list[Any], split_into_words: bool) -> list[Encoding]:
         """Tokenize texts, or lists of words; offsets then count within the word."""
         return [
-            self._join([self._encode(word) for word in text])
-            if split_into_words
-            else self._encode(text)
+            self._encode_words(text) if split_into_words else self._encode(text)
             for text in texts
         ]
 
-    def _encode(self, text: str) -> PythonEncoding:
+    def _encode(self, text: str) -> Encoding:
         pieces = self._wordpiece(text).pieces
-        return PythonEncoding(
-            [self._ids[piece.text] for piece in pieces],
-            [piece.text for piece in pieces],
-            [(piece.start, piece.end) for piece in pieces],
-            [piece.word for piece in pieces],
-        )
+        return {
+            "ids": [self._ids[piece.text] for piece in pieces],
+            "tokens": [piece.text for piece in pieces],
+            "offsets": [(piece.start, piece.end) for piece in pieces],
+            "word_ids": [piece.word for piece in pieces],
+        }
 
-    @staticmethod
-    def _join(words: Sequence[PythonEncoding]) -> PythonEncoding:
-        return PythonEncoding(
-            [id for word in words for id in word.ids],
-            [token for word in words for token in word.tokens],
-            [span for word in words for span in word.offsets],
-            [number for number, word in enumerate(words) for _ in word.ids],
-        )
+    def _encode_words(self, words: list[str]) -> Encoding:
+        whole: Encoding = {"ids": [], "tokens": [], "offsets": [], "word_ids": []}
+        for number, word in enumerate(words):
+            encoding = self._encode(word)
+            encoding["word_ids"] = [number] * len(encoding["ids"])
+            for name, values in encoding.items():
+                whole[name] += values
+        return whole

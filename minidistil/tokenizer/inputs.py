@@ -25,10 +25,6 @@ def read_texts(text: Any, text_pair: Any, split: bool) -> Texts:
 
     As in transformers, an empty `text_pair` beside one text is no text at all, while
     in a batch it is an empty one.
-
-    Raises:
-        TypeError: Something that should be text is not, or is half a character.
-        ValueError: There are not as many second texts as first ones.
     """
     if not _is_batch(text, split):
         pair = None if text_pair is None else _read(text_pair, "text_pair", split)
@@ -93,11 +89,7 @@ def _show(value: object) -> str:
 
 
 def one_of(name: str, value: Any, allowed: Mapping[Any, Any]) -> Any:
-    """What `allowed` says for `value`.
-
-    Raises:
-        ValueError: `value` is not among the allowed ones.
-    """
+    """What `allowed` says for `value`; a `ValueError` if that is not among its keys."""
     for key, meaning in allowed.items():
         if value is key or (isinstance(value, str) and value == key):
             return meaning

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -43,8 +44,7 @@ class Span:
 
     def of(self, name: str) -> list[Any]:
         """One list of the tokens, such as their `ids`."""
-        values: list[Any] = getattr(self.encoding, name)
-        return values[self.start : self.end]
+        return self.encoding[name][self.start : self.end]
 
 
 @dataclass(frozen=True)
@@ -106,13 +106,10 @@ class Truncation:
 
         The windows of each text overlap by `stride` tokens. Of a pair whose texts are
         both too long, each window of one is put with each window of the other.
-
-        Raises:
-            ValueError: `max_length` has no room for what may not be truncated.
         """
         pair = second is not None
         room = self.max_length - (count_specials(pair) if with_specials else 0)
-        sizes = len(first), 0 if second is None else len(second)
+        sizes = len(first["ids"]), 0 if second is None else len(second["ids"])
         if room < 0:
             raise ValueError(
                 f"max_length={self.max_length} is less than the "
@@ -163,7 +160,7 @@ class Truncation:
         return kept, room - kept
 
     def _windows(self, encoding: Encoding, size: int) -> list[Span]:
-        length = len(encoding)
+        length = len(encoding["ids"])
         if length <= size or not self.overflow:
             return [Span(encoding, 0, min(size, length))]
         step = size - self.stride
@@ -177,17 +174,7 @@ class Truncation:
         return [Span(encoding, at, min(at + size, length)) for at in starts]
 
 
-def make_rows(
-    first: Encoding,
-    second: Encoding | None,
-    with_specials: bool,
-    truncation: Truncation | None,
-) -> list[Row]:
-    """The row of a text or of a pair; with overflow several of them."""
-    if truncation is not None:
-        return truncation.rows(first, second, with_specials)
-    rest = None if second is None else Span(second, 0, len(second))
-    return [Row(Span(first, 0, len(first)), rest, with_specials)]
+NO_TRUNCATION = Truncation("longest_first", sys.maxsize, stride=0, overflow=False)
 
 
 @dataclass(frozen=True)

@@ -31,14 +31,15 @@ from minidistil.tokenizer.inputs import (
 )
 from minidistil.tokenizer.rows import (
     CONSTANT,
+    NO_TRUNCATION,
     OFFSETS,
     Frame,
     Padding,
     Truncation,
     count_specials,
-    make_rows,
 )
 from minidistil.tokenizer.vocabulary import (
+    KINDS,
     POSITIONS,
     AddedToken,
     Recipe,
@@ -143,11 +144,10 @@ class DistilBertTokenizer:
             strip_accents,
             tokenize_chinese_chars,
         )
-        added_ids = {token.content: token.id for token in self._recipe.added}
-        self._ids = self._recipe.vocab | added_ids
+        self._ids = self._recipe.ids
         self._tokens = {id: token for token, id in self._ids.items()}
         special = (token.content for token in self._recipe.added if token.special)
-        self._specials = frozenset(special)
+        self._specials = dict.fromkeys(special)  # a set that keeps their order
 
         self.unk_token = unk_token
         self.sep_token = sep_token
@@ -238,26 +238,19 @@ class DistilBertTokenizer:
         """
         config = {
             "tokenizer_class": "DistilBertTokenizer",
-            "do_lower_case": self.do_lower_case,
-            "strip_accents": self.strip_accents,
-            "tokenize_chinese_chars": self.tokenize_chinese_chars,
-            "model_max_length": self.model_max_length,
-            "padding_side": self.padding_side,
-            "clean_up_tokenization_spaces": self.clean_up_tokenization_spaces,
+            **{name: getattr(self, name) for name in KINDS},
             **self._named,
         }
+        settings = json.dumps(config, indent=2, ensure_ascii=False) + "\n"
+        pipeline = tokenizer_json(self._recipe, self.cls_token, self.sep_token)
         files = {
-            "vocab.txt": vocab_txt(self._recipe.vocab),
-            "tokenizer_config.json": json.dumps(config, indent=2, ensure_ascii=False)
-            + "\n",
-            "tokenizer.json": tokenizer_json(
-                self._recipe, self.cls_token, self.sep_token
-            ),
+            Path(folder) / "vocab.txt": vocab_txt(self._recipe.vocab),
+            Path(folder) / "tokenizer_config.json": settings,
+            Path(folder) / "tokenizer.json": pipeline,
         }
-        paths = {Path(folder) / name: content for name, content in files.items()}
-        for path, content in paths.items():
+        for path, content in files.items():
             write_file(path, content.encode())
-        return tuple(map(str, paths))
+        return tuple(map(str, files))
 
     # Text to ids
 
@@ -328,7 +321,7 @@ class DistilBertTokenizer:
         if truncation is None and padding is False and max_length is not None:
             truncation = True
         strategy = one_of("truncation", truncation, TRUNCATIONS)
-        shorten = None
+        shorten = NO_TRUNCATION
         if strategy is not None:
             stride = integer("stride", stride, 0)
             limit = self._max_length(max_length)
@@ -343,7 +336,7 @@ class DistilBertTokenizer:
 
         texts = read_texts(text, text_pair, is_split_into_words)
         samples = [
-            make_rows(first, second, add_special_tokens, shorten)
+            shorten.rows(first, second, add_special_tokens)
             for first, second in self._encode(texts, is_split_into_words)
         ]
         rows = [row for sample in samples for row in sample]
@@ -522,11 +515,9 @@ class DistilBertTokenizer:
             text = join(self._tokens_of(ids, skip_special_tokens))
             return close_up(text) if clean_up_tokenization_spaces else text
 
-        if isinstance(ids, int):
-            return text_of([ids])
-        if any(isinstance(row, list) for row in ids):
+        if isinstance(ids, list) and any(isinstance(row, list) for row in ids):
             return [text_of(row) for row in ids]
-        return text_of(ids)
+        return text_of([ids] if isinstance(ids, int) else ids)
 
     def batch_decode(
         self,
@@ -596,8 +587,7 @@ class DistilBertTokenizer:
     @property
     def all_special_tokens(self) -> list[str]:
         """The special tokens, those that were added included."""
-        added = (token.content for token in self._recipe.added if token.special)
-        return list(dict.fromkeys((*self._named.values(), *added)))
+        return list(dict.fromkeys((*self._named.values(), *self._specials)))
 
     @property
     def all_special_ids(self) -> list[int]:

@@ -24,14 +24,14 @@ SPACES = (
 )
 MOST_TOKENS = 10**8  # far beyond any vocabulary, and what vocab.txt can still hold
 
-# The types that the settings in a file can have.
+# The settings in a `tokenizer_config.json`, and the types that they can have.
 KINDS: dict[str, tuple[type, ...]] = {
     "do_lower_case": (bool,),
     "strip_accents": (bool, type(None)),
     "tokenize_chinese_chars": (bool,),
-    "clean_up_tokenization_spaces": (bool,),
-    "padding_side": (str,),
     "model_max_length": (int, float),
+    "padding_side": (str,),
+    "clean_up_tokenization_spaces": (bool,),
 }
 
 
@@ -60,6 +60,11 @@ class Recipe:
     do_lower_case: bool
     strip_accents: bool | None
     tokenize_chinese_chars: bool
+
+    @property
+    def ids(self) -> dict[str, int]:
+        """The id of every token, added ones included."""
+        return self.vocab | {token.content: token.id for token in self.added}
 
 
 def read_vocab_txt(path: Path) -> dict[str, int]:
@@ -90,14 +95,9 @@ def read_checkpoint(files: CheckpointFiles) -> dict[str, Any]:
     transformers. What neither says is left out, so that defaults apply. Truncation and
     padding stored in `tokenizer.json` are ignored: only the arguments of a call count.
     Where no file says how many tokens the model takes, its `config.json` does.
-
-    Raises:
-        ValueError: A file is broken or not a BERT tokenizer's, or adds tokens in
-            `added_tokens.json`, as old versions of transformers did.
     """
-    source = files.first("tokenizer.json", "vocab.txt")
-    if source is None:
-        source = files.require("vocab.txt")  # raises: says what is there instead
+    # If there is neither, `require` raises, and says what is there instead.
+    source = files.first("tokenizer.json", "vocab.txt") or files.require("vocab.txt")
     config = _read(files.find("tokenizer_config.json"))
     if source.name == "tokenizer.json":
         settings = read_tokenizer_json(source)
@@ -121,9 +121,6 @@ def read_old_files(files: CheckpointFiles, vocab: dict[str, int]) -> dict[str, A
     """The settings where there is no `tokenizer.json`: as in old versions' files.
 
     `special_tokens_map.json` names the special tokens.
-
-    Raises:
-        ValueError: `added_tokens.json` holds more than the vocabulary.
     """
     path = files.at_hand("added_tokens.json")
     added = [token for token, id in _read(path).items() if vocab.get(token) != id]
@@ -204,11 +201,7 @@ def config_tokens(
 
 
 def part(content: Mapping[str, Any], name: str, *kinds: type) -> Any:
-    """An object or a list in a JSON object; an empty one if it is not there, or null.
-
-    Raises:
-        ValueError: It is something else; the error names it.
-    """
+    """An object or a list in a JSON object; an empty one if it is missing or null."""
     value = content.get(name)
     if value is None:
         return kinds[0]()
@@ -237,11 +230,7 @@ def added_token(fields: object, id: object = None) -> AddedToken:
 
 
 def read_tokenizer_json(path: Path) -> dict[str, Any]:
-    """The settings in a `tokenizer.json`, if it is a BERT tokenizer's.
-
-    Raises:
-        ValueError: A component is not DistilBERT's; the error names it.
-    """
+    """The settings in a `tokenizer.json`, or a `ValueError` if it is not BERT's."""
     content = read_json(path, dict, ValueError)
     model = part(content, "model", dict)
     normalizer = part(content, "normalizer", dict)
@@ -281,11 +270,7 @@ def read_tokenizer_json(path: Path) -> dict[str, Any]:
 def with_specials(
     vocab: Mapping[str, int], added: Iterable[AddedToken], named: Mapping[str, str]
 ) -> tuple[AddedToken, ...]:
-    """The added tokens in the order of their ids, the special ones among them.
-
-    Raises:
-        ValueError: A special token has no id, or an id is not that of one token.
-    """
+    """The added tokens in the order of their ids, the special ones among them."""
     literals = {token.content: token for token in added}
     check_ids([*vocab.items(), *((one.content, one.id) for one in literals.values())])
     missing = [

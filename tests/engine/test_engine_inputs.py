@@ -7,13 +7,13 @@ import array
 import numpy as np
 import pytest
 import torch
-from engines import PRECISIONS, answers, check, model_of, sequences_of
+from engines import PRECISIONS, answers, check, forget, model_of, sequences_of
 from reference import CHOICE, ENCODER, MASKED_LM, SEQUENCE, TOKEN
 from torch import nn
 from torch.nn.utils import parametrizations, parametrize
 
 from minidistil import DistilBertForSequenceClassification
-from minidistil.engine import Engine, operators
+from minidistil.engine import Engine
 from minidistil.model import Embeddings, Transformer
 
 SEQUENCES = sequences_of([7, 1, 40, 3], 53)
@@ -403,7 +403,7 @@ def test_padding_is_told_and_not_swallowed():
 def test_an_engine_can_be_made_and_used_under_the_callers_defaults():
     model = model_of(SEQUENCE)
     expected = answers(model, SEQUENCES)
-    operators.forget()
+    forget()
     torch.set_default_dtype(torch.float64)
     try:
         with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -411,7 +411,7 @@ def test_an_engine_can_be_made_and_used_under_the_callers_defaults():
             found = [engine(SEQUENCES) for engine in engines]
     finally:
         torch.set_default_dtype(torch.float32)
-        operators.forget()
+        forget()
     assert [engine.kernels for engine in engines] == [
         Engine(model, precision).kernels for precision in PRECISIONS
     ]

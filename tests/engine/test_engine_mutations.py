@@ -12,7 +12,7 @@ from reference import ENCODER, MASKED_LM, SEQUENCE, DifferenceError
 
 from minidistil.engine import Engine, attention, encoder, engine as engines, operators
 from minidistil.engine.attention import Group
-from minidistil.engine.encoder import FastEmbeddings, FastNorm, FastRest
+from minidistil.engine.encoder import FastBlock, FastEmbeddings, FastNorm
 from minidistil.engine.operators import PlainLinear
 
 # Long enough for every way to compute attention, and not in order.
@@ -132,7 +132,7 @@ MUTATIONS = {
         "side_by_side",
         lambda real: exchanged(real, (1, 0, 2)),
     ),
-    "the norms are swapped": (FastRest, "__init__", swapped_norms),
+    "the norms are swapped": (FastBlock, "__init__", swapped_norms),
     "embeddings are not normalised": (
         FastEmbeddings,
         "__call__",
