@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from minidistil.checkpoint.fitting import skeleton
+from minidistil.checkpoint.tensors import plain_name
 from minidistil.config import DistilBertConfig
 from minidistil.model import DistilBertModel
 
@@ -51,12 +52,7 @@ _BERT_NAMES = {
     "ffn.lin2.": "output.dense.",
     "output_layer_norm.": "output.LayerNorm.",
 }
-_LEFT_OUT = {
-    "pooler.dense.weight",
-    "pooler.dense.bias",
-    "embeddings.position_ids",
-    "embeddings.token_type_ids",
-}
+_LEFT_OUT = ("pooler.dense.weight", "pooler.dense.bias", "embeddings.token_type_ids")
 
 
 def fold_bert(
@@ -80,12 +76,20 @@ def fold_bert(
             missing, unexpected or of the wrong shape.
     """
     folded_config = _fold_config(config)
-    sources = _sources(folded_config)
+    sources, shapes = {}, {}
+    model = skeleton(DistilBertModel, DistilBertConfig.from_dict(folded_config), "sdpa")
+    for name, parameter in model.named_parameters():
+        old = name
+        for ours, berts in _BERT_NAMES.items():
+            old = old.replace(ours, berts)
+        sources[name], shapes[old] = old, tuple(parameter.shape)
     given = _plain_names(tensors)
-    _check_names(given, {*sources, _TOKEN_TYPES})
-    _check_shapes(given, sources, folded_config)
+    # The number of token types is BERT's own affair: row 0 is all that is used.
+    types = given[_TOKEN_TYPES].shape[:1] if _TOKEN_TYPES in given else ()
+    shapes[_TOKEN_TYPES] = max((1, *types)), folded_config["dim"]
+    _check_tensors(given, shapes)
 
-    folded = {new: given[old] for old, (new, _) in sources.items()}
+    folded = {name: given[old] for name, old in sources.items()}
     positions, token_types = given[_POSITIONS], given[_TOKEN_TYPES]
     # In 16 bits the sum would be rounded, and no later conversion could undo that.
     exact = torch.promote_types(positions.dtype, torch.float32)
@@ -155,7 +159,6 @@ def _fold_config(config: Mapping[str, Any]) -> dict[str, Any]:
     folded = {new: config[old] for old, new in _SIZES.items()}
     for old, (new, default) in _OPTIONAL.items():
         folded[new] = config.get(old, default)
-
     if folded["activation"] not in ("gelu", "relu"):
         raise ValueError(
             f"hidden_act is {folded['activation']!r}; DistilBERT has 'gelu' and "
@@ -189,63 +192,39 @@ def _fold_config(config: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _sources(config: Mapping[str, Any]) -> dict[str, tuple[str, tuple[int, ...]]]:
-    """Map each BERT name that is carried over to its DistilBERT name and its shape."""
-    model = skeleton(DistilBertModel, DistilBertConfig.from_dict(config), "sdpa")
-    sources = {}
-    for name, parameter in model.named_parameters():
-        old = name
-        for ours, berts in _BERT_NAMES.items():
-            old = old.replace(ours, berts)
-        sources[old] = name, tuple(parameter.shape)
-    return sources
-
-
 def _plain_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Name the tensors without prefix, the modern way, and without what is dropped."""
     plain: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
-        short = name.removeprefix("bert.")
-        if short.endswith("LayerNorm.gamma"):
-            short = short.removesuffix("gamma") + "weight"
-        elif short.endswith("LayerNorm.beta"):
-            short = short.removesuffix("beta") + "bias"
+        short = plain_name(name.removeprefix("bert."))
+        if short is None or short in _LEFT_OUT:
+            continue
         if short in plain:
             raise ValueError(
                 f"two tensors are both {short!r} (one of them is given as {name!r}); "
                 "pass the tensors of one encoder"
             )
         plain[short] = tensor
-    return {name: plain[name] for name in plain if name not in _LEFT_OUT}
+    return plain
 
 
-def _check_names(given: Mapping[str, Tensor], expected: set[str]) -> None:
-    missing = sorted(expected - given.keys())
-    unexpected = sorted(given.keys() - expected)
-    if not missing and not unexpected:
-        return
-    lines = ["these are not the tensors of the BERT encoder that the config describes"]
-    if missing:
-        lines.append(f"missing: {', '.join(missing)}")
-    if unexpected:
-        lines.append(
+def _check_tensors(
+    given: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]]
+) -> None:
+    problems = [
+        f"{name} has shape {tuple(given[name].shape)}, expected {shape}"
+        for name, shape in shapes.items()
+        if name in given and tuple(given[name].shape) != shape
+    ]
+    if missing := sorted(shapes.keys() - given.keys()):
+        problems.append(f"missing: {', '.join(missing)}")
+    if unexpected := sorted(given.keys() - shapes.keys()):
+        problems.append(
             f"unexpected: {', '.join(unexpected)} (leave out the tensors of a task "
             "head; check num_hidden_layers if layers are listed)"
         )
-    raise ValueError("\n  ".join(lines))
-
-
-def _check_shapes(
-    given: Mapping[str, Tensor],
-    sources: Mapping[str, tuple[str, tuple[int, ...]]],
-    config: Mapping[str, Any],
-) -> None:
-    # The number of token types is BERT's own affair: row 0 is all that is used.
-    expected = {name: shape for name, (_, shape) in sources.items()}
-    expected[_TOKEN_TYPES] = (max(1, given[_TOKEN_TYPES].shape[0]), config["dim"])
-    for name, shape in expected.items():
-        if tuple(given[name].shape) != shape:
-            raise ValueError(
-                f"{name} has shape {tuple(given[name].shape)}, expected {shape} from "
-                "the config: the config and the tensors are of different encoders"
-            )
+    if problems:
+        title = (
+            "these are not the tensors of the BERT encoder that the config describes"
+        )
+        raise ValueError("\n  ".join([title, *problems]))
