@@ -20,6 +20,7 @@ from torch import Tensor
 from minidistil.checkpoint.fitting import skeleton
 from minidistil.checkpoint.tensors import plain_name
 from minidistil.config import DistilBertConfig
+from minidistil.messages import quote
 from minidistil.model import DistilBertModel
 
 _SIZES = {
@@ -97,17 +98,10 @@ def fold_bert(
     return folded_config, folded
 
 
-def every_second_layer(layers: int) -> list[int]:
-    """The numbers 0, 2, 4, … of every second one of so many layers.
-
-    The program that made DistilBERT took 0, 2, 4, 7, 9 and 11 of BERT's twelve, which
-    include the first and the last.
-    """
-    return list(range(0, layers, 2))
-
-
 def keep_layers(
-    config: Mapping[str, Any], tensors: Mapping[str, Tensor], layers: Sequence[int]
+    config: Mapping[str, Any],
+    tensors: Mapping[str, Tensor],
+    layers: Sequence[int] | str,
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Take some of a DistilBERT's layers, to start a smaller one from.
 
@@ -115,7 +109,9 @@ def keep_layers(
         config: The contents of a DistilBERT ``config.json``.
         tensors: Its tensors under the hub's names without prefix; all but the layers
             left out are in the result, not copied.
-        layers: Which to take, counted from 0, from the first to the last.
+        layers: Which to take, counted from 0, from the first to the last; or
+            "every-second", which is 0, 2, 4, … (the program that made DistilBERT took
+            0, 2, 4, 7, 9 and 11 of BERT's twelve, the last one among them).
 
     Returns:
         The student's configuration and tensors.
@@ -123,14 +119,17 @@ def keep_layers(
     Raises:
         ValueError: if a number is not that of a layer, or they are not in order.
     """
-    there = config["n_layers"]
+    # The file's own count may be left to the default.
+    there = DistilBertConfig.from_dict(config).n_layers
+    if layers == "every-second":
+        layers = range(0, there, 2)
     # 0.0 and False are equal to 0, but are not integers.
     whole = all(type(layer) is int for layer in layers)
     in_order = whole and [*layers] == sorted(set(layers))
     if not layers or not in_order or layers[0] < 0 or layers[-1] >= there:
         raise ValueError(
-            f"layers are {[*layers]}, expected integers from 0 to {there - 1}, each "
-            "once and in order"
+            f"layers are {quote(layers)}, expected integers from 0 to {there - 1}, "
+            'each once and in order, or "every-second"'
         )
     new_number = {str(old): str(new) for new, old in enumerate(layers)}
     kept = {}
