@@ -23,21 +23,18 @@ def export(source: str, file: Path, revision: str | None, as_json: bool) -> None
     and on the longest, before FILE gets its name.
     """
     try:
-        from minidistil.auto import load
-        from minidistil.weights.exporting import check_request, export as write
+        from minidistil.weights.exporting import export as write
 
-        check_request(file)  # before a model is loaded
-        model = load(source, revision=revision)
-        checked = write(model, file)
+        checked = write(source, file, revision=revision)
     except ImportError as error:  # it says what to install
         raise click.ClickException(str(error)) from error
-    name, size = type(model).__name__, file.stat().st_size
+    size = file.stat().st_size
     if as_json:
-        of_file = {"file": str(file), "model": name, "bytes": size}
+        of_file = {"file": str(file), "model": checked.kind, "bytes": size}
         print_json({**of_file, **vars(checked)})
         return
     print_line(
-        f"{file}: {name}, {size:,} bytes; in {checked.batches} batches of up to "
-        f"{checked.tokens} tokens the largest difference from the model is "
+        f"{file}: {checked.kind}, {size:,} bytes; in {checked.batches} batches of up "
+        f"to {checked.tokens} tokens the largest difference from the model is "
         f"{checked.difference:.1e}"
     )

@@ -23,21 +23,29 @@ from minidistil.config import DistilBertConfig
 from minidistil.messages import quote
 from minidistil.model import DistilBertModel
 
-_SIZES = {
-    "vocab_size": "vocab_size",
-    "hidden_size": "dim",
-    "num_hidden_layers": "n_layers",
-    "num_attention_heads": "n_heads",
-    "intermediate_size": "hidden_dim",
-    "max_position_embeddings": "max_position_embeddings",
-}
-# DistilBERT's name and BERT's value when its config.json is silent.
-_OPTIONAL = {
+# DistilBERT's name, and BERT's value when its config.json is silent; None where it has
+# to say one.
+_SETTINGS = {
+    "vocab_size": ("vocab_size", None),
+    "hidden_size": ("dim", None),
+    "num_hidden_layers": ("n_layers", None),
+    "num_attention_heads": ("n_heads", None),
+    "intermediate_size": ("hidden_dim", None),
+    "max_position_embeddings": ("max_position_embeddings", None),
     "hidden_act": ("activation", "gelu"),
     "hidden_dropout_prob": ("dropout", 0.1),
     "attention_probs_dropout_prob": ("attention_dropout", 0.1),
     "initializer_range": ("initializer_range", 0.02),
     "pad_token_id": ("pad_token_id", 0),
+}
+# BERT's value when its config.json is silent, and those that DistilBERT has.
+_EXPECTED = {
+    "model_type": (None, "bert"),
+    "hidden_act": ("gelu", "gelu", "relu"),
+    "layer_norm_eps": (1e-12, 1e-12),
+    "position_embedding_type": ("absolute", "absolute"),
+    "is_decoder": (False, False, None),
+    "add_cross_attention": (False, False, None),
 }
 _POSITIONS = "embeddings.position_embeddings.weight"
 _TOKEN_TYPES = "embeddings.token_type_embeddings.weight"
@@ -121,17 +129,16 @@ def keep_layers(
     """
     # The file's own count may be left to the default.
     there = DistilBertConfig.from_dict(config).n_layers
-    if layers == "every-second":
-        layers = range(0, there, 2)
+    numbers: Sequence[Any] = range(0, there, 2) if layers == "every-second" else layers
     # 0.0 and False are equal to 0, but are not integers.
-    whole = all(type(layer) is int for layer in layers)
-    in_order = whole and [*layers] == sorted(set(layers))
-    if not layers or not in_order or layers[0] < 0 or layers[-1] >= there:
+    whole = all(type(number) is int for number in numbers)
+    in_order = whole and [*numbers] == sorted(set(numbers))
+    if not numbers or not in_order or numbers[0] < 0 or numbers[-1] >= there:
         raise ValueError(
             f"layers are {quote(layers)}, expected integers from 0 to {there - 1}, "
             'each once and in order, or "every-second"'
         )
-    new_number = {str(old): str(new) for new, old in enumerate(layers)}
+    new_number = {str(old): str(new) for new, old in enumerate(numbers)}
     kept = {}
     for name, tensor in tensors.items():
         before, prefix, rest = name.partition("transformer.layer.")
@@ -140,46 +147,26 @@ def keep_layers(
             kept[name] = tensor
         elif number in new_number:
             kept[f"{before}{prefix}{new_number[number]}{dot}{leaf}"] = tensor
-    return {**config, "n_layers": len(layers)}, kept
+    return {**config, "n_layers": len(numbers)}, kept
 
 
 def _fold_config(config: Mapping[str, Any]) -> dict[str, Any]:
     """Translate the config, or say why this encoder cannot be folded."""
-    model_type = config.get("model_type")
-    if model_type != "bert":
-        raise ValueError(
-            f"model_type is {model_type!r}, expected 'bert': only a BERT encoder can "
-            "be folded into DistilBERT's shape"
-        )
-    if absent := [name for name in _SIZES if name not in config]:
+    for name, (default, *allowed) in _EXPECTED.items():
+        if config.get(name, default) not in allowed:
+            raise ValueError(
+                f"{name} is {quote(config.get(name))}, expected "
+                f"{' or '.join(map(repr, allowed))}: DistilBERT has nothing else, so "
+                "this encoder cannot be folded into its shape"
+            )
+    needed = [name for name, (_, silent) in _SETTINGS.items() if silent is None]
+    if absent := [name for name in needed if name not in config]:
         raise ValueError(
             f"the BERT config lacks {', '.join(absent)}; pass the whole config.json"
         )
-    folded = {new: config[old] for old, new in _SIZES.items()}
-    for old, (new, default) in _OPTIONAL.items():
-        folded[new] = config.get(old, default)
-    if folded["activation"] not in ("gelu", "relu"):
-        raise ValueError(
-            f"hidden_act is {folded['activation']!r}; DistilBERT has 'gelu' and "
-            "'relu' only, so this encoder cannot be folded"
-        )
-    eps = config.get("layer_norm_eps", 1e-12)
-    if eps != 1e-12:
-        raise ValueError(
-            f"layer_norm_eps is {eps}; DistilBERT's is fixed at 1e-12, so the folded "
-            "encoder would give other numbers"
-        )
-    positions = config.get("position_embedding_type", "absolute")
-    if positions != "absolute":
-        raise ValueError(
-            f"position_embedding_type is {positions!r}; DistilBERT has absolute "
-            "positions only, so this encoder cannot be folded"
-        )
-    if config.get("is_decoder") or config.get("add_cross_attention"):
-        raise ValueError(
-            "this BERT is a decoder (is_decoder or add_cross_attention is true); "
-            "DistilBERT is an encoder only, so it cannot be folded"
-        )
+    folded = {
+        ours: config.get(name, silent) for name, (ours, silent) in _SETTINGS.items()
+    }
     return {
         "model_type": "distilbert",
         "architectures": ["DistilBertModel"],

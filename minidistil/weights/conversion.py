@@ -150,7 +150,7 @@ def convert(
             "another folder. Nothing was written"
         )
     values = parse_json(found, found.read_bytes())
-    given = tensors = read_tensors(files)
+    given = tensors = _read_tensors(files)
     for name in drop:
         gone = _find(name, tensors)
         tensors = {each: tensors[each] for each in tensors if each not in gone}
@@ -198,13 +198,8 @@ def convert(
     )
 
 
-def read_tensors(files: CheckpointFiles) -> Tensors:
-    """All weights of a checkpoint by plain name, whatever kind of file they are in.
-
-    Raises:
-        CheckpointNotFoundError: if it has none.
-        CheckpointError: if a file is not sound, or has a tensor under two names.
-    """
+def _read_tensors(files: CheckpointFiles) -> Tensors:
+    """All weights of a checkpoint by plain name, whatever kind of file they are in."""
     if files.first(SINGLE_FILE, INDEX_FILE) is not None:
         weights = Weights(files)
         return {
