@@ -84,7 +84,9 @@ def answer(
                 print_json({"question": question, "answers": answers})
             else:
                 for each in answers:
-                    print_line(_line(each))
+                    place = f"{each['start']}-{each['end']}"
+                    words = one_line(each["answer"])
+                    print_line(f"{each['score']:.4f}  {place}  {words}")
 
 
 def _read(source: BinaryIO) -> str:
@@ -95,8 +97,3 @@ def _read(source: BinaryIO) -> str:
             f"the text is not UTF-8 ({error.reason}, byte {error.start + 1}); convert "
             f"it to UTF-8"
         ) from None
-
-
-def _line(answer: dict[str, Any]) -> str:
-    place = f"{answer['start']}-{answer['end']}"
-    return f"{answer['score']:.4f}  {place}  {one_line(answer['answer'])}"

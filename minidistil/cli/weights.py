@@ -6,7 +6,7 @@ import dataclasses
 import re
 import sys
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -21,10 +21,6 @@ from minidistil.cli.options import (
     option,
 )
 from minidistil.cli.output import EXPECTED, print_json, print_line
-
-if TYPE_CHECKING:
-    from minidistil.weights.inspection import Inspection
-    from minidistil.weights.verification import Verification
 
 _FLOATS = ("float32", "float16", "bfloat16", "float64")
 _SHOWN = 8  # lines of a longer list
@@ -74,14 +70,10 @@ def inspect(source: str, revision: str | None, as_json: bool) -> None:
     from minidistil.weights.inspection import inspect as look_into
 
     found = look_into(source, revision=revision)
-    if as_json:
-        print_json(found.to_dict())
-    else:
-        _print_inspection(found)
-
-
-def _print_inspection(found: Inspection) -> None:
     report = found.to_dict()
+    if as_json:
+        print_json(report)
+        return
     tensors = Counter(tensor["file"] for tensor in report["tensors"])
     for file in report["files"]:
         print_line(
@@ -181,17 +173,13 @@ def verify(source: str, dtype: str, as_json: bool, **options: Any) -> None:
     if as_json:
         print_json({**dataclasses.asdict(found), "right": found.right})
     else:
-        _print_verification(found)
+        print_line(f"{found.source}: {found.kind}, {found.computing}")
+        for one in found.checks:
+            print_line(f"{one.status:8} {one.name}")
+            for line in one.detail.splitlines():
+                print_line(f"{'':8} {line}")
+        print_line("right" if found.right else "WRONG")
     sys.exit(0 if found.right else 1)
-
-
-def _print_verification(found: Verification) -> None:
-    print_line(f"{found.source}: {found.kind}, {found.computing}")
-    for check in found.checks:
-        print_line(f"{check.status:8} {check.name}")
-        for line in check.detail.splitlines():
-            print_line(f"{'':8} {line}")
-    print_line("right" if found.right else "WRONG")
 
 
 @command(

@@ -18,24 +18,34 @@ import torch
 from torch import Tensor
 
 from minidistil.checkpoint.fitting import skeleton
+from minidistil.checkpoint.tensors import plain_name
 from minidistil.config import DistilBertConfig
+from minidistil.messages import quote
 from minidistil.model import DistilBertModel
 
-_SIZES = {
-    "vocab_size": "vocab_size",
-    "hidden_size": "dim",
-    "num_hidden_layers": "n_layers",
-    "num_attention_heads": "n_heads",
-    "intermediate_size": "hidden_dim",
-    "max_position_embeddings": "max_position_embeddings",
-}
-# DistilBERT's name and BERT's value when its config.json is silent.
-_OPTIONAL = {
+# DistilBERT's name, and BERT's value when its config.json is silent; None where it has
+# to say one.
+_SETTINGS = {
+    "vocab_size": ("vocab_size", None),
+    "hidden_size": ("dim", None),
+    "num_hidden_layers": ("n_layers", None),
+    "num_attention_heads": ("n_heads", None),
+    "intermediate_size": ("hidden_dim", None),
+    "max_position_embeddings": ("max_position_embeddings", None),
     "hidden_act": ("activation", "gelu"),
     "hidden_dropout_prob": ("dropout", 0.1),
     "attention_probs_dropout_prob": ("attention_dropout", 0.1),
     "initializer_range": ("initializer_range", 0.02),
     "pad_token_id": ("pad_token_id", 0),
+}
+# BERT's value when its config.json is silent, and those that DistilBERT has.
+_EXPECTED = {
+    "model_type": (None, "bert"),
+    "hidden_act": ("gelu", "gelu", "relu"),
+    "layer_norm_eps": (1e-12, 1e-12),
+    "position_embedding_type": ("absolute", "absolute"),
+    "is_decoder": (False, False, None),
+    "add_cross_attention": (False, False, None),
 }
 _POSITIONS = "embeddings.position_embeddings.weight"
 _TOKEN_TYPES = "embeddings.token_type_embeddings.weight"
@@ -51,12 +61,7 @@ _BERT_NAMES = {
     "ffn.lin2.": "output.dense.",
     "output_layer_norm.": "output.LayerNorm.",
 }
-_LEFT_OUT = {
-    "pooler.dense.weight",
-    "pooler.dense.bias",
-    "embeddings.position_ids",
-    "embeddings.token_type_ids",
-}
+_LEFT_OUT = ("pooler.dense.weight", "pooler.dense.bias", "embeddings.token_type_ids")
 
 
 def fold_bert(
@@ -80,12 +85,20 @@ def fold_bert(
             missing, unexpected or of the wrong shape.
     """
     folded_config = _fold_config(config)
-    sources = _sources(folded_config)
+    sources, shapes = {}, {}
+    model = skeleton(DistilBertModel, DistilBertConfig.from_dict(folded_config), "sdpa")
+    for name, parameter in model.named_parameters():
+        old = name
+        for ours, berts in _BERT_NAMES.items():
+            old = old.replace(ours, berts)
+        sources[name], shapes[old] = old, tuple(parameter.shape)
     given = _plain_names(tensors)
-    _check_names(given, {*sources, _TOKEN_TYPES})
-    _check_shapes(given, sources, folded_config)
+    # The number of token types is BERT's own affair: row 0 is all that is used.
+    types = given[_TOKEN_TYPES].shape[:1] if _TOKEN_TYPES in given else ()
+    shapes[_TOKEN_TYPES] = max((1, *types)), folded_config["dim"]
+    _check_tensors(given, shapes)
 
-    folded = {new: given[old] for old, (new, _) in sources.items()}
+    folded = {name: given[old] for name, old in sources.items()}
     positions, token_types = given[_POSITIONS], given[_TOKEN_TYPES]
     # In 16 bits the sum would be rounded, and no later conversion could undo that.
     exact = torch.promote_types(positions.dtype, torch.float32)
@@ -93,17 +106,10 @@ def fold_bert(
     return folded_config, folded
 
 
-def every_second_layer(layers: int) -> list[int]:
-    """The numbers 0, 2, 4, … of every second one of so many layers.
-
-    The program that made DistilBERT took 0, 2, 4, 7, 9 and 11 of BERT's twelve, which
-    include the first and the last.
-    """
-    return list(range(0, layers, 2))
-
-
 def keep_layers(
-    config: Mapping[str, Any], tensors: Mapping[str, Tensor], layers: Sequence[int]
+    config: Mapping[str, Any],
+    tensors: Mapping[str, Tensor],
+    layers: Sequence[int] | str,
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Take some of a DistilBERT's layers, to start a smaller one from.
 
@@ -111,7 +117,9 @@ def keep_layers(
         config: The contents of a DistilBERT ``config.json``.
         tensors: Its tensors under the hub's names without prefix; all but the layers
             left out are in the result, not copied.
-        layers: Which to take, counted from 0, from the first to the last.
+        layers: Which to take, counted from 0, from the first to the last; or
+            "every-second", which is 0, 2, 4, … (the program that made DistilBERT took
+            0, 2, 4, 7, 9 and 11 of BERT's twelve, the last one among them).
 
     Returns:
         The student's configuration and tensors.
@@ -119,16 +127,18 @@ def keep_layers(
     Raises:
         ValueError: if a number is not that of a layer, or they are not in order.
     """
-    there = config["n_layers"]
+    # The file's own count may be left to the default.
+    there = DistilBertConfig.from_dict(config).n_layers
+    numbers: Sequence[Any] = range(0, there, 2) if layers == "every-second" else layers
     # 0.0 and False are equal to 0, but are not integers.
-    whole = all(type(layer) is int for layer in layers)
-    in_order = whole and [*layers] == sorted(set(layers))
-    if not layers or not in_order or layers[0] < 0 or layers[-1] >= there:
+    whole = all(type(number) is int for number in numbers)
+    in_order = whole and [*numbers] == sorted(set(numbers))
+    if not numbers or not in_order or numbers[0] < 0 or numbers[-1] >= there:
         raise ValueError(
-            f"layers are {[*layers]}, expected integers from 0 to {there - 1}, each "
-            "once and in order"
+            f"layers are {quote(layers)}, expected integers from 0 to {there - 1}, "
+            'each once and in order, or "every-second"'
         )
-    new_number = {str(old): str(new) for new, old in enumerate(layers)}
+    new_number = {str(old): str(new) for new, old in enumerate(numbers)}
     kept = {}
     for name, tensor in tensors.items():
         before, prefix, rest = name.partition("transformer.layer.")
@@ -137,47 +147,26 @@ def keep_layers(
             kept[name] = tensor
         elif number in new_number:
             kept[f"{before}{prefix}{new_number[number]}{dot}{leaf}"] = tensor
-    return {**config, "n_layers": len(layers)}, kept
+    return {**config, "n_layers": len(numbers)}, kept
 
 
 def _fold_config(config: Mapping[str, Any]) -> dict[str, Any]:
     """Translate the config, or say why this encoder cannot be folded."""
-    model_type = config.get("model_type")
-    if model_type != "bert":
-        raise ValueError(
-            f"model_type is {model_type!r}, expected 'bert': only a BERT encoder can "
-            "be folded into DistilBERT's shape"
-        )
-    if absent := [name for name in _SIZES if name not in config]:
+    for name, (default, *allowed) in _EXPECTED.items():
+        if config.get(name, default) not in allowed:
+            raise ValueError(
+                f"{name} is {quote(config.get(name))}, expected "
+                f"{' or '.join(map(repr, allowed))}: DistilBERT has nothing else, so "
+                "this encoder cannot be folded into its shape"
+            )
+    needed = [name for name, (_, silent) in _SETTINGS.items() if silent is None]
+    if absent := [name for name in needed if name not in config]:
         raise ValueError(
             f"the BERT config lacks {', '.join(absent)}; pass the whole config.json"
         )
-    folded = {new: config[old] for old, new in _SIZES.items()}
-    for old, (new, default) in _OPTIONAL.items():
-        folded[new] = config.get(old, default)
-
-    if folded["activation"] not in ("gelu", "relu"):
-        raise ValueError(
-            f"hidden_act is {folded['activation']!r}; DistilBERT has 'gelu' and "
-            "'relu' only, so this encoder cannot be folded"
-        )
-    eps = config.get("layer_norm_eps", 1e-12)
-    if eps != 1e-12:
-        raise ValueError(
-            f"layer_norm_eps is {eps}; DistilBERT's is fixed at 1e-12, so the folded "
-            "encoder would give other numbers"
-        )
-    positions = config.get("position_embedding_type", "absolute")
-    if positions != "absolute":
-        raise ValueError(
-            f"position_embedding_type is {positions!r}; DistilBERT has absolute "
-            "positions only, so this encoder cannot be folded"
-        )
-    if config.get("is_decoder") or config.get("add_cross_attention"):
-        raise ValueError(
-            "this BERT is a decoder (is_decoder or add_cross_attention is true); "
-            "DistilBERT is an encoder only, so it cannot be folded"
-        )
+    folded = {
+        ours: config.get(name, silent) for name, (ours, silent) in _SETTINGS.items()
+    }
     return {
         "model_type": "distilbert",
         "architectures": ["DistilBertModel"],
@@ -189,63 +178,39 @@ def _fold_config(config: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _sources(config: Mapping[str, Any]) -> dict[str, tuple[str, tuple[int, ...]]]:
-    """Map each BERT name that is carried over to its DistilBERT name and its shape."""
-    model = skeleton(DistilBertModel, DistilBertConfig.from_dict(config), "sdpa")
-    sources = {}
-    for name, parameter in model.named_parameters():
-        old = name
-        for ours, berts in _BERT_NAMES.items():
-            old = old.replace(ours, berts)
-        sources[old] = name, tuple(parameter.shape)
-    return sources
-
-
 def _plain_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Name the tensors without prefix, the modern way, and without what is dropped."""
     plain: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
-        short = name.removeprefix("bert.")
-        if short.endswith("LayerNorm.gamma"):
-            short = short.removesuffix("gamma") + "weight"
-        elif short.endswith("LayerNorm.beta"):
-            short = short.removesuffix("beta") + "bias"
+        short = plain_name(name.removeprefix("bert."))
+        if short is None or short in _LEFT_OUT:
+            continue
         if short in plain:
             raise ValueError(
                 f"two tensors are both {short!r} (one of them is given as {name!r}); "
                 "pass the tensors of one encoder"
             )
         plain[short] = tensor
-    return {name: plain[name] for name in plain if name not in _LEFT_OUT}
+    return plain
 
 
-def _check_names(given: Mapping[str, Tensor], expected: set[str]) -> None:
-    missing = sorted(expected - given.keys())
-    unexpected = sorted(given.keys() - expected)
-    if not missing and not unexpected:
-        return
-    lines = ["these are not the tensors of the BERT encoder that the config describes"]
-    if missing:
-        lines.append(f"missing: {', '.join(missing)}")
-    if unexpected:
-        lines.append(
+def _check_tensors(
+    given: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]]
+) -> None:
+    problems = [
+        f"{name} has shape {tuple(given[name].shape)}, expected {shape}"
+        for name, shape in shapes.items()
+        if name in given and tuple(given[name].shape) != shape
+    ]
+    if missing := sorted(shapes.keys() - given.keys()):
+        problems.append(f"missing: {', '.join(missing)}")
+    if unexpected := sorted(given.keys() - shapes.keys()):
+        problems.append(
             f"unexpected: {', '.join(unexpected)} (leave out the tensors of a task "
             "head; check num_hidden_layers if layers are listed)"
         )
-    raise ValueError("\n  ".join(lines))
-
-
-def _check_shapes(
-    given: Mapping[str, Tensor],
-    sources: Mapping[str, tuple[str, tuple[int, ...]]],
-    config: Mapping[str, Any],
-) -> None:
-    # The number of token types is BERT's own affair: row 0 is all that is used.
-    expected = {name: shape for name, (_, shape) in sources.items()}
-    expected[_TOKEN_TYPES] = (max(1, given[_TOKEN_TYPES].shape[0]), config["dim"])
-    for name, shape in expected.items():
-        if tuple(given[name].shape) != shape:
-            raise ValueError(
-                f"{name} has shape {tuple(given[name].shape)}, expected {shape} from "
-                "the config: the config and the tensors are of different encoders"
-            )
+    if problems:
+        title = (
+            "these are not the tensors of the BERT encoder that the config describes"
+        )
+        raise ValueError("\n  ".join([title, *problems]))

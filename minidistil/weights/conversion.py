@@ -35,7 +35,6 @@ from minidistil.checkpoint.tensors import (
     Entry,
     Weights,
     all_finite,
-    no_safetensors,
     parse_json,
     plain_name,
 )
@@ -43,7 +42,7 @@ from minidistil.config import ALIASES, DistilBertConfig
 from minidistil.hub import CheckpointFiles, open_checkpoint
 from minidistil.messages import quote
 from minidistil.progress import counting_seconds, steps
-from minidistil.weights.bert import every_second_layer, fold_bert, keep_layers
+from minidistil.weights.bert import fold_bert, keep_layers
 from minidistil.weights.pickles import read_pickles
 
 _ENCODER = ("embeddings.", "transformer.")
@@ -143,17 +142,23 @@ def convert(
     found = files.require("config.json")
     folder = Path(folder)
     beside = {name: files.require(name).read_bytes() for name in companions(files)}
-    _check_target(folder, beside)
+    present = [name for name in COMPANIONS if (folder / name).exists()]
+    if stale := [name for name in present if name not in beside]:
+        raise ValueError(
+            f"'{folder}' holds {', '.join(stale)}, which the source does not have, and "
+            "which would be read with the new weights; remove it, or convert into "
+            "another folder. Nothing was written"
+        )
     values = parse_json(found, found.read_bytes())
-    given = tensors = read_tensors(files)
+    given = tensors = _read_tensors(files)
     for name in drop:
-        tensors = _without(tensors, name)
+        gone = _find(name, tensors)
+        tensors = {each: tensors[each] for each in tensors if each not in gone}
     for old, new in (rename or {}).items():
         tensors = _renamed(tensors, old, new)
-    folded: tuple[str, ...] = ()
-    if values.get("model_type") == "bert":
+    is_bert = values.get("model_type") == "bert"
+    if is_bert:
         values, tensors = _from_bert(values, tensors, drop_heads)
-        folded = _ADDED
         if dtype is None:
             tensors[_SUM] = _cast(_SUM, tensors[_SUM], tensors[WORD_EMBEDDINGS].dtype)
     if drop_heads:
@@ -161,14 +166,14 @@ def convert(
         values["architectures"] = ["DistilBertModel"]
     values = {ALIASES.get(name, name): value for name, value in values.items()}
     if layers is not None:
-        values, tensors = _keep_layers(values, tensors, layers)
+        values, tensors = keep_layers(values, tensors, layers)
     config, tensors = _untie(DistilBertConfig.from_dict(values), tensors)
     kind = _kind(config, tensors, str(files))
     kept = {id(tensor) for tensor in tensors.values()}
     left_out = [
         name
         for name, tensor in given.items()
-        if id(tensor) not in kept and not name.endswith(folded)
+        if id(tensor) not in kept and not (is_bert and name.endswith(_ADDED))
     ]
     if dtype is not None:
         tensors = {
@@ -182,20 +187,19 @@ def convert(
     if prefix is None:
         prefix = kind is not KINDS["DistilBertModel"]
     parameters = sum(tensor.numel() for tensor in tensors.values())
+    named = {
+        f"distilbert.{name}" if prefix and name.startswith(_ENCODER) else name: tensor
+        for name, tensor in tensors.items()
+    }
     with counting_seconds("writing"):
-        save(folder, _with_prefix(tensors, prefix), config.to_json_string(), beside)
+        save(folder, named, config.to_json_string(), beside)
     return Conversion(
         folder, kind.__name__, len(tensors), parameters, "+".join(dtypes), left_out
     )
 
 
-def read_tensors(files: CheckpointFiles) -> Tensors:
-    """All weights of a checkpoint by plain name, whatever kind of file they are in.
-
-    Raises:
-        CheckpointNotFoundError: if it has none.
-        CheckpointError: if a file is not sound, or has a tensor under two names.
-    """
+def _read_tensors(files: CheckpointFiles) -> Tensors:
+    """All weights of a checkpoint by plain name, whatever kind of file they are in."""
     if files.first(SINGLE_FILE, INDEX_FILE) is not None:
         weights = Weights(files)
         return {
@@ -204,8 +208,6 @@ def read_tensors(files: CheckpointFiles) -> Tensors:
             if not name.endswith(_BUFFERS)
         }
     found = read_pickles(files)
-    if found is None:
-        raise no_safetensors(files)
     contents = _contents(str(files), found)
     tensors = {}
     for name, entry in contents.entries.items():
@@ -222,24 +224,17 @@ def read_tensors(files: CheckpointFiles) -> Tensors:
 
 def _contents(source: str, tensors: Mapping[str, Tensor]) -> Contents:
     """Tensors as `minidistil.checkpoint.fitting` takes them."""
-    return Contents(
-        source,
-        (
-            Entry(
-                Path(source),
-                name,
-                str(tensor.dtype),
-                tuple(tensor.shape),
-                tensor.nbytes,
-            )
-            for name, tensor in tensors.items()
-        ),
-    )
+    file = Path(source)
+    entries = [
+        Entry(file, name, str(each.dtype), tuple(each.shape), each.nbytes)
+        for name, each in tensors.items()
+    ]
+    return Contents(source, entries)
 
 
-def _find(name: str, tensors: Iterable[str]) -> list[str]:
+def _find(name: str, tensors: Iterable[str]) -> set[str]:
     """The tensors that a name stands for: itself, or all of a module."""
-    found = [each for each in tensors if each == name or each.startswith(f"{name}.")]
+    found = {each for each in tensors if each == name or each.startswith(f"{name}.")}
     if not found:
         modules = sorted({each.rpartition(".")[0] for each in tensors})
         others = [each for each in modules if not each.startswith(_ENCODER)]
@@ -248,11 +243,6 @@ def _find(name: str, tensors: Iterable[str]) -> list[str]:
             f"{', '.join(others) or 'none'}"
         )
     return found
-
-
-def _without(tensors: Tensors, name: str) -> Tensors:
-    gone = set(_find(name, tensors))
-    return {each: tensors[each] for each in tensors if each not in gone}
 
 
 def _renamed(tensors: Tensors, old: str, new: str) -> Tensors:
@@ -298,18 +288,6 @@ def _from_bert(
     return folded, {**encoder, **words}
 
 
-def _keep_layers(
-    values: dict[str, Any], tensors: Tensors, layers: Sequence[int] | str
-) -> tuple[dict[str, Any], Tensors]:
-    # The file's own count may be left to the default.
-    there = DistilBertConfig.from_dict(values).n_layers
-    if isinstance(layers, str):
-        if layers != "every-second":
-            raise ValueError(f"layers is {layers!r}, expected numbers or every-second")
-        layers = every_second_layer(there)
-    return keep_layers({**values, "n_layers": there}, tensors, layers)
-
-
 def _untie(
     config: DistilBertConfig, tensors: Tensors
 ) -> tuple[DistilBertConfig, Tensors]:
@@ -319,7 +297,7 @@ def _untie(
         return config, tensors
     tied = output.dtype == words.dtype and torch.equal(output, words)
     if tied:
-        tensors = _without(tensors, OUTPUT_EMBEDDINGS)
+        tensors = {n: tensors[n] for n in tensors if n != OUTPUT_EMBEDDINGS}
     return config.replace(tie_word_embeddings=tied), tensors
 
 
@@ -353,22 +331,3 @@ def _cast(name: str, tensor: Tensor, dtype: torch.dtype) -> Tensor:
             "hold them"
         )
     return cast
-
-
-def _with_prefix(tensors: Tensors, prefix: bool) -> Tensors:
-    start = "distilbert." if prefix else ""
-    return {
-        start + name if name.startswith(_ENCODER) else name: tensor
-        for name, tensor in tensors.items()
-    }
-
-
-def _check_target(folder: Path, beside: Iterable[str]) -> None:
-    """Refuse a folder with files of another checkpoint that loading would read."""
-    present = [name for name in COMPANIONS if (folder / name).exists()]
-    if stale := [name for name in present if name not in beside]:
-        raise ValueError(
-            f"'{folder}' holds {', '.join(stale)}, which the source does not have, and "
-            "which would be read with the new weights; remove it, or convert into "
-            "another folder. Nothing was written"
-        )

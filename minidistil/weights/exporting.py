@@ -26,11 +26,9 @@ from minidistil.checkpoint.pretrained import PreTrainedModel
 from minidistil.files import replacing
 from minidistil.heads import (
     DistilBertForMultipleChoice,
-    DistilBertForQuestionAnswering,
     DistilBertForSequenceClassification,
 )
 from minidistil.messages import MinidistilError
-from minidistil.model import DistilBertModel
 from minidistil.progress import counting_seconds, steps
 
 # The oldest in which torch writes every operator that the model has.
@@ -39,7 +37,7 @@ OPSET = 17
 TOLERANCE = 1e-5
 _NEEDED = ("onnx", "onnxruntime")  # to write ONNX, and to check it
 
-# (input_ids, attention_mask) -> the results, in the order of `output_names`
+# (input_ids, attention_mask) -> the results, in the order that the model has them
 Program = Callable[[Tensor, Tensor], tuple[Tensor, ...]]
 
 
@@ -87,7 +85,16 @@ def export(
         ImportError: for ``.onnx``, if onnx or onnxruntime is not installed.
     """
     path = Path(file)
-    check_request(path)
+    if path.suffix not in _FORMATS:
+        raise ValueError(
+            f"'{path}' ends in {path.suffix!r}, expected {' or '.join(_FORMATS)}"
+        )
+    needed = _NEEDED if path.suffix == ".onnx" else ()
+    if absent := [name for name in needed if find_spec(name) is None]:
+        raise ImportError(
+            f"exporting to ONNX needs {' and '.join(absent)}, not installed here: "
+            "pip install 'minidistil[onnx]'"
+        )
     model = source if isinstance(source, nn.Module) else load(source, **where)
     if model.dtype != torch.float32 or model.device.type != "cpu" or model.training:
         raise ValueError(
@@ -101,36 +108,7 @@ def export(
             write(_TupleOutput(model).eval(), temporary)
         with counting_seconds("reading again"):
             program = read(temporary)
-        checked = check_program(model, program)
-    return checked  # noqa: RET504  # the file has its name only now
-
-
-def check_request(file: Path) -> None:
-    """Check what `export` needs of a file, before a model is loaded.
-
-    Raises:
-        ValueError: for a name that ends in neither ``.onnx`` nor ``.pt2``.
-        ImportError: if a library that is needed is not installed.
-    """
-    if file.suffix not in _FORMATS:
-        raise ValueError(
-            f"'{file}' ends in {file.suffix!r}, expected {' or '.join(_FORMATS)}"
-        )
-    needed = _NEEDED if file.suffix == ".onnx" else ()
-    if absent := [name for name in needed if find_spec(name) is None]:
-        raise ImportError(
-            f"exporting to ONNX needs {' and '.join(absent)}, not installed here: "
-            "pip install 'minidistil[onnx]'"
-        )
-
-
-def output_names(model: PreTrainedModel) -> list[str]:
-    """The names of the results that a program of this model has, in order."""
-    if isinstance(model, DistilBertModel):
-        return ["last_hidden_state"]
-    if isinstance(model, DistilBertForQuestionAnswering):
-        return ["start_logits", "end_logits"]
-    return ["logits"]
+        return check_program(model, program)
 
 
 class _TupleOutput(nn.Module):
@@ -154,13 +132,6 @@ def _axes(model: nn.Module) -> list[str]:
     return ["batch", *choices, "tokens"]
 
 
-def _result_axes(model: nn.Module) -> list[str]:
-    """The names of the axes of a result that can be of any size."""
-    if isinstance(model, DistilBertForSequenceClassification):
-        return ["batch"]
-    return _axes(model)[:2]
-
-
 def _example(model: PreTrainedModel) -> tuple[Tensor, Tensor]:
     """Inputs to trace with; some tokens are hidden, so that hiding is traced."""
     tokens = min(4, model.config.max_position_embeddings)
@@ -180,21 +151,26 @@ def _write_onnx(wrapped: _TupleOutput, file: Path) -> None:
     # Step by step: older versions of torch cannot write the fused attention.
     model = skeleton(type(wrapped.model), wrapped.model.config, "eager").eval()
     model.load_state_dict(wrapped.model.state_dict(), assign=True)
-    inputs, outputs = ["input_ids", "attention_mask"], output_names(model)
-    axes = {name: dict(enumerate(_axes(model))) for name in inputs}
-    axes |= {name: dict(enumerate(_result_axes(model))) for name in outputs}
+    inputs, axes = ["input_ids", "attention_mask"], _axes(model)
+    # Of a result, those that can be of any size.
+    per_text = isinstance(model, DistilBertForSequenceClassification)
+    result_axes = axes[: 1 if per_text else 2]
     # Newer versions of torch trace only if asked to.
     known = inspect.signature(torch.onnx.export).parameters.keys()
     tracing: dict[str, Any] = {"dynamo": False} if "dynamo" in known else {}
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # of values that become constants; see above
+        outputs = [*model(*_example(model))]
         torch.onnx.export(
             _TupleOutput(model).eval(),
             _example(model),
             str(file),
             input_names=inputs,
             output_names=outputs,
-            dynamic_axes=axes,
+            dynamic_axes={
+                **{name: dict(enumerate(axes)) for name in inputs},
+                **{name: dict(enumerate(result_axes)) for name in outputs},
+            },
             opset_version=OPSET,
             **tracing,
         )
@@ -243,8 +219,7 @@ def _load_program(file: Path) -> Program:
 
 _FORMATS: dict[
     str, tuple[Callable[[_TupleOutput, Path], None], Callable[[Path], Program]]
-]
-_FORMATS = {
+] = {
     ".onnx": (_write_onnx, _load_onnx),
     ".pt2": (_write_program, _load_program),
 }
@@ -260,9 +235,8 @@ def check_program(model: PreTrainedModel, program: Program) -> Checked:
     batches = list(_batches(model))
     largest = 0.0
     for ids, mask in steps(batches, "checking"):
-        ours = model(input_ids=ids, attention_mask=mask).to_tuple()
-        theirs = program(ids, mask)
-        for name, our, their in zip(output_names(model), ours, theirs, strict=True):
+        ours = model(input_ids=ids, attention_mask=mask).items()
+        for (name, our), their in zip(ours, program(ids, mask), strict=True):
             difference = _difference(our, their)
             if not difference <= TOLERANCE:
                 raise ExportError(

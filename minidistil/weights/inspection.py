@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Iterable
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,11 +74,10 @@ class Inspection:
     @property
     def modules(self) -> dict[str, int]:
         """How many numbers each part of the model has: each block, each head layer."""
-        counts: dict[str, int] = {}
+        counts: Counter[str] = Counter()
         for entry in self.tensors:
-            module = _module(entry.name)
-            counts[module] = counts.get(module, 0) + math.prod(entry.shape)
-        return counts
+            counts[_module(entry.name)] += math.prod(entry.shape)
+        return dict(counts)
 
     @property
     def loading(self) -> Loading | None:
@@ -121,14 +120,14 @@ class Inspection:
 
 
 def _as_dict(loading: Loading) -> dict[str, Any]:
-    problems: dict[str, list[str]] = {"missing": [], "shape": [], "unexpected": []}
-    if loading.fit:
-        for problem in loading.fit.problems.values():
-            problems[problem.kind].append(problem.text)
+    problems = [*loading.fit.problems.values()] if loading.fit else []
     return {
         "loads": loading.loads,
         "reason": loading.reason or None,
-        **problems,
+        **{
+            kind: [problem.text for problem in problems if problem.kind == kind]
+            for kind in ("missing", "shape", "unexpected")
+        },
         "passed_over": loading.fit.ignored if loading.fit else [],
     }
 
@@ -153,7 +152,8 @@ def inspect(source: str | os.PathLike[str], **where: Any) -> Inspection:
     else:
         files = open_checkpoint(source, **where)
         headers = read_headers(files)
-    contents = Contents(str(files), _entries(headers))
+    entries = [entry for header in headers for entry in header.tensors]
+    contents = Contents(str(files), entries)
     config, problem = _config(files)
     loadings = []
     if config is not None:
@@ -167,10 +167,6 @@ def inspect(source: str | os.PathLike[str], **where: Any) -> Inspection:
         kind=kind_of(config, contents).__name__ if config else None,
         loadings=loadings,
     )
-
-
-def _entries(headers: Iterable[Header]) -> list[Entry]:
-    return [entry for header in headers for entry in header.tensors]
 
 
 def _config(files: CheckpointFiles) -> tuple[DistilBertConfig | None, str]:
@@ -193,12 +189,10 @@ def _loading(
     found = fit(model, contents, set())
     if not found.problems:
         return Loading(kind.__name__, "as it is", found)
-    modules = {name for name, _ in model.named_children()} - {"distilbert"}
-    if kind is not KINDS["DistilBertModel"]:
-        without = fit(model, contents, modules)
-        if not without.problems:
-            return Loading(kind.__name__, "with a new head", found)
-    return Loading(kind.__name__, "no", found)
+    head = {name for name, _ in model.named_children()} - {"distilbert"}
+    has_head = kind is not KINDS["DistilBertModel"]
+    fits_without = has_head and not fit(model, contents, head).problems
+    return Loading(kind.__name__, "with a new head" if fits_without else "no", found)
 
 
 def _module(name: str) -> str:

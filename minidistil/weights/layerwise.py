@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 import torch
@@ -57,12 +58,10 @@ def record_layers(
 
 def _first_tensor(output: Any) -> Tensor | None:
     """A module's result: alone, or the first of several."""
-    if isinstance(output, Tensor):
-        return output
-    values = output.values() if isinstance(output, Mapping) else output
-    if isinstance(values, tuple | list) or isinstance(output, Mapping):
-        return next((value for value in values if isinstance(value, Tensor)), None)
-    return None
+    if isinstance(output, Mapping):
+        output = [*output.values()]
+    values = output if isinstance(output, tuple | list) else [output]
+    return next((value for value in values if isinstance(value, Tensor)), None)
 
 
 def compare_layers(
@@ -101,12 +100,12 @@ def _compare(
 ) -> ComparedLayer:
     shapes = tuple(ours.shape), tuple(theirs.shape)
     if ours.shape != theirs.shape:
-        return ComparedLayer(name, "SHAPE", float("inf"), shapes)
+        return ComparedLayer(name, "SHAPE", inf, shapes)
     if torch.equal(ours, theirs) or ours.numel() == 0:
         return ComparedLayer(name, "OK", 0.0, shapes)
-    difference = float((ours.double() - theirs.double()).abs().max())
-    if difference != difference:  # NaN
-        difference = float("inf")
-    return ComparedLayer(
-        name, "OK" if difference <= tolerance else "DIFF", difference, shapes
+    # NaN, as of two infinite numbers, counts as infinite.
+    difference = float(
+        (ours.double() - theirs.double()).abs().nan_to_num(inf, inf).max()
     )
+    status = "OK" if difference <= tolerance else "DIFF"
+    return ComparedLayer(name, status, difference, shapes)

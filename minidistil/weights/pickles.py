@@ -21,17 +21,16 @@ import torch
 from torch import Tensor
 
 from minidistil.checkpoint.tensors import (
+    PICKLES,
     CheckpointError,
     check_index,
     find_shard,
+    no_safetensors,
     read_index,
 )
 from minidistil.hub import CheckpointFiles
-from minidistil.messages import quote
+from minidistil.messages import first_line, quote
 from minidistil.progress import steps
-
-SINGLE_PICKLE = "pytorch_model.bin"
-PICKLE_INDEX = "pytorch_model.bin.index.json"
 
 _SAFE = "2.10"  # the torch from which on a pickle may be read
 
@@ -40,17 +39,18 @@ _ZIP = b"PK\x03\x04"  # torch 1.6 and later
 _LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 
 
-def read_pickles(files: CheckpointFiles) -> dict[str, Tensor] | None:
-    """All tensors of a checkpoint's pickles, as they name them; None if it has none.
+def read_pickles(files: CheckpointFiles) -> dict[str, Tensor]:
+    """All tensors of a checkpoint's pickles, as they name them.
 
     Raises:
+        CheckpointNotFoundError: if it has none.
         CheckpointError: if a file is no pickle of tensors by name, or an index and its
             files disagree.
     """
-    found = files.first(SINGLE_PICKLE, PICKLE_INDEX)
+    found = files.first(*PICKLES)
     if found is None:
-        return None
-    if found.name == SINGLE_PICKLE:
+        raise no_safetensors(files)
+    if found.name == PICKLES[0]:
         return read_pickle(found)
     shard_of = read_index(found)
     tensors: dict[str, Tensor] = {}
@@ -81,10 +81,12 @@ def read_pickle(path: Path) -> dict[str, Tensor]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
     except Exception as error:
-        # Whatever goes wrong in a file of unknown origin, the answer is the same.
+        # Whatever goes wrong in a file of unknown origin, the answer is the same. What
+        # torch says after its first sentence is how to run the file.
+        reason = first_line(error).partition(". ")[0]
         raise CheckpointError(
             f"{path} is not read: torch finds more in it than tensors, or it is "
-            f"damaged ({_first_sentence(error)}). It may hold a program, so it is not "
+            f"damaged ({reason}). It may hold a program, so it is not "
             "opened in any other way; ask its author for safetensors"
         ) from None
     return _tensors(path, content)
@@ -95,7 +97,18 @@ def _check_format(path: Path) -> bool:
     with path.open("rb") as stream:
         start = stream.read(len(_LEGACY))
     if start.startswith(_ZIP):
-        _check_zip(path)
+        try:
+            with zipfile.ZipFile(path) as archive:
+                members = archive.infolist()
+        except (zipfile.BadZipFile, ValueError, OSError) as error:
+            raise CheckpointError(
+                f"{path} is damaged ({error}); fetch it again"
+            ) from None
+        # torch.save stores; what is compressed could grow to any size.
+        if any(member.compress_type != zipfile.ZIP_STORED for member in members):
+            raise CheckpointError(
+                f"{path} is compressed, as torch.save never does; it is not read"
+            )
         return True
     # A tar can be given the magic number as the name of its first file.
     if start != _LEGACY or tarfile.is_tarfile(path):
@@ -105,19 +118,6 @@ def _check_format(path: Path) -> bool:
             "`git lfs pull`)"
         )
     return False
-
-
-def _check_zip(path: Path) -> None:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = archive.infolist()
-    except (zipfile.BadZipFile, ValueError, OSError) as error:
-        raise CheckpointError(f"{path} is damaged ({error}); fetch it again") from None
-    # torch.save stores; what is compressed could grow to any size.
-    if any(member.compress_type != zipfile.ZIP_STORED for member in members):
-        raise CheckpointError(
-            f"{path} is compressed, as torch.save never does; it is not read"
-        )
 
 
 def _tensors(path: Path, content: object) -> dict[str, Tensor]:
@@ -149,8 +149,3 @@ def _tensors(path: Path, content: object) -> dict[str, Tensor]:
             f"{total:,}; it is not read"
         )
     return tensors
-
-
-def _first_sentence(error: BaseException) -> str:
-    text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0].partition(". ")[0].rstrip(" .")[:200]

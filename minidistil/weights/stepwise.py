@@ -24,8 +24,7 @@ from minidistil.checkpoint.fitting import (
 )
 from minidistil.checkpoint.pretrained import PreTrainedModel
 from minidistil.checkpoint.tensors import read_header
-from minidistil.config import DistilBertConfig
-from minidistil.hub import CheckpointFiles, HubCheckpointFiles
+from minidistil.hub import HubCheckpointFiles
 from minidistil.pipelines import FUNCTIONS, function_for
 from minidistil.pipelines.long_texts import ids_of
 from minidistil.progress import counting_seconds
@@ -60,12 +59,32 @@ def load_step_by_step(
     """
     files, config, weights, kind = identify(source, **where)
     paths = sorted({entry.file for entry in weights.entries.values()})
-    yield Step("Find the files", _found(files, paths))
+    here = [(files.require("config.json"), "the model's sizes")]
+    here += [(path, "its numbers") for path in paths]
+    on_the_hub = isinstance(files, HubCheckpointFiles)
+    fetched = ", fetched once and then kept in the cache," if on_the_hub else ""
+    yield Step(
+        "Find the files",
+        [
+            f"{files}{fetched} is",
+            *(f"  {path} ({path.stat().st_size:,} bytes): {it}" for path, it in here),
+        ],
+    )
 
     yield Step("Read the header of the weights", _headers(paths))
 
     model = skeleton_like(weights, kind, config, "sdpa")
-    yield Step("Build an empty model", _empty(kind, config, model))
+    count = model.num_parameters()
+    yield Step(
+        "Build an empty model",
+        [
+            f"The config.json asks for a {kind.__name__}: {config.n_layers} layers, "
+            f"{config.n_heads} heads, dimension {config.dim}, {config.vocab_size:,} "
+            "words.",
+            f"It will hold {count:,} numbers, {4 * count:,} bytes as float32; so far "
+            "it has only shapes.",
+        ],
+    )
 
     found = fit(model, weights, set())
     yield Step("Match the names", _matched(found.placed, model))
@@ -85,23 +104,20 @@ def load_step_by_step(
     with counting_seconds("copying"):
         fill(model, weights, set(), torch.float32, cpu, model.init_weights)
     model.eval()
-    yield Step("Copy the numbers, and check them", _copied(model))
+    least = min(float(each.detach().min()) for each in model.parameters())
+    largest = max(float(each.detach().max()) for each in model.parameters())
+    yield Step(
+        "Copy the numbers, and check them",
+        [
+            "Each tensor now has memory of its own, as float32, and is finite: from "
+            f"{least:.3f} to {largest:.3f}.",
+            "eval() turns dropout off: the model is ready for inference.",
+        ],
+    )
 
     where["revision"] = files.revision  # of the files that were just read
     tokenizer = DistilBertTokenizer.from_pretrained(source, **where)
     yield Step("Ask it something", _asked(model, tokenizer, text))
-
-
-def _found(files: CheckpointFiles, weights: list[Path]) -> list[str]:
-    config = files.require("config.json")
-    lines = [f"{files} is"]
-    if isinstance(files, HubCheckpointFiles):
-        lines = [f"{files}, fetched once and then kept in the cache, is"]
-    return [
-        *lines,
-        f"  {config} ({config.stat().st_size:,} bytes): the model's sizes",
-        *(f"  {each} ({each.stat().st_size:,} bytes): its numbers" for each in weights),
-    ]
 
 
 def _headers(paths: list[Path]) -> list[str]:
@@ -123,25 +139,13 @@ def _headers(paths: list[Path]) -> list[str]:
     return lines
 
 
-def _empty(
-    kind: type[PreTrainedModel], config: DistilBertConfig, model: PreTrainedModel
-) -> list[str]:
-    return [
-        f"The config.json asks for a {kind.__name__}: {config.n_layers} layers, "
-        f"{config.n_heads} heads, dimension {config.dim}, {config.vocab_size:,} words.",
-        f"It will hold {model.num_parameters():,} numbers, "
-        f"{4 * model.num_parameters():,} bytes as float32; so far it has only shapes.",
-    ]
-
-
 def _matched(placed: dict[str, str], model: PreTrainedModel) -> list[str]:
     lines = [
         f"{len(placed)} tensors have a place among the model's "
         f"{len(parameters(model))} parameters, such as",
         *(f"  {theirs} -> {ours}" for theirs, ours in list(placed.items())[:_SHOWN]),
     ]
-    other = [pair for pair in placed.items() if pair[0] != pair[1]]
-    if other:
+    if other := [pair for pair in placed.items() if pair[0] != pair[1]]:
         theirs, ours = other[0]
         lines.append(f"{len(other)} have another name here: {theirs} is our {ours}.")
     if is_tied(model):
@@ -149,17 +153,6 @@ def _matched(placed: dict[str, str], model: PreTrainedModel) -> list[str]:
             "vocab_projector.weight needs none: it is the word embeddings, read twice."
         )
     return lines
-
-
-def _copied(model: PreTrainedModel) -> list[str]:
-    numbers = [each.detach() for each in model.parameters()]
-    least = min(float(each.min()) for each in numbers)
-    largest = max(float(each.max()) for each in numbers)
-    return [
-        "Each tensor now has memory of its own, as float32, and is finite: from "
-        f"{least:.3f} to {largest:.3f}.",
-        "eval() turns dropout off: the model is ready for inference.",
-    ]
 
 
 @torch.inference_mode()

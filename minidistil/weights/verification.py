@@ -13,9 +13,10 @@ import random
 import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -50,24 +51,10 @@ from minidistil.progress import (
 from minidistil.tokenizer import DistilBertTokenizer
 from minidistil.weights import goldens
 from minidistil.weights.catalogue import hub_files
-from minidistil.weights.distance import Results, check_distance, run_model
+from minidistil.weights.distance import ALLOWED, Results, check_distance, run_model
 
-# How far the numbers of a trained checkpoint (its logits have a deviation of 2.6) may
-# be off where they are computed in less than float32: what the engine's own tests
-# allow. On another device than the CPU float32 may mean fewer bits (TF32).
-SLACK = {
-    "float64": 0.0,
-    "float32": 0.0,  # the digits that were printed are fewer than it has
-    "float32 on a device": 1e-2,
-    "float16": 0.05,
-    "bfloat16": 0.15,
-    "int8": 0.4,
-}
 _LENGTHS = (1, 2, 7, 32, 33, 130, 512)  # tokens, of the sequences that are tried
 _CHUNK = 2**20  # bytes
-
-Run = Callable[[Mapping[str, Tensor]], Tensor]  # see goldens.Subject
-Loaded = TypeVar("Loaded")
 
 
 @dataclass(frozen=True)
@@ -142,7 +129,8 @@ def verify(
         )
     files = open_checkpoint(source, **where)
     config = DistilBertConfig.from_json_file(files.require("config.json"))
-    if files.first(SINGLE_FILE, INDEX_FILE) is None:
+    weights = files.first(SINGLE_FILE, INDEX_FILE)
+    if weights is None:
         raise no_safetensors(files)
     where["revision"] = files.revision  # a branch may move on before the next file
     on = usable_device(device)
@@ -150,18 +138,17 @@ def verify(
         raise ValueError("device 'meta' cannot be used: it has shapes, no numbers")
     loader = _Loader(source, where, precision, dtype, on, attn_implementation)
     computing = (
-        f"model in {_name(dtype)} ({attn_implementation}), engine in {precision}, "
+        f"model in {loader.dtype} ({attn_implementation}), engine in {precision}, "
         f"on {on}"
     )
     on_the_hub = isinstance(files, HubCheckpointFiles)
     published = goldens.goldens_of(known_as or (files.name if on_the_hub else ""))
-    copied = known_as is not None and not on_the_hub
-    original = published[0]["checkpoint"] if copied else None
+    original = published[0]["checkpoint"] if known_as and not on_the_hub else None
     kind = "unknown"
     checks: list[Check] = []
     try:
         # What was checked before an error stays in the list.
-        checks += _check_files(files, original, where)
+        checks += _check_files(files, weights, original, where)
         chosen = identify(source, **where).kind
         kind = chosen.__name__
         with counting_seconds("loading"):
@@ -174,54 +161,41 @@ def verify(
     return Verification(str(files), kind, computing, checks)
 
 
-def _name(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")
-
-
-@dataclass(frozen=True)
 class _Loader:
     """Loads a checkpoint, once as each class that is asked for."""
 
-    source: str | os.PathLike[str]
-    where: Mapping[str, Any]
-    precision: str
-    dtype: torch.dtype
-    device: torch.device
-    attention: str
-    _loaded: dict[Any, Any] = field(default_factory=dict)
+    def __init__(
+        self,
+        source: str | os.PathLike[str],
+        where: Mapping[str, Any],
+        precision: str,
+        dtype: torch.dtype,
+        device: torch.device,
+        attention: str,
+    ) -> None:
+        self.dtype, self.precision = str(dtype).removeprefix("torch."), precision
+        self._device = device
 
-    def _once(
-        self, verb: str, load: Callable[..., Loaded], *arguments: Any, **options: Any
-    ) -> Loaded:
-        if (load, arguments) not in self._loaded:
-            with counting_seconds(verb):
-                loaded = load(self.source, *arguments, **options, **self.where)
-            self._loaded[load, arguments] = loaded
-        found: Loaded = self._loaded[load, arguments]
-        return found
+        def model(kind: type[PreTrainedModel]) -> PreTrainedModel:
+            how: Any = {"device": device, "attn_implementation": attention}
+            with counting_seconds("loading"):
+                return kind.from_pretrained(source, dtype=dtype, **how, **where)
 
-    def model(self, kind: type[PreTrainedModel]) -> PreTrainedModel:
-        """The model, as it is to be checked."""
-        return self._once(
-            "loading",
-            kind.from_pretrained,
-            dtype=self.dtype,
-            device=self.device,
-            attn_implementation=self.attention,
-        )
+        def engine(kind: type[PreTrainedModel]) -> Engine:
+            how: Any = {"precision": precision, "device": device}
+            with counting_seconds("packing"):
+                return Engine.from_pretrained(source, kind, **how, **where)
 
-    def engine(self, kind: type[PreTrainedModel]) -> Engine:
-        """The engine, as it is to be checked."""
-        make = Engine.from_pretrained
-        return self._once("packing", make, kind, self.precision, device=self.device)
+        def tokenizer() -> DistilBertTokenizer:
+            return DistilBertTokenizer.from_pretrained(source, **where)
 
-    def tokenizer(self) -> DistilBertTokenizer:
-        """The tokenizer."""
-        return self._once("loading", DistilBertTokenizer.from_pretrained)
+        self.model: Callable[[Any], PreTrainedModel] = cache(model)
+        self.engine: Callable[[Any], Engine] = cache(engine)
+        self.tokenizer = cache(tokenizer)
 
     def kind_of_numbers(self, name: str) -> str:
-        """What the tables above call a type or a precision, on this device."""
-        on_a_device = name == "float32" and self.device.type != "cpu"
+        """What `ALLOWED` calls a type or a precision, on this device."""
+        on_a_device = name == "float32" and self._device.type != "cpu"
         return "float32 on a device" if on_a_device else name
 
 
@@ -229,16 +203,14 @@ class _Loader:
 
 
 def _check_files(
-    files: CheckpointFiles, original: str | None, where: Mapping[str, Any]
+    files: CheckpointFiles, found: Path, original: str | None, where: Mapping[str, Any]
 ) -> Iterator[Check]:
-    """Compare the hashes of the weights with the hub's.
-
-    Args:
-        files: A checkpoint on the hub, or in a folder.
-        original: The repository that a folder is a copy of, if it is of any.
-        where: ``token`` and ``local_files_only``, to ask for the original.
-    """
-    for path in _weight_files(files):
+    """Compare the hashes of the weights (``found``, or their index) with the hub's."""
+    paths = [found]
+    if found.name == INDEX_FILE:
+        names = sorted(set(read_index(found).values()))
+        paths = [files.require(name) for name in names]
+    for path in paths:
         try:
             published = _published_hash(files, path, original, where)
         except Exception as error:
@@ -280,14 +252,6 @@ def _published_hash(
     return hashes[path.name]
 
 
-def _weight_files(files: CheckpointFiles) -> list[Path]:
-    found = files.first(SINGLE_FILE, INDEX_FILE)
-    if found is None or found.name == SINGLE_FILE:
-        return [found] if found else []
-    names = sorted(set(read_index(found).values()))
-    return [files.require(name) for name in names]
-
-
 def sha256(path: Path) -> str:
     """The SHA-256 of a file, in hexadecimal digits."""
     digest = hashlib.sha256()
@@ -309,22 +273,22 @@ def _check_against_float64(loader: _Loader, exact: PreTrainedModel) -> Iterator[
     kind = type(exact)
     sequences = _sequences(exact.config)
     expected = run_model(exact, steps(sequences, "float64"))
+
+    def judge(who: str, numbers: str, found: Results) -> Check:
+        named = loader.kind_of_numbers(numbers)
+        right, figures = check_distance(found, expected, exact, named)
+        return Check(f"{who}, {numbers}", "OK" if right else "WRONG", figures)
+
     found = run_model(loader.model(kind), steps(sequences, "model"))
-    dtype = _name(loader.dtype)
-    numbers = loader.kind_of_numbers(dtype)
-    right, figures = check_distance(found, expected, exact, numbers)
-    yield Check(f"model, {dtype}", "OK" if right else "WRONG", figures)
-    name = f"engine, {loader.precision}"
+    yield judge("model", loader.dtype, found)
     states, results = loader.engine(DistilBertModel), loader.engine(kind)
     try:
         with counting_sequences("engine"):
             found = Results(states(sequences), results(sequences))
     except ValueError as error:  # numbers that are not finite
-        yield Check(name, "WRONG", str(error))
-        return
-    numbers = loader.kind_of_numbers(loader.precision)
-    right, figures = check_distance(found, expected, exact, numbers)
-    yield Check(name, "OK" if right else "WRONG", figures)
+        yield Check(f"engine, {loader.precision}", "WRONG", str(error))
+    else:
+        yield judge("engine", loader.precision, found)
 
 
 def _sequences(config: DistilBertConfig) -> list[list[int]]:
@@ -345,8 +309,7 @@ def _check_goldens(
 ) -> Iterator[Check]:
     for golden in steps(published, "published results"):
         kind, title = KINDS.get(golden["kind"]), goldens.title(golden)
-        by_model: Run = _run_nothing
-        by_engine: Run = _run_nothing
+        by_model = by_engine = None
         if kind is not None:
             try:
                 by_model = run_with_model(loader.model(kind))
@@ -355,10 +318,10 @@ def _check_goldens(
                 yield Check(f"{kind.__name__}: {title}", "WRONG", str(error))
                 continue
         for who, numbers, run in (
-            ("model", _name(loader.dtype), by_model),
+            ("model", loader.dtype, by_model),
             ("engine", loader.precision, by_engine),
         ):
-            slack = SLACK[loader.kind_of_numbers(numbers)]
+            slack = ALLOWED[loader.kind_of_numbers(numbers)].published
             subject = goldens.Subject(run, loader.tokenizer, labels, slack)
             status, detail = _check_golden(golden, subject)
             yield Check(f"{who}, {numbers}: {title}", status, detail)
@@ -368,11 +331,8 @@ def _check_golden(golden: goldens.Golden, subject: goldens.Subject) -> tuple[str
     try:
         with warnings.catch_warnings():
             # Some show what padding does without a mask.
-            for start in (
-                "input_ids holds the padding id",
-                "a sequence ends with padd",
-            ):
-                warnings.filterwarnings("ignore", message=start)
+            about_padding = "input_ids holds the padding id|a sequence ends with padd"
+            warnings.filterwarnings("ignore", about_padding)
             goldens.check(golden, subject)
     except goldens.DiffersError as error:
         return "WRONG", str(error)
@@ -383,11 +343,7 @@ def _check_golden(golden: goldens.Golden, subject: goldens.Subject) -> tuple[str
     return "OK", f"as in {golden['source']}"
 
 
-def _run_nothing(inputs: Mapping[str, Tensor]) -> Tensor:
-    raise goldens.UndecidedError("no model is needed for this")
-
-
-def run_with_model(model: PreTrainedModel) -> Run:
+def run_with_model(model: PreTrainedModel) -> goldens.Run:
     """What a model makes of inputs, for `goldens.Subject`."""
 
     @torch.inference_mode()
@@ -398,7 +354,7 @@ def run_with_model(model: PreTrainedModel) -> Run:
     return run
 
 
-def run_with_engine(engine: Engine, kind: type[PreTrainedModel]) -> Run:
+def run_with_engine(engine: Engine, kind: type[PreTrainedModel]) -> goldens.Run:
     """What an engine makes of a padded batch, whose rows it gets without padding."""
 
     def run(inputs: Mapping[str, Tensor]) -> Tensor:

@@ -73,11 +73,8 @@ def sizes_of(name: str) -> dict[int, torch.export.Dim]:
 def test_an_exported_model_gives_the_same_answer_at_any_size(name, attention):
     model = twins(OURS, name, attention=attention, **SMALL)[0]
     ids, sizes = ids_for(name, 3, 7, 53), sizes_of(name)
-    shapes: object = (sizes, sizes)
-    if name not in (ENCODER, CHOICE):
-        shapes = (shapes,)  # their arguments go through *inputs
     program = torch.export.export(
-        model, (ids, right_padded(ids)), dynamic_shapes=shapes
+        model, (ids, right_padded(ids)), dynamic_shapes=(sizes, sizes)
     )
     ids = ids_for(name, 2, 11, 53)
     ours, theirs = (run(ids, right_padded(ids)) for run in (model, program.module()))

@@ -15,7 +15,7 @@ from layouts import SMALL, SST_2, UNCASED, config_of, random_tensors
 import minidistil
 from minidistil.checkpoint.tensors import CheckpointError
 from minidistil.hub import BUNDLED, CheckpointNotFoundError
-from minidistil.weights.bert import every_second_layer, keep_layers
+from minidistil.weights.bert import keep_layers
 from minidistil.weights.conversion import convert
 
 HEAD = "DistilBertForSequenceClassification"
@@ -377,7 +377,12 @@ def test_chosen_layers_of_a_distilbert_are_kept(tmp_path, out):
 
 
 def test_every_second_of_twelve_is_six():
-    assert every_second_layer(12) == [0, 2, 4, 6, 8, 10]
+    config = {"n_layers": 12}
+    tensors = {f"transformer.layer.{i}.ffn": torch.tensor(i) for i in range(12)}
+    config, kept = keep_layers(config, tensors, "every-second")
+    assert config == {"n_layers": 6}
+    assert [*kept] == [f"transformer.layer.{i}.ffn" for i in range(6)]
+    assert [*map(int, kept.values())] == [0, 2, 4, 6, 8, 10]
 
 
 @pytest.mark.parametrize("layers", [[], [2], [-1], [1, 0], [0, 0], [0, 5]])

@@ -14,7 +14,7 @@ from layouts import SMALL, SST_2, config_of, random_tensors
 from torch.torch_version import TorchVersion
 
 from minidistil.checkpoint.tensors import CheckpointError
-from minidistil.hub import open_checkpoint
+from minidistil.hub import CheckpointNotFoundError, open_checkpoint
 from minidistil.weights.pickles import read_pickle, read_pickles
 
 pytestmark = pytest.mark.skipif(
@@ -119,7 +119,8 @@ def test_a_shard_cannot_lie_elsewhere(tmp_path, tensors):
 
 
 def test_a_folder_without_pickles_has_none(tmp_path):
-    assert read_pickles(open_checkpoint(tmp_path)) is None
+    with pytest.raises(CheckpointNotFoundError, match=r"has no model\.safetensors"):
+        read_pickles(open_checkpoint(tmp_path))
 
 
 # Hostile ones
