@@ -6,7 +6,7 @@ import dataclasses
 import warnings
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, overload
+from typing import Any, NamedTuple, overload
 
 import torch
 
@@ -26,11 +26,6 @@ from minidistil.pipelines.long_texts import (
 )
 from minidistil.pipelines.reading import Many, as_text, map_inputs
 from minidistil.tokenizer import DistilBertTokenizer
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
-
-    from minidistil.pipelines.keywords import FillMaskKeywords as Given
 
 # The masks whose logits are in memory at once: 31 MB of distilbert-base's vocabulary,
 # and at most as much again for the text that goes beyond it.
@@ -119,15 +114,13 @@ class FillMaskPipeline(Pipeline[FillMaskOptions]):
         self._words = frozenset(tokenizer.get_vocab().values())
 
     @overload
-    def __call__(
-        self, inputs: str | list[str], **options: Unpack[Given]
-    ) -> list[Any]: ...
+    def __call__(self, inputs: str | list[str], **options: Any) -> list[Any]: ...
     @overload
     def __call__(
-        self, inputs: Iterator[str], **options: Unpack[Given]
+        self, inputs: Iterator[str], **options: Any
     ) -> Iterator[list[Any]]: ...
     @overload
-    def __call__(self, inputs: Many[str], **options: Unpack[Given]) -> Any: ...
+    def __call__(self, inputs: Many[str], **options: Any) -> Any: ...
     def __call__(self, inputs: Any, **options: Any) -> Any:
         """Fill the masks of one text or of many, each as if it were the only one.
 

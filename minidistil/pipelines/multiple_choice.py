@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
-from typing import TYPE_CHECKING, Any, NamedTuple, overload
+from typing import Any, NamedTuple, overload
 
 from minidistil.heads import DistilBertForMultipleChoice
 from minidistil.messages import check_characters
@@ -12,11 +12,6 @@ from minidistil.pipelines.answers import ChoiceAnswer
 from minidistil.pipelines.base import Pipeline, TruncationOptions, regroup
 from minidistil.pipelines.long_texts import ids_of
 from minidistil.pipelines.reading import Many
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
-
-    from minidistil.pipelines.keywords import TruncationKeywords as Given
 
 Input = Mapping[str, Any]  # {"prompt": …, "question": …, "choices": […]}
 
@@ -42,19 +37,17 @@ class MultipleChoicePipeline(Pipeline[TruncationOptions]):
     noun = "prompt"
 
     @overload
-    def __call__(
-        self, inputs: Input, **options: Unpack[Given]
-    ) -> list[ChoiceAnswer]: ...
+    def __call__(self, inputs: Input, **options: Any) -> list[ChoiceAnswer]: ...
     @overload
     def __call__(
-        self, inputs: Sequence[Input], **options: Unpack[Given]
+        self, inputs: Sequence[Input], **options: Any
     ) -> list[list[ChoiceAnswer]]: ...
     @overload
     def __call__(
-        self, inputs: Iterator[Input], **options: Unpack[Given]
+        self, inputs: Iterator[Input], **options: Any
     ) -> Iterator[list[ChoiceAnswer]]: ...
     @overload
-    def __call__(self, inputs: Many[Input], **options: Unpack[Given]) -> Any: ...
+    def __call__(self, inputs: Many[Input], **options: Any) -> Any: ...
     def __call__(self, inputs: Any, **options: Any) -> Any:
         """Choose for one prompt or for many.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, repeat, zip_longest
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, overload
+from typing import Any, Generic, NamedTuple, overload
 
 import torch
 import torch.nn.functional as F
@@ -21,11 +21,6 @@ from minidistil.pipelines.answers import Answer, QuestionAnswer
 from minidistil.pipelines.base import Pipeline, TaskOptions, regroup
 from minidistil.pipelines.long_texts import Ids, TextTokens, tokens_of, windows
 from minidistil.pipelines.reading import is_many, is_read_once, items_of, map_inputs
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
-
-    from minidistil.pipelines.keywords import QuestionKeywords as Given
 
 # What transformers 4 uses when no model is named, at its revision.
 DEFAULT_MODEL = "distilbert/distilbert-base-cased-distilled-squad"
@@ -135,29 +130,20 @@ class QuestionAnsweringPipeline(Pipeline[QuestionOptions], Generic[Answer]):
     noun = "question"
 
     @overload
-    def __call__(
-        self, question: str, context: str, **options: Unpack[Given]
-    ) -> Answer: ...
+    def __call__(self, *inputs: Any, top_k: int, **options: Any) -> Any: ...
     @overload
-    def __call__(self, inputs: Input, /, **options: Unpack[Given]) -> Answer: ...
+    def __call__(self, question: str, context: str, **options: Any) -> Answer: ...
     @overload
-    def __call__(
-        self, inputs: Sequence[Input], /, **options: Unpack[Given]
-    ) -> list[Answer]: ...
+    def __call__(self, inputs: Input, /, **options: Any) -> Answer: ...
+    @overload
+    def __call__(self, inputs: Sequence[Input], /, **options: Any) -> list[Answer]: ...
     @overload
     def __call__(
-        self, inputs: Iterator[Input], /, **options: Unpack[Given]
+        self, inputs: Iterator[Input], /, **options: Any
     ) -> Iterator[Answer]: ...
     @overload
-    def __call__(
-        self,
-        *inputs: Any,
-        question: Any = ...,
-        context: Any = ...,
-        top_k: int = ...,
-        **options: Unpack[Given],
-    ) -> Any: ...
-    def __call__(
+    def __call__(self, *inputs: Any, **options: Any) -> Any: ...
+    def __call__(  # type: ignore[misc]  # mypy: the options could be named question
         self, *inputs: Any, question: Any = None, context: Any = None, **options: Any
     ) -> Any:
         """Answer one question or many.

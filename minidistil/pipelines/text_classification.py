@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import TYPE_CHECKING, Any, Generic, Literal, overload
+from typing import Any, Generic, Literal, overload
 
 import torch
 from torch import Tensor
@@ -24,11 +24,6 @@ from minidistil.pipelines.long_texts import (
     truncate,
 )
 from minidistil.pipelines.reading import Many, map_inputs
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
-
-    from minidistil.pipelines.keywords import ClassificationKeywords as Given
 
 # What the course and transformers use when no model is named, at their revision.
 DEFAULT_MODEL = "distilbert/distilbert-base-uncased-finetuned-sst-2-english"
@@ -105,22 +100,18 @@ class TextClassificationPipeline(Pipeline[ClassificationOptions], Generic[Answer
 
     @overload
     def __call__(
-        self, inputs: Sequence[Text], **options: Unpack[Given]
-    ) -> list[Answer]: ...
-    @overload
-    def __call__(self, inputs: Pair, **options: Unpack[Given]) -> Answer: ...
-    @overload
-    def __call__(
-        self, inputs: Iterator[Text], **options: Unpack[Given]
-    ) -> Iterator[Answer]: ...
-    @overload
-    def __call__(
-        self, inputs: Text, *, top_k: int | None, **options: Unpack[Given]
+        self, inputs: Text, *, top_k: int | None, **options: Any
     ) -> list[ClassificationAnswer]: ...
     @overload
-    def __call__(
-        self, inputs: Many[Text], *, top_k: TopK = ..., **options: Unpack[Given]
-    ) -> Any: ...
+    def __call__(self, inputs: Many[Text], *, top_k: TopK, **options: Any) -> Any: ...
+    @overload
+    def __call__(self, inputs: Sequence[Text], **options: Any) -> list[Answer]: ...
+    @overload
+    def __call__(self, inputs: Pair, **options: Any) -> Answer: ...
+    @overload
+    def __call__(self, inputs: Iterator[Text], **options: Any) -> Iterator[Answer]: ...
+    @overload
+    def __call__(self, inputs: Many[Text], **options: Any) -> Any: ...
     def __call__(self, inputs: Any, **options: Any) -> Any:
         """Classify one text or many.
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import accumulate, chain, pairwise
 from statistics import fmean
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard, overload
+from typing import Any, NamedTuple, TypeGuard, overload
 
 from torch import Tensor
 
@@ -21,11 +21,6 @@ from minidistil.pipelines.answers import EntityAnswer
 from minidistil.pipelines.base import Pipeline, TaskOptions, regroup
 from minidistil.pipelines.long_texts import Ids, TextTokens, tokens_of, windows
 from minidistil.pipelines.reading import Many, is_many
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
-
-    from minidistil.pipelines.keywords import TokenKeywords as Given
 
 SHARED = 64  # tokens of two windows: what is suggested
 
@@ -119,17 +114,17 @@ class TokenClassificationPipeline(Pipeline[TokenOptions]):
     options_class = TokenOptions
 
     @overload
-    def __call__(self, inputs: str, **options: Unpack[Given]) -> list[EntityAnswer]: ...
+    def __call__(self, inputs: str, **options: Any) -> list[EntityAnswer]: ...
     @overload
     def __call__(
-        self, inputs: list[str] | list[list[str]], **options: Unpack[Given]
+        self, inputs: list[str] | list[list[str]], **options: Any
     ) -> list[list[EntityAnswer]]: ...
     @overload
     def __call__(
-        self, inputs: Iterator[str | list[str]], **options: Unpack[Given]
+        self, inputs: Iterator[str | list[str]], **options: Any
     ) -> Iterator[list[EntityAnswer]]: ...
     @overload
-    def __call__(self, inputs: Many[Any], **options: Unpack[Given]) -> Any: ...
+    def __call__(self, inputs: Many[Any], **options: Any) -> Any: ...
     def __call__(self, inputs: Any, **options: Any) -> Any:
         """Label one text or many.
 
