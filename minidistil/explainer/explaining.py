@@ -16,12 +16,14 @@ from minidistil.explainer.ablation import Ablation, Ablations, ablate, ablations
 from minidistil.explainer.attribution import Attribution, attribute
 from minidistil.explainer.lens import Lens, lens
 from minidistil.explainer.loaded_model import NOT_SHOWN, LoadedModel, load, take
-from minidistil.explainer.reading import Token, read, tokens_of
+from minidistil.explainer.reading import Token, read, tokens_in
 from minidistil.explainer.recorder import Recording
 from minidistil.explainer.trace import ClassifierTrace, MaskedLMTrace, Record
+from minidistil.files import write_file
 from minidistil.heads import DistilBertForMaskedLM, DistilBertForSequenceClassification
 from minidistil.messages import quote, unknown_keyword
 from minidistil.pipelines import Pipeline
+from minidistil.pipelines.base import max_tokens
 from minidistil.tokenizer import DistilBertTokenizer
 
 Texts = list[str] | tuple[str, ...]
@@ -65,7 +67,12 @@ class Shown:
             ValueError: for no trace.
             OSError: where the file cannot be written, or is a folder, pipe or device.
         """
-        return page.save(self.shown(), path, patient=patient, progress=progress)
+        target = Path(os.path.realpath(path))
+        if target.exists() and not target.is_file():
+            raise FileExistsError(f"{path} is not a file that a page could replace")
+        document = self.to_html(patient=patient, progress=progress)
+        write_file(target, document.encode("utf-8"))
+        return Path(path)
 
     def _repr_html_(self) -> str:
         """The page in a frame, which keeps its styles and keys apart from a notebook's.
@@ -276,11 +283,12 @@ def _load(
 
 def _run(loaded: LoadedModel, texts: list[str], pairs: list[str] | None) -> list[Trace]:
     """Trace some texts as one batch."""
+    limit = max_tokens(loaded.model.config, loaded.tokenizer)
     encoded = loaded.tokenizer(
         texts,
         pairs,
         truncation=True,
-        max_length=loaded.limit,
+        max_length=limit,
         padding=True,
         padding_side="right",  # the head of a classifier reads the first token
         return_tensors="pt",
@@ -291,7 +299,7 @@ def _run(loaded: LoadedModel, texts: list[str], pairs: list[str] | None) -> list
     )
     traces = []
     for row, text in enumerate(texts):
-        tokens = tokens_of(encoded, row)
+        tokens = tokens_in(encoded, row)
         # An empty second text counts as none, to the tokenizer too.
         both = [text, pairs[row]] if pairs and pairs[row] else [text]
         readings = (
@@ -312,7 +320,7 @@ def _run(loaded: LoadedModel, texts: list[str], pairs: list[str] | None) -> list
         if reading.left_out:
             warnings.warn(
                 f"{reading.left_out} tokens of the text {reading.raw[:60]!r} are left "
-                f"out: {loaded.limit} tokens fit into the model",
+                f"out: {limit} tokens fit into the model",
                 stacklevel=1,
             )
     return traces

@@ -73,7 +73,36 @@ class MultipleChoicePipeline(Pipeline[TruncationOptions]):
         return self._respond(inputs, options)
 
     def _read(self, name: str, value: object, options: TruncationOptions) -> Problem:
-        return _as_problem(name, value)
+        if not isinstance(value, Mapping) or not (
+            {"prompt", "choices"} <= value.keys() <= {"prompt", "question", "choices"}
+        ):
+            # A misspelt question would otherwise be ignored.
+            raise TypeError(
+                f'{name} is {value!r:.60}, expected {{"prompt": …, "choices": […]}}, '
+                f'perhaps with a "question", and nothing else'
+            )
+        prompt, choices = value["prompt"], value["choices"]
+        question = value.get("question")
+        if not isinstance(prompt, str) or not isinstance(question, str | None):
+            raise TypeError(
+                f"{name} has the prompt {prompt!r:.60} and the question "
+                f"{question!r:.60}, expected strings"
+            )
+        # In order: an answer says which of them it is.
+        listed = isinstance(choices, Sequence) and not isinstance(choices, str | bytes)
+        if not listed or not all(isinstance(choice, str) for choice in choices):
+            raise TypeError(
+                f"{name} has the choices {choices!r:.60}, expected a list of strings"
+            )
+        if len(choices) < 2 or not all(choice.strip() for choice in choices):
+            raise ValueError(
+                f"{name} has the choices {choices!r:.60}, expected two or more, and "
+                f"none of them empty"
+            )
+        seconds = [f"{question} {choice}" if question else choice for choice in choices]
+        for text in (prompt, *seconds):
+            check_characters(name, text)
+        return Problem(prompt, [*choices], seconds)
 
     def _answer(
         self, inputs: list[Problem], options: TruncationOptions
@@ -97,36 +126,3 @@ def _ranked(choices: list[str], scores: list[float]) -> list[ChoiceAnswer]:
         for i, (choice, score) in enumerate(zip(choices, scores, strict=True))
     ]
     return sorted(answers, key=lambda answer: answer["score"], reverse=True)
-
-
-def _as_problem(name: str, value: object) -> Problem:
-    """Return the problem that a mapping states; TypeError or ValueError for others."""
-    if not isinstance(value, Mapping) or not (
-        {"prompt", "choices"} <= value.keys() <= {"prompt", "question", "choices"}
-    ):
-        # A misspelt question would otherwise be ignored.
-        raise TypeError(
-            f'{name} is {value!r:.60}, expected {{"prompt": …, "choices": […]}}, '
-            f'perhaps with a "question", and nothing else'
-        )
-    prompt, question, choices = value["prompt"], value.get("question"), value["choices"]
-    if not isinstance(prompt, str) or not isinstance(question, str | None):
-        raise TypeError(
-            f"{name} has the prompt {prompt!r:.60} and the question {question!r:.60}, "
-            f"expected strings"
-        )
-    # In order: an answer says which of them it is.
-    listed = isinstance(choices, Sequence) and not isinstance(choices, str | bytes)
-    if not listed or not all(isinstance(choice, str) for choice in choices):
-        raise TypeError(
-            f"{name} has the choices {choices!r:.60}, expected a list of strings"
-        )
-    if len(choices) < 2 or not all(choice.strip() for choice in choices):
-        raise ValueError(
-            f"{name} has the choices {choices!r:.60}, expected two or more, and none "
-            f"of them empty"
-        )
-    seconds = [f"{question} {choice}" if question else choice for choice in choices]
-    for text in (prompt, *seconds):
-        check_characters(name, text)
-    return Problem(prompt, [*choices], seconds)

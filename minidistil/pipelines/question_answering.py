@@ -20,7 +20,13 @@ from minidistil.messages import check_characters, check_flag, check_integer
 from minidistil.pipelines.answers import Answer, QuestionAnswer
 from minidistil.pipelines.base import Pipeline, TaskOptions, regroup
 from minidistil.pipelines.long_texts import Ids, TextTokens, tokens_of, windows
-from minidistil.pipelines.reading import is_many, is_read_once, items_of, map_inputs
+from minidistil.pipelines.reading import (
+    is_many,
+    is_read_once,
+    items_of,
+    map_inputs,
+    wrong_type,
+)
 
 # What transformers 4 uses when no model is named, at its revision.
 DEFAULT_MODEL = "distilbert/distilbert-base-cased-distilled-squad"
@@ -176,10 +182,10 @@ class QuestionAnsweringPipeline(Pipeline[QuestionOptions], Generic[Answer]):
         """Return a question and its context."""
         # A data set's rows have more, such as an id.
         if not isinstance(value, Mapping) or not value.keys() >= {*Asked._fields}:
-            raise _wrong_type(name, value, 'a mapping {"question": …, "context": …}')
+            raise wrong_type(name, value, 'a mapping {"question": …, "context": …}')
         for part in Asked._fields:
             if not isinstance(value[part], str):
-                raise _wrong_type(f"{name}'s {part}", value[part], "a string")
+                raise wrong_type(f"{name}'s {part}", value[part], "a string")
             if not value[part]:
                 raise ValueError(f"{name}'s {part} is empty, expected a text")
             check_characters(f"{name}'s {part}", value[part])
@@ -349,13 +355,13 @@ def _one_argument(inputs: tuple[Any, ...], question: Any, context: Any) -> Any:
     if isinstance(question, str):
         return {"question": question, "context": context}
     if not is_many(question):
-        raise _wrong_type("question", question, "a string, or a list of strings")
+        raise wrong_type("question", question, "a string, or a list of strings")
     questions = items_of(question)
     if isinstance(context, str):
         pairs = _pairs(zip(questions, repeat(context)))
         return pairs if is_read_once(questions) else [*pairs]
     if not is_many(context):
-        raise _wrong_type("context", context, "a string, or a list of strings")
+        raise wrong_type("context", context, "a string, or a list of strings")
     contexts = items_of(context)
     pairs = _pairs(zip_longest(questions, contexts, fillvalue=END))
     once = is_read_once(questions) or is_read_once(contexts)
@@ -374,9 +380,3 @@ def _pairs(both: Iterable[tuple[Any, Any]]) -> Iterator[Input]:
                 f"each question"
             )
         yield {"question": question, "context": context}
-
-
-def _wrong_type(name: str, value: object, expected: str) -> TypeError:
-    return TypeError(
-        f"{name} is {value!r:.60} ({type(value).__name__}), expected {expected}"
-    )

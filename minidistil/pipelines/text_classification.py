@@ -23,7 +23,7 @@ from minidistil.pipelines.long_texts import (
     strategy_of,
     truncate,
 )
-from minidistil.pipelines.reading import Many, map_inputs
+from minidistil.pipelines.reading import Many, map_inputs, wrong_type
 
 # What the course and transformers use when no model is named, at their revision.
 DEFAULT_MODEL = "distilbert/distilbert-base-uncased-finetuned-sst-2-english"
@@ -140,11 +140,8 @@ class TextClassificationPipeline(Pipeline[ClassificationOptions], Generic[Answer
         if isinstance(value, Mapping) and value.keys() <= {"text", "text_pair"}:
             text, second = value.get("text"), value.get("text_pair")
         if not isinstance(text, str) or not isinstance(second, str | None):
-            raise TypeError(
-                f"{name} is {value!r:.60} ({type(value).__name__}), expected a string, "
-                f'a pair {{"text": …, "text_pair": …}} and nothing else, or a list of '
-                f"them"
-            )
+            pair = 'a pair {"text": …, "text_pair": …} and nothing else'
+            raise wrong_type(name, value, f"a string, {pair}, or a list of them")
         # An empty second text is none, as in transformers.
         texts = (text, second) if second else (text,)
         for each in texts:
