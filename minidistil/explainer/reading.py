@@ -104,10 +104,8 @@ def read(tokenizer: DistilBertTokenizer, text: str, kept: int) -> Reading:
     (found,) = tokens_of(tokenizer, [text])
     names = tokenizer.convert_ids_to_tokens(found.ids)
     pieces = [
-        Piece(name, start, end, word)
-        for name, (start, end), word in zip(
-            names, found.spans, found.words, strict=True
-        )
+        Piece(name, *span, word)
+        for name, span, word in zip(names, found.spans, found.words, strict=True)
     ]
     left_out = len(pieces) - kept
     last = max((piece.word for piece in pieces[:kept]), default=-1)
