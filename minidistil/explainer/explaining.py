@@ -11,10 +11,8 @@ from pathlib import Path
 from typing import Any, overload
 
 from minidistil.checkpoint.pretrained import PreTrainedModel
-from minidistil.explainer import page
-from minidistil.explainer.ablation import Ablation, Ablations, ablate, ablations
-from minidistil.explainer.attribution import Attribution, attribute
-from minidistil.explainer.lens import Lens, lens
+from minidistil.explainer import ablation, attribution, page
+from minidistil.explainer.lens import lens as logit_lens
 from minidistil.explainer.loaded_model import NOT_SHOWN, LoadedModel, load, take
 from minidistil.explainer.reading import Token, read, tokens_in
 from minidistil.explainer.recorder import Recording
@@ -96,25 +94,11 @@ class Trace(Record, Shown):
         """Itself alone."""
         return (self,)
 
-    def attribute(self, target: int | str | None = None, **options: Any) -> Attribution:
-        """How much each token and word adds to a logit, by integrated gradients.
-
-        ``target`` is a label or a word, or its index: by default the most probable.
-        The options are those of `minidistil.explainer.attribution.attribute`.
-        """
-        return attribute(self, target, **options)
-
-    def lens(self, **options: Any) -> Lens:
-        """What the head predicts from the vectors of every layer."""
-        return lens(self, **options)
-
-    def ablate(self, **options: Any) -> Ablation:
-        """What the logits are without some ``heads``, ``layers`` or ``tokens``."""
-        return ablate(self, **options)
-
-    def ablations(self, target: int | str | None = None, **options: Any) -> Ablations:
-        """How a logit changes without each single head, layer and token."""
-        return ablations(self, target, **options)
+    # The functions take a trace first: here they are its methods.
+    attribute = attribution.attribute
+    lens = logit_lens
+    ablate = ablation.ablate
+    ablations = ablation.ablations
 
 
 class Traces(tuple[Trace, ...], Shown):
@@ -294,9 +278,9 @@ def _run(loaded: LoadedModel, texts: list[str], pairs: list[str] | None) -> list
         return_tensors="pt",
         return_offsets_mapping=True,
     ).to(loaded.model.device)
-    recording = Recording(
-        loaded.watched, encoded["input_ids"], encoded["attention_mask"]
-    )
+    # Some of the heads that are not shown do not take one text.
+    watched = loaded.model.encoder if type(loaded.model) in NOT_SHOWN else loaded.model
+    recording = Recording(watched, encoded["input_ids"], encoded["attention_mask"])
     traces = []
     for row, text in enumerate(texts):
         tokens = tokens_in(encoded, row)

@@ -60,14 +60,6 @@ class LoadedModel:
                 return f"[id {target}]"
         return str(self.model.config.id2label[target])
 
-    @property
-    def watched(self) -> PreTrainedModel:
-        """What runs: only the encoder where the head is not shown.
-
-        Some of those heads do not take one text.
-        """
-        return self.model.encoder if type(self.model) in NOT_SHOWN else self.model
-
 
 def load(source: str | os.PathLike[str] | None, **where: Any) -> LoadedModel:
     """Load the model that a checkpoint holds, whichever head it has.

@@ -23,8 +23,16 @@ def html(traces: Sequence[Record], *, patient: bool, progress: bool) -> str:
     page = _asset("page.html")
     page = page.replace("{{policy}}", _policy(style, script))
     page = page.replace("{{style}}", style).replace("{{script}}", script)
+    data = {
+        "source": {step: shown._asdict() for step, shown in snippets().items()},
+        "glossary": [term._asdict() for term in glossary()],
+        "traces": [
+            pack(trace) | reasons(trace, len(traces), patient, progress)
+            for trace in traces
+        ],
+    }
     # Last, so that a marker in a text stays text.
-    return page.replace("{{data}}", _json(_data(traces, patient, progress)))
+    return page.replace("{{data}}", _json(data))
 
 
 def _asset(name: str) -> str:
@@ -41,17 +49,6 @@ def _policy(style: str, script: str) -> str:
 def _hash(content: str) -> str:
     digest = sha256(content.encode("utf-8")).digest()
     return f"'sha256-{b64encode(digest).decode('ascii')}'"
-
-
-def _data(traces: Sequence[Record], patient: bool, progress: bool) -> Packed:
-    return {
-        "source": {step: shown._asdict() for step, shown in snippets().items()},
-        "glossary": [term._asdict() for term in glossary()],
-        "traces": [
-            pack(trace) | reasons(trace, len(traces), patient, progress)
-            for trace in traces
-        ],
-    }
 
 
 def _json(data: Packed) -> str:

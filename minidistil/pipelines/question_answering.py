@@ -372,9 +372,8 @@ def _pairs(both: Iterable[tuple[Any, Any]]) -> Iterator[Input]:
     """One mapping for each question and its context."""
     for place, (question, context) in enumerate(both):
         if question is END or context is END:
-            many, few = "questions", "contexts"
-            if question is END:
-                many, few = few, many
+            few = "questions" if question is END else "contexts"
+            many = "contexts" if question is END else "questions"
             raise ValueError(
                 f"got {place} {few} and more {many}, expected one context, or one for "
                 f"each question"

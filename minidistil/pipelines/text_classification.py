@@ -158,7 +158,8 @@ class TextClassificationPipeline(Pipeline[ClassificationOptions], Generic[Answer
 
         parts = map_inputs(fit, inputs, each)
         logits = torch.stack(self.run([*chain(*parts)], options.batch_size))
-        scores = FUNCTIONS[self._function(options)](logits)  # (parts, C)
+        function = options.function_to_apply or function_for(self.model.config)
+        scores = FUNCTIONS[function.lower()](logits)  # (parts, C)
         means = [some.mean(dim=0) for some in torch.split(scores, [*map(len, parts)])]
         return [self._name(mean.tolist(), options) for mean in means]
 
@@ -179,12 +180,6 @@ class TextClassificationPipeline(Pipeline[ClassificationOptions], Generic[Answer
         # Which of the two loses how much is the tokenizer's rule.
         encoded = self.tokenizer(*texts, truncation=True, max_length=limit)
         return [encoded["input_ids"]]
-
-    def _function(self, options: ClassificationOptions) -> str:
-        """Which of `FUNCTIONS` to apply: the caller's choice, or the model's."""
-        if options.function_to_apply is not None:
-            return options.function_to_apply.lower()
-        return function_for(self.model.config)
 
     def _name(
         self, scores: list[float], options: ClassificationOptions
