@@ -14,7 +14,7 @@ from typing import get_args
 import pytest
 
 import minidistil
-from minidistil import pipeline
+from minidistil import DistilBertConfig, DistilBertTokenizer, pipeline
 from minidistil.pipelines import TASKS, Task, keywords
 from minidistil.pipelines.base import TaskOptions, TruncationOptions
 
@@ -97,6 +97,7 @@ assert_type(judge(sequences=["a"], candidate_labels=["b"]), Any)
 
 fill = pipeline("fill-mask", targets=["a"], top_k=2)
 assert_type(fill("[MASK]"), list[Any])
+assert_type(fill(["[MASK]"], top_k=1), list[Any])
 
 # Where nobody can know the options, what comes out is Any, and so nothing untrue.
 assert_type(pipeline(model="tiny")("a"), Any)
@@ -125,26 +126,27 @@ WRONG = {
     'pipeline("ner", ignore_labels=3)': "No overload variant",
     'pipeline("ner", devise="cpu")': "No overload variant",
     'pipeline("text-classification", model=3)': "No overload variant",
-    'classify("a", topk=3)': "No overload variant",
-    'classify("a", device="cpu")': "No overload variant",
-    'classify("a", truncation=3)': "No overload variant",
+    'pipeline("text-classification", truncation=3)': "No overload variant",
+    'pipeline("ner", is_split_into_word=True)': "No overload variant",
+    'pipeline("question-answering", max_answer_len="1")': "No overload variant",
+    'pipeline("sentence-embeddings", pooling=3)': "No overload variant",
+    'pipeline("feature-extraction", return_tensor=True)': "No overload variant",
+    'pipeline("multiple-choice", top_k=3)': "No overload variant",
+    'pipeline("zero-shot-classification", multi_label="no")': "No overload variant",
+    'pipeline("fill-mask", target="b")': "No overload variant",
     "classify(3)": "No overload variant",
     'classify("a")[0]["lable"]': 'TypedDict "ClassificationAnswer" has no key "lable"',
     'classify("a")["label"]': "No overload variant",
     'classify("a")[0]["score"].upper()': '"float" has no attribute "upper"',
     'ranked(["a"])[0]["label"]': "No overload variant",
     'tag("a")[0]["entitty"]': 'TypedDict "EntityAnswer" has no key "entitty"',
-    'tag("a", is_split_into_word=True)': "No overload variant",
     'ask("a", "b")["anwser"]': 'TypedDict "QuestionAnswer" has no key "anwser"',
-    'ask("a", "b", max_answer_len="1")': "No overload variant",
-    'embed("a", pooling=3)': "No overload variant",
     'embed("a")["label"]["score"].shape.x': 'has no attribute "x"',
     'encode("a")[0][0][0].upper()': '"float" has no attribute "upper"',
     'choose({})[0]["label"]': 'TypedDict "ChoiceAnswer" has no key "label"',
-    "choose({}, top_k=3)": "No overload variant",
     'judge("a", 3)': "No overload variant",
     'judge("a", "b")["label"]': 'TypedDict "ZeroShotAnswer" has no key "label"',
-    'fill("a", target="b")': "No overload variant",
+    "fill(3)": "No overload variant",
 }
 MADE = """
 from minidistil import pipeline
@@ -200,7 +202,7 @@ def test_each_wrong_use_is_found(found):
 
 
 # The form of the answers depends on these, so that the signatures have them.
-APART = {"candidate_labels", "return_tensors", "top_k"}
+APART = {"return_tensors", "top_k"}
 KEYWORDS = {
     "feature-extraction": keywords.TruncationKeywords,
     "fill-mask": keywords.FillMaskKeywords,
@@ -221,13 +223,20 @@ def typed(keywords):
     }
 
 
+def loading():
+    """What `pipeline` takes for every task beside its options."""
+    parameters = inspect.signature(pipeline).parameters
+    taken = {name: each.annotation for name, each in parameters.items()}
+    return {name: taken[name] for name in taken.keys() - {"task", "model", "options"}}
+
+
 @pytest.mark.parametrize("task", TASKS)
 def test_the_keywords_are_the_options(task):
     fields = dataclasses.fields(TASKS[task].options_class)
-    options = {field.name: field.type for field in fields}
+    known = {field.name: field.type for field in fields} | loading()
     given = typed(KEYWORDS[task])
-    assert given.items() <= options.items()
-    assert options.keys() - given.keys() <= APART
+    assert given.items() <= known.items()
+    assert known.keys() - given.keys() <= APART
 
 
 def test_the_keywords_that_all_tasks_share_are_their_options():
@@ -235,16 +244,28 @@ def test_the_keywords_that_all_tasks_share_are_their_options():
         (TaskOptions, keywords.TaskKeywords),
         (TruncationOptions, keywords.TruncationKeywords),
     ]:
-        fields = dataclasses.fields(options)
-        assert typed(given) == {field.name: field.type for field in fields}
+        fields = {field.name: field.type for field in dataclasses.fields(options)}
+        assert typed(given) == fields | loading()
 
 
-def test_what_loading_takes_is_what_pipeline_takes():
-    parameters = inspect.signature(pipeline).parameters
-    taken = {name: each.annotation for name, each in parameters.items()}
-    for name in ("task", "model", "options"):
-        del taken[name]
-    assert typed(keywords.Loading) == taken
+@pytest.mark.parametrize("task", TASKS)
+def test_a_call_refuses_an_unknown_option(task):
+    tokenizer = DistilBertTokenizer.from_pretrained("tiny")
+    config = DistilBertConfig(
+        vocab_size=len(tokenizer),
+        dim=8,
+        n_heads=1,
+        n_layers=1,
+        hidden_dim=8,
+        id2label={0: "entailment", 1: "contradiction"},
+    )
+    pipe = TASKS[task](TASKS[task].kind(config).eval(), tokenizer)
+    with pytest.raises(TypeError, match="no argument 'batchsize'; did you mean"):
+        pipe("a [MASK]", batchsize=3)
+    with pytest.raises(TypeError, match="no argument 'device'"):
+        pipe("a [MASK]", device="cpu")
+    with pytest.raises(ValueError, match="batch_size is '3'"):
+        pipe("a [MASK]", batch_size="3")
 
 
 def test_each_task_has_its_overload():

@@ -11,17 +11,17 @@ from pathlib import Path
 from typing import Any, overload
 
 from minidistil.checkpoint.pretrained import PreTrainedModel
-from minidistil.explainer import page
-from minidistil.explainer.ablation import Ablation, Ablations, ablate, ablations
-from minidistil.explainer.attribution import Attribution, attribute
-from minidistil.explainer.lens import Lens, lens
+from minidistil.explainer import ablation, attribution, page
+from minidistil.explainer.lens import lens as logit_lens
 from minidistil.explainer.loaded_model import NOT_SHOWN, LoadedModel, load, take
-from minidistil.explainer.reading import Token, read, tokens_of
+from minidistil.explainer.reading import Token, read, tokens_in
 from minidistil.explainer.recorder import Recording
 from minidistil.explainer.trace import ClassifierTrace, MaskedLMTrace, Record
+from minidistil.files import write_file
 from minidistil.heads import DistilBertForMaskedLM, DistilBertForSequenceClassification
 from minidistil.messages import quote, unknown_keyword
 from minidistil.pipelines import Pipeline
+from minidistil.pipelines.base import max_tokens
 from minidistil.tokenizer import DistilBertTokenizer
 
 Texts = list[str] | tuple[str, ...]
@@ -65,7 +65,12 @@ class Shown:
             ValueError: for no trace.
             OSError: where the file cannot be written, or is a folder, pipe or device.
         """
-        return page.save(self.shown(), path, patient=patient, progress=progress)
+        target = Path(os.path.realpath(path))
+        if target.exists() and not target.is_file():
+            raise FileExistsError(f"{path} is not a file that a page could replace")
+        document = self.to_html(patient=patient, progress=progress)
+        write_file(target, document.encode("utf-8"))
+        return Path(path)
 
     def _repr_html_(self) -> str:
         """The page in a frame, which keeps its styles and keys apart from a notebook's.
@@ -89,25 +94,11 @@ class Trace(Record, Shown):
         """Itself alone."""
         return (self,)
 
-    def attribute(self, target: int | str | None = None, **options: Any) -> Attribution:
-        """How much each token and word adds to a logit, by integrated gradients.
-
-        ``target`` is a label or a word, or its index: by default the most probable.
-        The options are those of `minidistil.explainer.attribution.attribute`.
-        """
-        return attribute(self, target, **options)
-
-    def lens(self, **options: Any) -> Lens:
-        """What the head predicts from the vectors of every layer."""
-        return lens(self, **options)
-
-    def ablate(self, **options: Any) -> Ablation:
-        """What the logits are without some ``heads``, ``layers`` or ``tokens``."""
-        return ablate(self, **options)
-
-    def ablations(self, target: int | str | None = None, **options: Any) -> Ablations:
-        """How a logit changes without each single head, layer and token."""
-        return ablations(self, target, **options)
+    # The functions take a trace first: here they are its methods.
+    attribute = attribution.attribute
+    lens = logit_lens
+    ablate = ablation.ablate
+    ablations = ablation.ablations
 
 
 class Traces(tuple[Trace, ...], Shown):
@@ -276,22 +267,23 @@ def _load(
 
 def _run(loaded: LoadedModel, texts: list[str], pairs: list[str] | None) -> list[Trace]:
     """Trace some texts as one batch."""
+    limit = max_tokens(loaded.model.config, loaded.tokenizer)
     encoded = loaded.tokenizer(
         texts,
         pairs,
         truncation=True,
-        max_length=loaded.limit,
+        max_length=limit,
         padding=True,
         padding_side="right",  # the head of a classifier reads the first token
         return_tensors="pt",
         return_offsets_mapping=True,
     ).to(loaded.model.device)
-    recording = Recording(
-        loaded.watched, encoded["input_ids"], encoded["attention_mask"]
-    )
+    # Some of the heads that are not shown do not take one text.
+    watched = loaded.model.encoder if type(loaded.model) in NOT_SHOWN else loaded.model
+    recording = Recording(watched, encoded["input_ids"], encoded["attention_mask"])
     traces = []
     for row, text in enumerate(texts):
-        tokens = tokens_of(encoded, row)
+        tokens = tokens_in(encoded, row)
         # An empty second text counts as none, to the tokenizer too.
         both = [text, pairs[row]] if pairs and pairs[row] else [text]
         readings = (
@@ -312,7 +304,7 @@ def _run(loaded: LoadedModel, texts: list[str], pairs: list[str] | None) -> list
         if reading.left_out:
             warnings.warn(
                 f"{reading.left_out} tokens of the text {reading.raw[:60]!r} are left "
-                f"out: {loaded.limit} tokens fit into the model",
+                f"out: {limit} tokens fit into the model",
                 stacklevel=1,
             )
     return traces

@@ -11,7 +11,6 @@ from torch import nn
 
 from minidistil.auto import KINDS, identify
 from minidistil.checkpoint.pretrained import PreTrainedModel
-from minidistil.config import DistilBertConfig
 from minidistil.engine import Engine
 from minidistil.explainer.twin import twin
 from minidistil.heads import (
@@ -22,6 +21,7 @@ from minidistil.heads import (
 )
 from minidistil.model import DistilBertModel
 from minidistil.pipelines import DEFAULT_MODEL, DEFAULT_REVISION, Pipeline
+from minidistil.pipelines.base import check_tokenizer
 from minidistil.tokenizer import DistilBertTokenizer
 
 # Why an explanation of these ends with the encoder.
@@ -60,20 +60,6 @@ class LoadedModel:
                 return f"[id {target}]"
         return str(self.model.config.id2label[target])
 
-    @property
-    def watched(self) -> PreTrainedModel:
-        """What runs: only the encoder where the head is not shown.
-
-        Some of those heads do not take one text.
-        """
-        return self.model.encoder if type(self.model) in NOT_SHOWN else self.model
-
-    @property
-    def limit(self) -> int:
-        """How many tokens fit into the model, [CLS] and [SEP] included."""
-        positions = self.model.config.max_position_embeddings
-        return int(min(self.tokenizer.model_max_length, positions))
-
 
 def load(source: str | os.PathLike[str] | None, **where: Any) -> LoadedModel:
     """Load the model that a checkpoint holds, whichever head it has.
@@ -93,7 +79,7 @@ def load(source: str | os.PathLike[str] | None, **where: Any) -> LoadedModel:
     where["revision"] = found.files.revision
     model = found.kind.from_pretrained(source, attn_implementation="eager", **where)
     tokenizer = DistilBertTokenizer.from_pretrained(source, **where)
-    _check_vocabulary(tokenizer, found.config)
+    check_tokenizer(tokenizer, found.config)
     # The page may be passed on: it shows the folder's name, not where the folder is.
     folder = Path(source).expanduser()
     name = folder.resolve().name if folder.is_dir() else str(source)
@@ -127,17 +113,12 @@ def take(
         raise ValueError(
             "a loaded model does not know its tokenizer: give tokenizer= too"
         )
-    if not isinstance(tokenizer, DistilBertTokenizer):
-        raise TypeError(
-            f"the tokenizer is a {type(tokenizer).__name__}, expected a "
-            f"DistilBertTokenizer"
-        )
+    check_tokenizer(tokenizer, found.config)
     if found.training:
         raise ValueError(
             "the model is in training mode, where dropout makes numbers random: call "
             "model.eval() first"
         )
-    _check_vocabulary(tokenizer, found.config)
     _check_layers(found)
     try:
         copied = twin(found)
@@ -166,11 +147,3 @@ def _check_layers(model: PreTrainedModel) -> None:
                 f"{layer} ({kind.__name__}) has a hook, and no step would show what it "
                 f"changes: remove it, or put it on a Linear, LayerNorm or Embedding"
             )
-
-
-def _check_vocabulary(tokenizer: DistilBertTokenizer, config: DistilBertConfig) -> None:
-    if len(tokenizer) > config.vocab_size:
-        raise ValueError(
-            f"the tokenizer has {len(tokenizer)} tokens and the model "
-            f"{config.vocab_size}: they belong to two different checkpoints"
-        )

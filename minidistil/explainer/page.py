@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 from base64 import b64encode
 from collections.abc import Sequence
 from hashlib import sha256
 from importlib.resources import files
-from pathlib import Path
 
 from minidistil.explainer.glossary import glossary
 from minidistil.explainer.packing import Packed, pack
 from minidistil.explainer.reasons import reasons
 from minidistil.explainer.source import snippets
 from minidistil.explainer.trace import Record
-from minidistil.files import write_file
 
 
 def html(traces: Sequence[Record], *, patient: bool, progress: bool) -> str:
@@ -26,24 +23,16 @@ def html(traces: Sequence[Record], *, patient: bool, progress: bool) -> str:
     page = _asset("page.html")
     page = page.replace("{{policy}}", _policy(style, script))
     page = page.replace("{{style}}", style).replace("{{script}}", script)
+    data = {
+        "source": {step: shown._asdict() for step, shown in snippets().items()},
+        "glossary": [term._asdict() for term in glossary()],
+        "traces": [
+            pack(trace) | reasons(trace, len(traces), patient, progress)
+            for trace in traces
+        ],
+    }
     # Last, so that a marker in a text stays text.
-    return page.replace("{{data}}", _json(_data(traces, patient, progress)))
-
-
-def save(
-    traces: Sequence[Record],
-    path: str | os.PathLike[str],
-    *,
-    patient: bool,
-    progress: bool,
-) -> Path:
-    """Write the page to a file, whole or not at all: see `Shown.save`."""
-    target = Path(os.path.realpath(path))
-    if target.exists() and not target.is_file():
-        raise FileExistsError(f"{path} is not a file that a page could replace")
-    page = html(traces, patient=patient, progress=progress)
-    write_file(target, page.encode("utf-8"))
-    return Path(path)
+    return page.replace("{{data}}", _json(data))
 
 
 def _asset(name: str) -> str:
@@ -60,17 +49,6 @@ def _policy(style: str, script: str) -> str:
 def _hash(content: str) -> str:
     digest = sha256(content.encode("utf-8")).digest()
     return f"'sha256-{b64encode(digest).decode('ascii')}'"
-
-
-def _data(traces: Sequence[Record], patient: bool, progress: bool) -> Packed:
-    return {
-        "source": {step: shown._asdict() for step, shown in snippets().items()},
-        "glossary": [term._asdict() for term in glossary()],
-        "traces": [
-            pack(trace) | reasons(trace, len(traces), patient, progress)
-            for trace in traces
-        ],
-    }
 
 
 def _json(data: Packed) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+from minidistil.pipelines.long_texts import tokens_of
 from minidistil.tokenizer import BatchEncoding, DistilBertTokenizer
 from minidistil.wordpiece import LONGEST_WORD, Attempt, Piece, WordPiece, attempts
 
@@ -81,7 +82,7 @@ class Reading:
 Span = tuple[int, int]
 
 
-def tokens_of(encoded: BatchEncoding, row: int) -> tuple[Token, ...]:
+def tokens_in(encoded: BatchEncoding, row: int) -> tuple[Token, ...]:
     """The tokens of one row of a batch, padding included."""
     columns = zip(
         encoded.tokens(row),
@@ -100,7 +101,12 @@ def tokens_of(encoded: BatchEncoding, row: int) -> tuple[Token, ...]:
 
 def read(tokenizer: DistilBertTokenizer, text: str, kept: int) -> Reading:
     """Go through the steps of one text, of which the model reads ``kept`` tokens."""
-    pieces = list(_pieces(tokenizer, text))
+    (found,) = tokens_of(tokenizer, [text])
+    names = tokenizer.convert_ids_to_tokens(found.ids)
+    pieces = [
+        Piece(name, *span, word)
+        for name, span, word in zip(names, found.spans, found.words, strict=True)
+    ]
     left_out = len(pieces) - kept
     last = max((piece.word for piece in pieces[:kept]), default=-1)
     spans = _spans(piece for piece in pieces if piece.word <= last)
@@ -118,22 +124,6 @@ def read(tokenizer: DistilBertTokenizer, text: str, kept: int) -> Reading:
         for word, span in zip(steps.words, spans, strict=False)
     )
     return Reading(text, steps.cleaned, tuple(words), left_out, "")
-
-
-def _pieces(tokenizer: DistilBertTokenizer, text: str) -> Iterator[Piece]:
-    """All pieces of a text of any length."""
-    encoded = tokenizer(
-        text,
-        add_special_tokens=False,
-        truncation=True,
-        return_overflowing_tokens=True,
-        return_offsets_mapping=True,
-    )
-    for row, spans in enumerate(encoded["offset_mapping"]):
-        columns = zip(encoded.tokens(row), spans, encoded.word_ids(row), strict=True)
-        for token, (start, end), word in columns:
-            if word is not None:  # no special token was put there
-                yield Piece(token, start, end, word)
 
 
 def _attempts(word: str, raw: str, wordpiece: WordPiece) -> tuple[Attempt, ...]:

@@ -48,10 +48,10 @@ def watching(model: nn.Module) -> Iterator[Seen]:
             hook.remove()
 
 
-def on_cpu(part: Part) -> Part:
-    """The same tensors on the CPU, in memory of their own: the batch is freed."""
+def on_cpu(part: Part, at: Any) -> Part:
+    """Copy one sequence of a batch to the CPU; the batch can then be freed."""
     own: dict[str, Any] = {
-        name: x.to("cpu", copy=True)
+        name: x[at].to("cpu", copy=True)
         for name, x in vars(part).items()
         if isinstance(x, Tensor)
     }
@@ -89,16 +89,13 @@ class Recording:
         words = at["embeddings.word_embeddings"][1]
         positions = at["embeddings.position_embeddings"][1].expand_as(words)
         summed, normalised = at["embeddings.LayerNorm"]
-        return on_cpu(
-            EmbeddingsTrace(words[row], positions[row], summed[row], normalised[row])
-        )
+        return on_cpu(EmbeddingsTrace(words, positions, summed, normalised), row)
 
     def block(self, number: int, row: int) -> BlockTrace:
         """What one block computed for one sequence."""
-        steps = self._blocks[number]
-        return on_cpu(BlockTrace(**{name: step[row] for name, step in steps.items()}))
+        return on_cpu(self._blocks[number], row)
 
-    def _block(self, number: int) -> dict[str, Tensor]:
+    def _block(self, number: int) -> BlockTrace:
         """What one block computed for all sequences."""
         at = _below(f"transformer.layer.{number}.", self._encoder)
         split = self._attention.split_heads
@@ -108,24 +105,24 @@ class Recording:
         scores = products * q.shape[-1] ** -0.5
         if self._attend is not None:
             scores = scores.masked_fill(~self._attend, -math.inf)
-        return {
-            "x": at["attention.q_lin"][0],
-            "q": q,
-            "k": k,
-            "v": v,
-            "products": products,
-            "scores": scores,
-            "weights": self._weights[number],
-            "mixed": split(at["attention.out_lin"][0]),
-            "out_lin": at["attention.out_lin"][1],
-            "attended_plus_x": at["sa_layer_norm"][0],
-            "sa_layer_norm": at["sa_layer_norm"][1],
-            "lin1": at["ffn.lin1"][1],
-            "activation": at["ffn.lin2"][0],
-            "lin2": at["ffn.lin2"][1],
-            "fed_forward": at["output_layer_norm"][0],
-            "output_layer_norm": at["output_layer_norm"][1],
-        }
+        return BlockTrace(
+            x=at["attention.q_lin"][0],
+            q=q,
+            k=k,
+            v=v,
+            products=products,
+            scores=scores,
+            weights=self._weights[number],
+            mixed=split(at["attention.out_lin"][0]),
+            out_lin=at["attention.out_lin"][1],
+            attended_plus_x=at["sa_layer_norm"][0],
+            sa_layer_norm=at["sa_layer_norm"][1],
+            lin1=at["ffn.lin1"][1],
+            activation=at["ffn.lin2"][0],
+            lin2=at["ffn.lin2"][1],
+            fed_forward=at["output_layer_norm"][0],
+            output_layer_norm=at["output_layer_norm"][1],
+        )
 
     def classifier(self, row: int) -> ClassifierTrace:
         """What the head of a sequence classifier computed for one sequence."""
@@ -133,27 +130,23 @@ class Recording:
         relu, logits = self._seen["classifier"]
         function = function_for(self._config)
         probabilities = FUNCTIONS[function](logits)
-        head = ClassifierTrace(
-            cls[row],
-            pre_classifier[row],
-            relu[row],
-            logits[row],
-            function,
-            probabilities[row],
+        batch = ClassifierTrace(
+            cls, pre_classifier, relu, logits, function, probabilities
         )
-        return on_cpu(head)
+        return on_cpu(batch, row)
 
     def masked_lm(self, row: int, masks: tuple[int, ...]) -> MaskedLMTrace:
         """What the head of a masked language model computed at its masks."""
-        at = list(masks)
+        at = (row, [*masks])
+        _, transformed = self._seen["vocab_transform"]
         activation, normalised = self._seen["vocab_layer_norm"]
-        logits = self._out.logits[row, at]
+        logits = self._out.logits[at]
         head = MaskedLMTrace(
             masks,
-            self._seen["vocab_transform"][1][row, at],
-            activation[row, at],
-            normalised[row, at],
+            transformed[at],
+            activation[at],
+            normalised[at],
             logits,
             logits.softmax(dim=-1),
         )
-        return on_cpu(head)
+        return on_cpu(head, ...)

@@ -165,7 +165,7 @@ class Record:
         readings: How the text became tokens; two readings for a pair of texts. From
             `explainer.reading.read`.
         tokens: What the model read, padding included: T of them. From
-            `explainer.reading.tokens_of`.
+            `explainer.reading.tokens_in`.
         embeddings: What the embeddings computed. From `model.Embeddings`.
         layer: What each layer computed: L of them. From `model.TransformerBlock`.
         head: What the head computed, if the explanation goes that far. From `heads`.

@@ -49,6 +49,25 @@ def max_tokens(config: DistilBertConfig, tokenizer: DistilBertTokenizer) -> int:
     return int(min(tokenizer.model_max_length, config.max_position_embeddings))
 
 
+def check_tokenizer(tokenizer: object, config: DistilBertConfig) -> None:
+    """Check that a tokenizer can be of the same checkpoint as a model.
+
+    Raises:
+        TypeError: for a tokenizer of another class.
+        ValueError: for one with more tokens than the model.
+    """
+    if not isinstance(tokenizer, DistilBertTokenizer):
+        raise TypeError(
+            f"the tokenizer is a {type(tokenizer).__name__}, expected a "
+            f"DistilBertTokenizer"
+        )
+    if len(tokenizer) > config.vocab_size:
+        raise ValueError(
+            f"the tokenizer has {len(tokenizer)} tokens and the model "
+            f"{config.vocab_size}: they belong to two different checkpoints"
+        )
+
+
 @dataclasses.dataclass(frozen=True)
 class TaskOptions:
     """The options of every task.
@@ -168,16 +187,7 @@ class Pipeline(Generic[Options]):
                 f"got a {kind.__name__}, expected a {self.kind.__name__}, or an Engine "
                 f"of one"
             )
-        if not isinstance(tokenizer, DistilBertTokenizer):
-            raise TypeError(
-                f"the tokenizer is a {type(tokenizer).__name__}, expected a "
-                f"DistilBertTokenizer"
-            )
-        if len(tokenizer) > model.config.vocab_size:
-            raise ValueError(
-                f"the tokenizer knows {len(tokenizer)} tokens and the model "
-                f"{model.config.vocab_size}: they are of two different checkpoints"
-            )
+        check_tokenizer(tokenizer, model.config)
         self.model = model
         self.tokenizer = tokenizer
         if self.max_length < self.shortest:
@@ -317,9 +327,8 @@ class Pipeline(Generic[Options]):
         positions: Iterable[Sequence[int]] | None = None,
     ) -> Iterator[Tensor]:
         """`run`, whose sequences and results are not all in memory at once."""
-        rest = iter(sequences)
         wanted = None if positions is None else iter(positions)
-        while portion := _portion(rest):
+        for portion in portions(sequences, len, TOKENS):
             some = None if wanted is None else [*islice(wanted, len(portion))]
             yield from self.run(portion, batch_size, some)
 
@@ -374,16 +383,20 @@ class Pipeline(Generic[Options]):
         return found
 
 
-def _portion(sequences: Iterator[Ids]) -> list[Ids]:
-    """Take as many as reach `TOKENS`, or what there is."""
-    portion: list[Ids] = []
-    tokens = 0
-    for ids in sequences:
-        portion.append(ids)
-        tokens += len(ids)
-        if tokens >= TOKENS:
-            break
-    return portion
+def portions(
+    items: Iterable[T], size: Callable[[T], int], enough: int
+) -> Iterator[list[T]]:
+    """Split items into lists, each ended by the item that makes its size ``enough``."""
+    portion: list[T] = []
+    total = 0
+    for item in items:
+        portion.append(item)
+        total += size(item)
+        if total >= enough:
+            yield portion
+            portion, total = [], 0
+    if portion:
+        yield portion
 
 
 def regroup(results: Iterable[T], groups: Iterable[Sized]) -> Iterator[list[T]]:

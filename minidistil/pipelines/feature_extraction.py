@@ -5,17 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
-from typing import TYPE_CHECKING, Any, Generic, overload
+from typing import Any, Generic, overload
 
 from minidistil.model import DistilBertModel
 from minidistil.pipelines.answers import Answer
 from minidistil.pipelines.base import Pipeline, TruncationOptions
 from minidistil.pipelines.reading import Many
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
-
-    from minidistil.pipelines.keywords import TruncationKeywords as Given
 
 # What transformers uses when no model is named, at its revision.
 DEFAULT_MODEL = "distilbert/distilbert-base-cased"
@@ -57,21 +52,17 @@ class FeatureExtractionPipeline(Pipeline[FeatureOptions], Generic[Answer]):
     default = (DEFAULT_MODEL, DEFAULT_REVISION)
 
     @overload
-    def __call__(self, inputs: str, **options: Unpack[Given]) -> Answer: ...
-    @overload
-    def __call__(self, inputs: list[str], **options: Unpack[Given]) -> list[Answer]: ...
-    @overload
     def __call__(
-        self, inputs: Iterator[str], **options: Unpack[Given]
-    ) -> Iterator[Answer]: ...
-    @overload
-    def __call__(
-        self,
-        inputs: Many[str],
-        *,
-        return_tensors: bool | str = ...,
-        **options: Unpack[Given],
+        self, inputs: Many[str], *, return_tensors: bool | str, **options: Any
     ) -> Any: ...
+    @overload
+    def __call__(self, inputs: str, **options: Any) -> Answer: ...
+    @overload
+    def __call__(self, inputs: list[str], **options: Any) -> list[Answer]: ...
+    @overload
+    def __call__(self, inputs: Iterator[str], **options: Any) -> Iterator[Answer]: ...
+    @overload
+    def __call__(self, inputs: Many[str], **options: Any) -> Any: ...
     def __call__(self, inputs: Any, **options: Any) -> Any:
         """Encode one text or many.
 

@@ -6,7 +6,7 @@ import dataclasses
 import warnings
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, overload
+from typing import Any, NamedTuple, overload
 
 import torch
 
@@ -15,7 +15,7 @@ from minidistil.engine import Engine
 from minidistil.heads import DistilBertForMaskedLM
 from minidistil.messages import check_characters, check_integer
 from minidistil.pipelines.answers import MaskAnswer
-from minidistil.pipelines.base import Pipeline, TruncationOptions
+from minidistil.pipelines.base import Pipeline, TruncationOptions, portions
 from minidistil.pipelines.long_texts import (
     Ids,
     add_special_tokens,
@@ -26,11 +26,6 @@ from minidistil.pipelines.long_texts import (
 )
 from minidistil.pipelines.reading import Many, as_text, map_inputs
 from minidistil.tokenizer import DistilBertTokenizer
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
-
-    from minidistil.pipelines.keywords import FillMaskKeywords as Given
 
 # The masks whose logits are in memory at once: 31 MB of distilbert-base's vocabulary,
 # and at most as much again for the text that goes beyond it.
@@ -51,8 +46,8 @@ class FillMaskOptions(TruncationOptions):
             those among all words. In place of one that is not in the vocabulary its
             first piece is scored, with a warning.
         truncation: What to do about a text that is too long: see `TruncationOptions`. A
-            mask is never cut off: that is an error. "window" reads for each mask as
-            much text as fits, the mask in the middle.
+            mask is never truncated away: that is an error. "window" reads for each mask
+            as much text as fits, the mask in the middle.
         max_length: See there.
         batch_size: See there; fewer where the texts are so long that a model's logits,
             which are of all tokens, would fill the memory.
@@ -119,15 +114,13 @@ class FillMaskPipeline(Pipeline[FillMaskOptions]):
         self._words = frozenset(tokenizer.get_vocab().values())
 
     @overload
-    def __call__(
-        self, inputs: str | list[str], **options: Unpack[Given]
-    ) -> list[Any]: ...
+    def __call__(self, inputs: str | list[str], **options: Any) -> list[Any]: ...
     @overload
     def __call__(
-        self, inputs: Iterator[str], **options: Unpack[Given]
+        self, inputs: Iterator[str], **options: Any
     ) -> Iterator[list[Any]]: ...
     @overload
-    def __call__(self, inputs: Many[str], **options: Unpack[Given]) -> Any: ...
+    def __call__(self, inputs: Many[str], **options: Any) -> Any: ...
     def __call__(self, inputs: Any, **options: Any) -> Any:
         """Fill the masks of one text or of many, each as if it were the only one.
 
@@ -145,8 +138,8 @@ class FillMaskPipeline(Pipeline[FillMaskOptions]):
         Raises:
             TypeError: for a text that is no string, or an unknown option.
             ValueError: for a text without a mask, or one so long that a mask would be
-                cut off; for targets of which none can be scored; for an option out of
-                range, or a model in training mode.
+                truncated away; for targets of which none can be scored; for an option
+                out of range, or a model in training mode.
         """
         return self._respond(inputs, options)
 
@@ -243,7 +236,7 @@ class FillMaskPipeline(Pipeline[FillMaskOptions]):
             raise ValueError(
                 f"the text has {len(ids)} tokens (and [CLS] and [SEP]), of which "
                 f"{room} are read, and {len(masks) - kept.count(mask)} of its "
-                f"{len(masks)} masks would be cut off; shorten it, or choose "
+                f"{len(masks)} masks would be truncated away; shorten it, or choose "
                 f"truncation='window', which reads the text around each mask"
             )
         whole = add_special_tokens(self.tokenizer, kept)
@@ -256,10 +249,13 @@ class FillMaskPipeline(Pipeline[FillMaskOptions]):
         targets = None
         if words := [*dict.fromkeys(options.target_list)]:  # each once
             targets = torch.tensor(self.tokenizer.convert_tokens_to_ids(words))
-        for portion in _portions(views):
+        for portion in portions(views, lambda view: len(view.masks), MASKS):
+            # Few enough logits, were all views as long as the longest.
+            longest = max(len(view.ids) for view in portion)
+            most = max(1, NUMBERS // (longest * self.model.config.vocab_size))
             found = self.run(
                 [view.ids for view in portion],
-                min(options.batch_size, self._most_at_once(portion)),
+                min(options.batch_size, most),
                 [view.masks for view in portion],
             )
             scores = torch.cat(found).softmax(dim=-1)  # (masks, V)
@@ -268,11 +264,6 @@ class FillMaskPipeline(Pipeline[FillMaskOptions]):
             best = scores.topk(min(options.top_k, scores.shape[1]))
             ids = best.indices if targets is None else targets[best.indices]
             yield from zip(best.values.tolist(), ids.tolist(), strict=True)
-
-    def _most_at_once(self, views: list[View]) -> int:
-        """The views whose logits are few enough, were all as long as the longest."""
-        longest = max(len(view.ids) for view in views)
-        return max(1, NUMBERS // (longest * self.model.config.vocab_size))
 
     def _fill(
         self,
@@ -303,17 +294,3 @@ class FillMaskPipeline(Pipeline[FillMaskOptions]):
         # A model may have more rows than there are words; they are written as nothing.
         words = [id for id in ids if id in self._words]
         return str(self.tokenizer.decode(words, skip_special_tokens=skip_specials))
-
-
-def _portions(views: list[View]) -> Iterator[list[View]]:
-    """Split a list where `MASKS` is reached."""
-    portion: list[View] = []
-    masks = 0
-    for view in views:
-        portion.append(view)
-        masks += len(view.masks)
-        if masks >= MASKS:
-            yield portion
-            portion, masks = [], 0
-    if portion:
-        yield portion

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
-from typing import TYPE_CHECKING, Any, NamedTuple, overload
+from typing import Any, NamedTuple, overload
 
 from minidistil.heads import DistilBertForMultipleChoice
 from minidistil.messages import check_characters
@@ -12,11 +12,6 @@ from minidistil.pipelines.answers import ChoiceAnswer
 from minidistil.pipelines.base import Pipeline, TruncationOptions, regroup
 from minidistil.pipelines.long_texts import ids_of
 from minidistil.pipelines.reading import Many
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
-
-    from minidistil.pipelines.keywords import TruncationKeywords as Given
 
 Input = Mapping[str, Any]  # {"prompt": …, "question": …, "choices": […]}
 
@@ -42,19 +37,17 @@ class MultipleChoicePipeline(Pipeline[TruncationOptions]):
     noun = "prompt"
 
     @overload
-    def __call__(
-        self, inputs: Input, **options: Unpack[Given]
-    ) -> list[ChoiceAnswer]: ...
+    def __call__(self, inputs: Input, **options: Any) -> list[ChoiceAnswer]: ...
     @overload
     def __call__(
-        self, inputs: Sequence[Input], **options: Unpack[Given]
+        self, inputs: Sequence[Input], **options: Any
     ) -> list[list[ChoiceAnswer]]: ...
     @overload
     def __call__(
-        self, inputs: Iterator[Input], **options: Unpack[Given]
+        self, inputs: Iterator[Input], **options: Any
     ) -> Iterator[list[ChoiceAnswer]]: ...
     @overload
-    def __call__(self, inputs: Many[Input], **options: Unpack[Given]) -> Any: ...
+    def __call__(self, inputs: Many[Input], **options: Any) -> Any: ...
     def __call__(self, inputs: Any, **options: Any) -> Any:
         """Choose for one prompt or for many.
 
@@ -80,7 +73,36 @@ class MultipleChoicePipeline(Pipeline[TruncationOptions]):
         return self._respond(inputs, options)
 
     def _read(self, name: str, value: object, options: TruncationOptions) -> Problem:
-        return _as_problem(name, value)
+        if not isinstance(value, Mapping) or not (
+            {"prompt", "choices"} <= value.keys() <= {"prompt", "question", "choices"}
+        ):
+            # A misspelt question would otherwise be ignored.
+            raise TypeError(
+                f'{name} is {value!r:.60}, expected {{"prompt": …, "choices": […]}}, '
+                f'perhaps with a "question", and nothing else'
+            )
+        prompt, choices = value["prompt"], value["choices"]
+        question = value.get("question")
+        if not isinstance(prompt, str) or not isinstance(question, str | None):
+            raise TypeError(
+                f"{name} has the prompt {prompt!r:.60} and the question "
+                f"{question!r:.60}, expected strings"
+            )
+        # In order: an answer says which of them it is.
+        listed = isinstance(choices, Sequence) and not isinstance(choices, str | bytes)
+        if not listed or not all(isinstance(choice, str) for choice in choices):
+            raise TypeError(
+                f"{name} has the choices {choices!r:.60}, expected a list of strings"
+            )
+        if len(choices) < 2 or not all(choice.strip() for choice in choices):
+            raise ValueError(
+                f"{name} has the choices {choices!r:.60}, expected two or more, and "
+                f"none of them empty"
+            )
+        seconds = [f"{question} {choice}" if question else choice for choice in choices]
+        for text in (prompt, *seconds):
+            check_characters(name, text)
+        return Problem(prompt, [*choices], seconds)
 
     def _answer(
         self, inputs: list[Problem], options: TruncationOptions
@@ -104,36 +126,3 @@ def _ranked(choices: list[str], scores: list[float]) -> list[ChoiceAnswer]:
         for i, (choice, score) in enumerate(zip(choices, scores, strict=True))
     ]
     return sorted(answers, key=lambda answer: answer["score"], reverse=True)
-
-
-def _as_problem(name: str, value: object) -> Problem:
-    """Return the problem that a mapping states; TypeError or ValueError for others."""
-    if not isinstance(value, Mapping) or not (
-        {"prompt", "choices"} <= value.keys() <= {"prompt", "question", "choices"}
-    ):
-        # A misspelt question would otherwise be ignored.
-        raise TypeError(
-            f'{name} is {value!r:.60}, expected {{"prompt": …, "choices": […]}}, '
-            f'perhaps with a "question", and nothing else'
-        )
-    prompt, question, choices = value["prompt"], value.get("question"), value["choices"]
-    if not isinstance(prompt, str) or not isinstance(question, str | None):
-        raise TypeError(
-            f"{name} has the prompt {prompt!r:.60} and the question {question!r:.60}, "
-            f"expected strings"
-        )
-    # In order: an answer says which of them it is.
-    listed = isinstance(choices, Sequence) and not isinstance(choices, str | bytes)
-    if not listed or not all(isinstance(choice, str) for choice in choices):
-        raise TypeError(
-            f"{name} has the choices {choices!r:.60}, expected a list of strings"
-        )
-    if len(choices) < 2 or not all(choice.strip() for choice in choices):
-        raise ValueError(
-            f"{name} has the choices {choices!r:.60}, expected two or more, and none "
-            f"of them empty"
-        )
-    seconds = [f"{question} {choice}" if question else choice for choice in choices]
-    for text in (prompt, *seconds):
-        check_characters(name, text)
-    return Problem(prompt, [*choices], seconds)

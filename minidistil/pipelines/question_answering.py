@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, repeat, zip_longest
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, overload
+from typing import Any, Generic, NamedTuple, overload
 
 import torch
 import torch.nn.functional as F
@@ -20,12 +20,13 @@ from minidistil.messages import check_characters, check_flag, check_integer
 from minidistil.pipelines.answers import Answer, QuestionAnswer
 from minidistil.pipelines.base import Pipeline, TaskOptions, regroup
 from minidistil.pipelines.long_texts import Ids, TextTokens, tokens_of, windows
-from minidistil.pipelines.reading import is_many, is_read_once, items_of, map_inputs
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
-
-    from minidistil.pipelines.keywords import QuestionKeywords as Given
+from minidistil.pipelines.reading import (
+    is_many,
+    is_read_once,
+    items_of,
+    map_inputs,
+    wrong_type,
+)
 
 # What transformers 4 uses when no model is named, at its revision.
 DEFAULT_MODEL = "distilbert/distilbert-base-cased-distilled-squad"
@@ -135,29 +136,20 @@ class QuestionAnsweringPipeline(Pipeline[QuestionOptions], Generic[Answer]):
     noun = "question"
 
     @overload
-    def __call__(
-        self, question: str, context: str, **options: Unpack[Given]
-    ) -> Answer: ...
+    def __call__(self, *inputs: Any, top_k: int, **options: Any) -> Any: ...
     @overload
-    def __call__(self, inputs: Input, /, **options: Unpack[Given]) -> Answer: ...
+    def __call__(self, question: str, context: str, **options: Any) -> Answer: ...
     @overload
-    def __call__(
-        self, inputs: Sequence[Input], /, **options: Unpack[Given]
-    ) -> list[Answer]: ...
+    def __call__(self, inputs: Input, /, **options: Any) -> Answer: ...
+    @overload
+    def __call__(self, inputs: Sequence[Input], /, **options: Any) -> list[Answer]: ...
     @overload
     def __call__(
-        self, inputs: Iterator[Input], /, **options: Unpack[Given]
+        self, inputs: Iterator[Input], /, **options: Any
     ) -> Iterator[Answer]: ...
     @overload
-    def __call__(
-        self,
-        *inputs: Any,
-        question: Any = ...,
-        context: Any = ...,
-        top_k: int = ...,
-        **options: Unpack[Given],
-    ) -> Any: ...
-    def __call__(
+    def __call__(self, *inputs: Any, **options: Any) -> Any: ...
+    def __call__(  # type: ignore[misc]  # mypy: the options could be named question
         self, *inputs: Any, question: Any = None, context: Any = None, **options: Any
     ) -> Any:
         """Answer one question or many.
@@ -190,10 +182,10 @@ class QuestionAnsweringPipeline(Pipeline[QuestionOptions], Generic[Answer]):
         """Return a question and its context."""
         # A data set's rows have more, such as an id.
         if not isinstance(value, Mapping) or not value.keys() >= {*Asked._fields}:
-            raise _wrong_type(name, value, 'a mapping {"question": …, "context": …}')
+            raise wrong_type(name, value, 'a mapping {"question": …, "context": …}')
         for part in Asked._fields:
             if not isinstance(value[part], str):
-                raise _wrong_type(f"{name}'s {part}", value[part], "a string")
+                raise wrong_type(f"{name}'s {part}", value[part], "a string")
             if not value[part]:
                 raise ValueError(f"{name}'s {part} is empty, expected a text")
             check_characters(f"{name}'s {part}", value[part])
@@ -363,13 +355,13 @@ def _one_argument(inputs: tuple[Any, ...], question: Any, context: Any) -> Any:
     if isinstance(question, str):
         return {"question": question, "context": context}
     if not is_many(question):
-        raise _wrong_type("question", question, "a string, or a list of strings")
+        raise wrong_type("question", question, "a string, or a list of strings")
     questions = items_of(question)
     if isinstance(context, str):
         pairs = _pairs(zip(questions, repeat(context)))
         return pairs if is_read_once(questions) else [*pairs]
     if not is_many(context):
-        raise _wrong_type("context", context, "a string, or a list of strings")
+        raise wrong_type("context", context, "a string, or a list of strings")
     contexts = items_of(context)
     pairs = _pairs(zip_longest(questions, contexts, fillvalue=END))
     once = is_read_once(questions) or is_read_once(contexts)
@@ -380,17 +372,10 @@ def _pairs(both: Iterable[tuple[Any, Any]]) -> Iterator[Input]:
     """One mapping for each question and its context."""
     for place, (question, context) in enumerate(both):
         if question is END or context is END:
-            many, few = "questions", "contexts"
-            if question is END:
-                many, few = few, many
+            few = "questions" if question is END else "contexts"
+            many = "contexts" if question is END else "questions"
             raise ValueError(
                 f"got {place} {few} and more {many}, expected one context, or one for "
                 f"each question"
             )
         yield {"question": question, "context": context}
-
-
-def _wrong_type(name: str, value: object, expected: str) -> TypeError:
-    return TypeError(
-        f"{name} is {value!r:.60} ({type(value).__name__}), expected {expected}"
-    )

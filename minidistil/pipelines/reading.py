@@ -93,12 +93,16 @@ def as_text(name: str, value: object) -> str:
     Raises:
         TypeError: for anything else.
     """
-    if isinstance(value, str):
-        check_characters(name, value)
-        return value
-    raise TypeError(
-        f"{name} is {value!r:.60} ({type(value).__name__}), expected a string, or a "
-        f"list of them"
+    if not isinstance(value, str):
+        raise wrong_type(name, value, "a string, or a list of them")
+    check_characters(name, value)
+    return value
+
+
+def wrong_type(name: str, value: object, expected: str) -> TypeError:
+    """The error for an input of another type."""
+    return TypeError(
+        f"{name} is {value!r:.60} ({type(value).__name__}), expected {expected}"
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain, repeat
-from typing import TYPE_CHECKING, Any, overload
+from typing import Any, overload
 
 import torch
 import torch.nn.functional as F
@@ -21,11 +21,6 @@ from minidistil.pipelines.base import Pipeline, TruncationOptions, regroup
 from minidistil.pipelines.reading import Many
 from minidistil.pipelines.sentence_settings import read_settings
 from minidistil.tokenizer import DistilBertTokenizer
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
-
-    from minidistil.pipelines.keywords import EmbeddingKeywords as Given
 
 POOLINGS = ("mean", "cls")
 
@@ -79,13 +74,11 @@ class SentenceEmbeddingsPipeline(Pipeline[EmbeddingOptions]):
         )
 
     @overload
-    def __call__(self, inputs: str | list[str], **options: Unpack[Given]) -> Tensor: ...
+    def __call__(self, inputs: str | list[str], **options: Any) -> Tensor: ...
     @overload
-    def __call__(
-        self, inputs: Iterator[str], **options: Unpack[Given]
-    ) -> Iterator[Tensor]: ...
+    def __call__(self, inputs: Iterator[str], **options: Any) -> Iterator[Tensor]: ...
     @overload
-    def __call__(self, inputs: Many[str], **options: Unpack[Given]) -> Any: ...
+    def __call__(self, inputs: Many[str], **options: Any) -> Any: ...
     def __call__(self, inputs: Any, **options: Any) -> Any:
         """Encode one text or many.
 

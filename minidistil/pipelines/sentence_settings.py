@@ -48,7 +48,7 @@ def read_settings(
     Raises:
         ConfigError: for modules other than encoder, pooling and normalising, for a
             pooling other than mean and cls, for a prompt that goes before each text or
-            vectors that are cut, or a file that is not what it should be.
+            vectors that are truncated, or a file that is not what it should be.
     """
     files = open_checkpoint(**where)
     modules = files.find(MODULES_FILE)
@@ -147,5 +147,5 @@ def _refuse_the_rest(files: CheckpointFiles) -> None:
     if length is not None:
         raise ConfigError(
             f"{path} keeps the first {quote(length)} numbers of each vector, which is "
-            f"not done here: cut them yourself, and {PLAIN}"
+            f"not done here: truncate them yourself, and {PLAIN}"
         )

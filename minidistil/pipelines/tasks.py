@@ -35,13 +35,13 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from minidistil.pipelines.keywords import (
-        ClassificationLoading,
-        EmbeddingLoading,
-        FillMaskLoading,
-        QuestionLoading,
-        TokenLoading,
-        TruncationLoading,
-        ZeroShotLoading,
+        ClassificationKeywords,
+        EmbeddingKeywords,
+        FillMaskKeywords,
+        QuestionKeywords,
+        TokenKeywords,
+        TruncationKeywords,
+        ZeroShotKeywords,
     )
 
 Source = Model | None
@@ -84,7 +84,7 @@ def pipeline(
 def pipeline(
     task: Literal["feature-extraction"],
     model: Source = None,
-    **options: Unpack[TruncationLoading],
+    **options: Unpack[TruncationKeywords],
 ) -> FeatureExtractionPipeline[list[list[list[float]]]]: ...
 @overload
 def pipeline(
@@ -92,23 +92,25 @@ def pipeline(
     model: Source = None,
     *,
     return_tensors: bool | str,
-    **options: Unpack[TruncationLoading],
+    **options: Unpack[TruncationKeywords],
 ) -> FeatureExtractionPipeline[Any]: ...
 @overload
 def pipeline(
-    task: Literal["fill-mask"], model: Source = None, **options: Unpack[FillMaskLoading]
+    task: Literal["fill-mask"],
+    model: Source = None,
+    **options: Unpack[FillMaskKeywords],
 ) -> FillMaskPipeline: ...
 @overload
 def pipeline(
     task: Literal["multiple-choice"],
     model: Source = None,
-    **options: Unpack[TruncationLoading],
+    **options: Unpack[TruncationKeywords],
 ) -> MultipleChoicePipeline: ...
 @overload
 def pipeline(
     task: Literal["question-answering"],
     model: Source = None,
-    **options: Unpack[QuestionLoading],
+    **options: Unpack[QuestionKeywords],
 ) -> QuestionAnsweringPipeline[QuestionAnswer]: ...
 @overload
 def pipeline(
@@ -116,19 +118,19 @@ def pipeline(
     model: Source = None,
     *,
     top_k: int,
-    **options: Unpack[QuestionLoading],
+    **options: Unpack[QuestionKeywords],
 ) -> QuestionAnsweringPipeline[Any]: ...
 @overload
 def pipeline(
     task: Literal["sentence-embeddings"],
     model: Source = None,
-    **options: Unpack[EmbeddingLoading],
+    **options: Unpack[EmbeddingKeywords],
 ) -> SentenceEmbeddingsPipeline: ...
 @overload
 def pipeline(
     task: Literal["text-classification", "sentiment-analysis"],
     model: Source = None,
-    **options: Unpack[ClassificationLoading],
+    **options: Unpack[ClassificationKeywords],
 ) -> TextClassificationPipeline[ClassificationAnswer]: ...
 @overload
 def pipeline(
@@ -136,19 +138,19 @@ def pipeline(
     model: Source = None,
     *,
     top_k: int | None,
-    **options: Unpack[ClassificationLoading],
+    **options: Unpack[ClassificationKeywords],
 ) -> TextClassificationPipeline[list[ClassificationAnswer]]: ...
 @overload
 def pipeline(
     task: Literal["token-classification", "ner"],
     model: Source = None,
-    **options: Unpack[TokenLoading],
+    **options: Unpack[TokenKeywords],
 ) -> TokenClassificationPipeline: ...
 @overload
 def pipeline(
     task: Literal["zero-shot-classification"],
     model: Source = None,
-    **options: Unpack[ZeroShotLoading],
+    **options: Unpack[ZeroShotKeywords],
 ) -> ZeroShotClassificationPipeline: ...
 def pipeline(
     task: str | None = None,

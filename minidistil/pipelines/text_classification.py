@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import TYPE_CHECKING, Any, Generic, Literal, overload
+from typing import Any, Generic, Literal, overload
 
 import torch
 from torch import Tensor
@@ -23,12 +23,7 @@ from minidistil.pipelines.long_texts import (
     strategy_of,
     truncate,
 )
-from minidistil.pipelines.reading import Many, map_inputs
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
-
-    from minidistil.pipelines.keywords import ClassificationKeywords as Given
+from minidistil.pipelines.reading import Many, map_inputs, wrong_type
 
 # What the course and transformers use when no model is named, at their revision.
 DEFAULT_MODEL = "distilbert/distilbert-base-uncased-finetuned-sst-2-english"
@@ -105,22 +100,18 @@ class TextClassificationPipeline(Pipeline[ClassificationOptions], Generic[Answer
 
     @overload
     def __call__(
-        self, inputs: Sequence[Text], **options: Unpack[Given]
-    ) -> list[Answer]: ...
-    @overload
-    def __call__(self, inputs: Pair, **options: Unpack[Given]) -> Answer: ...
-    @overload
-    def __call__(
-        self, inputs: Iterator[Text], **options: Unpack[Given]
-    ) -> Iterator[Answer]: ...
-    @overload
-    def __call__(
-        self, inputs: Text, *, top_k: int | None, **options: Unpack[Given]
+        self, inputs: Text, *, top_k: int | None, **options: Any
     ) -> list[ClassificationAnswer]: ...
     @overload
-    def __call__(
-        self, inputs: Many[Text], *, top_k: TopK = ..., **options: Unpack[Given]
-    ) -> Any: ...
+    def __call__(self, inputs: Many[Text], *, top_k: TopK, **options: Any) -> Any: ...
+    @overload
+    def __call__(self, inputs: Sequence[Text], **options: Any) -> list[Answer]: ...
+    @overload
+    def __call__(self, inputs: Pair, **options: Any) -> Answer: ...
+    @overload
+    def __call__(self, inputs: Iterator[Text], **options: Any) -> Iterator[Answer]: ...
+    @overload
+    def __call__(self, inputs: Many[Text], **options: Any) -> Any: ...
     def __call__(self, inputs: Any, **options: Any) -> Any:
         """Classify one text or many.
 
@@ -149,11 +140,8 @@ class TextClassificationPipeline(Pipeline[ClassificationOptions], Generic[Answer
         if isinstance(value, Mapping) and value.keys() <= {"text", "text_pair"}:
             text, second = value.get("text"), value.get("text_pair")
         if not isinstance(text, str) or not isinstance(second, str | None):
-            raise TypeError(
-                f"{name} is {value!r:.60} ({type(value).__name__}), expected a string, "
-                f'a pair {{"text": …, "text_pair": …}} and nothing else, or a list of '
-                f"them"
-            )
+            pair = 'a pair {"text": …, "text_pair": …} and nothing else'
+            raise wrong_type(name, value, f"a string, {pair}, or a list of them")
         # An empty second text is none, as in transformers.
         texts = (text, second) if second else (text,)
         for each in texts:
@@ -170,7 +158,8 @@ class TextClassificationPipeline(Pipeline[ClassificationOptions], Generic[Answer
 
         parts = map_inputs(fit, inputs, each)
         logits = torch.stack(self.run([*chain(*parts)], options.batch_size))
-        scores = FUNCTIONS[self._function(options)](logits)  # (parts, C)
+        function = options.function_to_apply or function_for(self.model.config)
+        scores = FUNCTIONS[function.lower()](logits)  # (parts, C)
         means = [some.mean(dim=0) for some in torch.split(scores, [*map(len, parts)])]
         return [self._name(mean.tolist(), options) for mean in means]
 
@@ -191,12 +180,6 @@ class TextClassificationPipeline(Pipeline[ClassificationOptions], Generic[Answer
         # Which of the two loses how much is the tokenizer's rule.
         encoded = self.tokenizer(*texts, truncation=True, max_length=limit)
         return [encoded["input_ids"]]
-
-    def _function(self, options: ClassificationOptions) -> str:
-        """Which of `FUNCTIONS` to apply: the caller's choice, or the model's."""
-        if options.function_to_apply is not None:
-            return options.function_to_apply.lower()
-        return function_for(self.model.config)
 
     def _name(
         self, scores: list[float], options: ClassificationOptions

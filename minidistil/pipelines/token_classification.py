@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import accumulate, chain, pairwise
 from statistics import fmean
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard, overload
+from typing import Any, NamedTuple, TypeGuard, overload
 
 from torch import Tensor
 
@@ -20,12 +20,7 @@ from minidistil.messages import check_characters, check_flag, check_integer
 from minidistil.pipelines.answers import EntityAnswer
 from minidistil.pipelines.base import Pipeline, TaskOptions, regroup
 from minidistil.pipelines.long_texts import Ids, TextTokens, tokens_of, windows
-from minidistil.pipelines.reading import Many, is_many
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
-
-    from minidistil.pipelines.keywords import TokenKeywords as Given
+from minidistil.pipelines.reading import Many, is_many, wrong_type
 
 SHARED = 64  # tokens of two windows: what is suggested
 
@@ -119,17 +114,17 @@ class TokenClassificationPipeline(Pipeline[TokenOptions]):
     options_class = TokenOptions
 
     @overload
-    def __call__(self, inputs: str, **options: Unpack[Given]) -> list[EntityAnswer]: ...
+    def __call__(self, inputs: str, **options: Any) -> list[EntityAnswer]: ...
     @overload
     def __call__(
-        self, inputs: list[str] | list[list[str]], **options: Unpack[Given]
+        self, inputs: list[str] | list[list[str]], **options: Any
     ) -> list[list[EntityAnswer]]: ...
     @overload
     def __call__(
-        self, inputs: Iterator[str | list[str]], **options: Unpack[Given]
+        self, inputs: Iterator[str | list[str]], **options: Any
     ) -> Iterator[list[EntityAnswer]]: ...
     @overload
-    def __call__(self, inputs: Many[Any], **options: Unpack[Given]) -> Any: ...
+    def __call__(self, inputs: Many[Any], **options: Any) -> Any: ...
     def __call__(self, inputs: Any, **options: Any) -> Any:
         """Label one text or many.
 
@@ -172,19 +167,14 @@ class TokenClassificationPipeline(Pipeline[TokenOptions]):
         """Return a text, put together from its words if it comes in words."""
         if not options.is_split_into_words:
             if not isinstance(value, str):
-                raise TypeError(
-                    f"{name} is {value!r:.60} ({type(value).__name__}), expected a "
-                    f"string, or a list of them; for words choose "
-                    f"is_split_into_words=True"
-                )
+                expected = "a string, or a list of them; for words choose "
+                raise wrong_type(name, value, f"{expected}is_split_into_words=True")
             text = Text(value)
         else:
             words = tuple(value) if _is_collection(value) else None
             if words is None or not all(isinstance(word, str) for word in words):
-                raise TypeError(
-                    f"{name} is {value!r:.60} ({type(value).__name__}), expected a "
-                    f"list of words, which are strings, for is_split_into_words is True"
-                )
+                expected = "a list of words, which are strings, for "
+                raise wrong_type(name, value, f"{expected}is_split_into_words is True")
             text = Text(options.delimiter.join(words), words)
         check_characters(name, text.text)
         return text

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, overload
+from typing import Any, overload
 
 from torch import Tensor
 
@@ -19,13 +19,7 @@ from minidistil.messages import check_characters, check_flag, quote
 from minidistil.pipelines.answers import ZeroShotAnswer
 from minidistil.pipelines.base import Pipeline, TruncationOptions
 from minidistil.pipelines.long_texts import ids_of
-from minidistil.pipelines.reading import Many
 from minidistil.tokenizer import DistilBertTokenizer
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
-
-    from minidistil.pipelines.keywords import ZeroShotKeywords as Given
 
 Labels = str | Collection[str] | None
 
@@ -45,7 +39,7 @@ class ZeroShotOptions(TruncationOptions):
         batch_size: See `TruncationOptions`.
     """
 
-    candidate_labels: Labels = None
+    candidate_labels: str | Collection[str] | None = None
     hypothesis_template: str = "This example is {}."
     multi_label: bool = False
 
@@ -135,30 +129,19 @@ class ZeroShotClassificationPipeline(Pipeline[ZeroShotOptions]):
 
     @overload
     def __call__(
-        self, inputs: str, candidate_labels: Labels = None, **options: Unpack[Given]
+        self, inputs: str, candidate_labels: Labels = None, **options: Any
     ) -> ZeroShotAnswer: ...
     @overload
     def __call__(
-        self,
-        inputs: list[str],
-        candidate_labels: Labels = None,
-        **options: Unpack[Given],
+        self, inputs: list[str], candidate_labels: Labels = None, **options: Any
     ) -> list[ZeroShotAnswer]: ...
     @overload
     def __call__(
-        self,
-        inputs: Iterator[str],
-        candidate_labels: Labels = None,
-        **options: Unpack[Given],
+        self, inputs: Iterator[str], candidate_labels: Labels = None, **options: Any
     ) -> Iterator[ZeroShotAnswer]: ...
     @overload
     def __call__(
-        self,
-        inputs: Many[str] | None = None,
-        candidate_labels: Labels = None,
-        *,
-        sequences: Many[str] | None = None,
-        **options: Unpack[Given],
+        self, inputs: Any = None, candidate_labels: Labels = None, **options: Any
     ) -> Any: ...
     def __call__(
         self,

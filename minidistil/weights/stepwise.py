@@ -26,6 +26,7 @@ from minidistil.checkpoint.pretrained import PreTrainedModel
 from minidistil.checkpoint.tensors import read_header
 from minidistil.hub import HubCheckpointFiles
 from minidistil.pipelines import FUNCTIONS, function_for
+from minidistil.pipelines.base import max_tokens
 from minidistil.pipelines.long_texts import ids_of
 from minidistil.progress import counting_seconds
 from minidistil.tokenizer import DistilBertTokenizer
@@ -160,7 +161,7 @@ def _asked(
     model: PreTrainedModel, tokenizer: DistilBertTokenizer, text: str
 ) -> list[str]:
     kind = type(model)
-    most = min(tokenizer.model_max_length, model.config.max_position_embeddings)
+    most = max_tokens(model.config, tokenizer)
     inputs = dict(
         tokenizer([text], truncation=True, max_length=most, return_tensors="pt")
     )

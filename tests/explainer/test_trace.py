@@ -531,7 +531,7 @@ def test_what_was_computed_elsewhere_comes_to_the_cpu(checkpoint):
     """By the one device that every machine has: of meta there is nothing to copy."""
     x = torch.empty(2, 3, device="meta")
     with pytest.raises(NotImplementedError, match="copy out of meta tensor"):
-        on_cpu(EmbeddingsTrace(x, x, x, x))
+        on_cpu(EmbeddingsTrace(x, x, x, x), 0)
     trace = explain(TEXT, checkpoint())
     answer = Prediction(replace(trace, subject=copy.deepcopy(trace.subject)), 0)
     answer._head.to("meta")

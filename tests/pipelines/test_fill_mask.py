@@ -362,7 +362,7 @@ def test_head_and_tail_refuse_a_mask_between_them(fill, reference):
     ours = fill(" ".join(text), truncation="head+tail")
     assert_same(ours, reference(" ".join(kept)))
     for place in (first, 100 - (ROOM - first) - 1):
-        with pytest.raises(ValueError, match="1 of its 2 masks would be cut off"):
+        with pytest.raises(ValueError, match="1 of its 2 masks would be trunc"):
             fill(" ".join(with_masks(0, place)), truncation="head+tail")
 
 
