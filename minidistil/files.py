@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from minidistil.messages import MinidistilError, cut
+from minidistil.messages import MinidistilError, shorten
 
 Kind = TypeVar("Kind", dict[str, Any], list[Any])
 
@@ -108,7 +108,7 @@ def read_json(
     except MinidistilError:
         raise  # of a function among the options
     except (ValueError, RecursionError) as problem:
-        raise error(f"{path} is not valid JSON: {cut(problem)}") from None
+        raise error(f"{path} is not valid JSON: {shorten(problem)}") from None
     if not isinstance(value, kind):
         expected = _JSON_NAMES[kind]
         raise error(f"{path} holds a {type(value).__name__}, expected {expected}")

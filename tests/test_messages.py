@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from minidistil.messages import cut, quote
+from minidistil.messages import quote, shorten
 
 
 @pytest.mark.parametrize("value", ["name", 3, None, ["a", 1], {"a": [1]}, "\ud800"])
@@ -27,6 +27,6 @@ def test_brackets_without_end_are_not_followed():
 
 
 def test_what_another_library_says_is_shortened_and_can_be_printed():
-    said = cut("\ud800" + "x" * 1000)
+    said = shorten("\ud800" + "x" * 1000)
     assert said.startswith("\\ud800x")
     assert len(said.encode()) < 400

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from minidistil.checkpoint.tensors import SINGLE_FILE, CheckpointError, all_finite
 from minidistil.files import replacing_all
-from minidistil.messages import cut
+from minidistil.messages import shorten
 
 
 def save(
@@ -64,7 +64,7 @@ def save(
             save_file(_unshared(tensors), weights_file, metadata={"format": "pt"})
         except SafetensorError as error:
             raise OSError(
-                f"'{folder}' cannot be written, and is as it was: {cut(error)}"
+                f"'{folder}' cannot be written, and is as it was: {shorten(error)}"
             ) from None
 
 

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from minidistil.files import read_json
 from minidistil.hub import CheckpointFiles, CheckpointNotFoundError
-from minidistil.messages import MinidistilError, cut, quote
+from minidistil.messages import MinidistilError, quote, shorten
 
 SINGLE_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
@@ -301,7 +301,7 @@ class _Opened:
                 cure = "it may be incomplete or damaged: delete it and fetch it again"
             raise CheckpointError(
                 f"{self._file} ({self._path.stat().st_size:,} bytes) is not a sound "
-                f"safetensors file ({cut(error)}); {cure}"
+                f"safetensors file ({shorten(error)}); {cure}"
             ) from None
 
     def header(self) -> Header:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from minidistil.files import read_json
-from minidistil.messages import cut, quote
+from minidistil.messages import quote, shorten
 from minidistil.wordpiece import LONGEST_WORD
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def read_old_files(files: CheckpointFiles, vocab: dict[str, int]) -> dict[str, A
     added = [token for token, id in _read(path).items() if vocab.get(token) != id]
     if added:
         raise ValueError(
-            f"{path} adds {cut(', '.join(added))} without saying how they are matched; "
+            f"{path} adds {shorten(', '.join(added))} without saying how they are matched; "
             "open the folder with transformers and save it again, which writes a "
             "tokenizer.json"
         )

@@ -29,7 +29,7 @@ from minidistil.checkpoint.tensors import (
     CheckpointError,
 )
 from minidistil.hub import HubCheckpointFiles, open_checkpoint
-from minidistil.messages import MinidistilError, cut, first_line, quote
+from minidistil.messages import MinidistilError, first_line, quote, shorten
 from minidistil.pipelines.tasks import TASK_OF
 from minidistil.progress import steps
 from minidistil.tokenizer import DistilBertTokenizer
@@ -239,7 +239,7 @@ def _table(head: str, rows: Mapping[Any, str]) -> str:
 
 def _cell(text: str) -> str:
     """Text that stays in its place, whatever it is: a label comes from a file."""
-    return re.sub(r"([\\`*_{}\[\]<>|#!])", r"\\\1", " ".join(cut(text).split()))
+    return re.sub(r"([\\`*_{}\[\]<>|#!])", r"\\\1", " ".join(shorten(text).split()))
 
 
 def _is_generated(card: Path) -> bool:
@@ -269,7 +269,7 @@ def _check_place(repo: str, revision: str | None) -> None:
         validate_repo_id(repo)
     except HFValidationError as error:
         raise ValueError(
-            f"{quote(repo)} cannot be a hub repository ({cut(error)}); name one such "
+            f"{quote(repo)} cannot be a hub repository ({shorten(error)}); name one such "
             "as someone/a-model"
         ) from None
     if revision is not None and not revision.strip():
