@@ -31,7 +31,7 @@ def quote(value: object) -> str:
     return _SHORT.repr(value)
 
 
-def cut(text: object, length: int = 300) -> str:
+def shorten(text: object, length: int = 300) -> str:
     """What another library says, printable, in ``length`` characters at most."""
     whole = str(text).encode(errors="backslashreplace").decode()
     return whole if len(whole) <= length else f"{whole[:length]} …"
@@ -40,7 +40,7 @@ def cut(text: object, length: int = 300) -> str:
 def first_line(error: BaseException) -> str:
     """What an error of another library says first, without the full stop."""
     text = str(error).strip() or type(error).__name__
-    return cut(text.splitlines()[0].rstrip(" ."))
+    return shorten(text.splitlines()[0].rstrip(" ."))
 
 
 def check_integer(

@@ -126,9 +126,9 @@ def read_old_files(files: CheckpointFiles, vocab: dict[str, int]) -> dict[str, A
     added = [token for token, id in _read(path).items() if vocab.get(token) != id]
     if added:
         raise ValueError(
-            f"{path} adds {shorten(', '.join(added))} without saying how they are matched; "
-            "open the folder with transformers and save it again, which writes a "
-            "tokenizer.json"
+            f"{path} adds {shorten(', '.join(added))} without saying how they are "
+            "matched; open the folder with transformers and save it again, which "
+            "writes a tokenizer.json"
         )
     tokens = _read(files.at_hand("special_tokens_map.json"))
     named = [name for name in SPECIALS if tokens.get(name) is not None]

@@ -269,8 +269,8 @@ def _check_place(repo: str, revision: str | None) -> None:
         validate_repo_id(repo)
     except HFValidationError as error:
         raise ValueError(
-            f"{quote(repo)} cannot be a hub repository ({shorten(error)}); name one such "
-            "as someone/a-model"
+            f"{quote(repo)} cannot be a hub repository ({shorten(error)}); name one "
+            "such as someone/a-model"
         ) from None
     if revision is not None and not revision.strip():
         raise ValueError(
