@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from itertools import islice
 from typing import Any, ClassVar, Generic, TypeVar
@@ -259,13 +260,13 @@ class Pipeline(Generic[Options]):
         """
         return as_text(name, value)
 
+    @abstractmethod
     def _answer(self, inputs: list[Any], options: Options) -> Iterable[Any]:
         """Answer some inputs, as `_read` returned them.
 
         Raises:
             RefusedError: for one that cannot be answered.
         """
-        raise NotImplementedError
 
     def _gather(self, answers: list[Any]) -> Any:
         """What a call with a list returns."""
