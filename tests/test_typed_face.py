@@ -189,10 +189,12 @@ def found(tmp_path_factory, request):
     return errors
 
 
+@pytest.mark.full
 def test_right_uses_pass(found):
     assert found["right.py"] == {}
 
 
+@pytest.mark.full
 def test_each_wrong_use_is_found(found):
     before = len(MADE.splitlines())
     for line, (use, message) in enumerate(WRONG.items(), before + 1):

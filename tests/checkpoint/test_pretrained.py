@@ -264,7 +264,7 @@ def test_loading_takes_the_model_and_one_tensor(tmp_path):
         model = DistilBertModel.from_pretrained({str(tmp_path)!r})
         done = True
         watcher.join()
-        print(highest - before)
+        print(max(highest, anonymous()) - before)
     """
     slack = 16
     assert 0.95 * size <= float(run_python(program)) <= size + largest + slack

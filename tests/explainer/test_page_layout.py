@@ -251,6 +251,7 @@ def style_of(font: str) -> str:
     return f':root {{ --sans: "{sans}"; --serif: "{serif}"; --mono: "{mono}" }}'
 
 
+@pytest.mark.sample(4)
 @pytest.mark.parametrize("font", [*FONTS, *WIDER])
 @pytest.mark.parametrize(
     "name", ["tiny", "padded", "two masks", "five labels", "hostile words", "hostile"]
