@@ -53,6 +53,7 @@ def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> None:
     """Leave out what is for the full run, unless tests are asked for by their names."""
+    skip_without_chromium(items)
     if config.getoption("full") or any("::" in argument for argument in config.args):
         return
     left_out = {
@@ -70,6 +71,18 @@ def pytest_collection_modifyitems(
     config.hook.pytest_deselected(items=[item for item in items if item in left_out])
     items[:] = [item for item in items if item not in left_out]
     config.stash[LEFT_OUT] = len(left_out)
+
+
+def skip_without_chromium(items: list[pytest.Item]) -> None:
+    """Skip the tests of the page where no browser is; in CI they fail."""
+    of_the_page = [item for item in items if "chromium" in item.fixturenames]
+    if not of_the_page or os.environ.get("CI"):
+        return
+    from browser import MISSING, chromium
+
+    if chromium() is None:
+        for item in of_the_page:
+            item.add_marker(pytest.mark.skip(MISSING))
 
 
 @pytest.hookimpl(optionalhook=True)
