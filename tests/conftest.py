@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import signal
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +53,7 @@ def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> None:
     """Leave out what is for the full run, unless tests are asked for by their names."""
+    skip_without_chromium(items)
     if config.getoption("full") or any("::" in argument for argument in config.args):
         return
     left_out = {
@@ -70,6 +71,18 @@ def pytest_collection_modifyitems(
     config.hook.pytest_deselected(items=[item for item in items if item in left_out])
     items[:] = [item for item in items if item not in left_out]
     config.stash[LEFT_OUT] = len(left_out)
+
+
+def skip_without_chromium(items: list[pytest.Item]) -> None:
+    """Skip the tests of the page where no browser is; in CI they fail."""
+    of_the_page = [item for item in items if "chromium" in item.fixturenames]
+    if not of_the_page or os.environ.get("CI"):
+        return
+    from browser import MISSING, chromium
+
+    if chromium() is None:
+        for item in of_the_page:
+            item.add_marker(pytest.mark.skip(MISSING))
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -91,6 +104,16 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         terminalreporter.write_line(
             f"{left_out} tests were left out; to run them as well: pytest --full"
         )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, Any, Any]:
+    """Report what is missing once for each file, not for each line of it."""
+    report = yield
+    if report.skipped and isinstance(report.longrepr, tuple):
+        path, _, reason = report.longrepr
+        report.longrepr = (path, None, reason)
+    return report
 
 
 # Several processes
