@@ -245,7 +245,7 @@ MUTATIONS = [
     Mutation(
         "the answer is cut on a phone",
         "#labels { font-size: 0.75rem; }",
-        "#labels { font-size: 1.2rem; }",
+        "#labels { font-size: 2.4rem; }",
         alone(check_phone_tables),
         look=PHONE,
     ),
