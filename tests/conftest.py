@@ -25,10 +25,9 @@ if TYPE_CHECKING:
 # Read once, when torch and huggingface_hub are imported: nothing above imports them.
 # One thread: several tests run at once, and the matrices of most are small.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-_notes = (
-    Path(__file__).parents[1] / ".hypothesis"
-)  # not in the folder one happens to be
-os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(_notes))
+# In the clone, not in whatever folder the tests are started from.
+_cache = Path(__file__).parents[1] / ".hypothesis"
+os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(_cache))
 for _name in ("HF_ENDPOINT", "HF_HUB_OFFLINE", "HF_TOKEN", "TRANSFORMERS_OFFLINE"):
     os.environ.pop(_name, None)
 
