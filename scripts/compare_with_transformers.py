@@ -23,13 +23,11 @@ from torch import Tensor, nn
 from transformers.utils import logging
 
 from minidistil import AutoTokenizer, DistilBertForMultipleChoice
-from minidistil.auto import KINDS, kind_of
+from minidistil.auto import KINDS, identify
 from minidistil.checkpoint.pretrained import PreTrainedModel
-from minidistil.checkpoint.tensors import Contents
-from minidistil.config import DistilBertConfig
 from minidistil.hub import open_checkpoint
+from minidistil.pipelines.base import max_tokens
 from minidistil.progress import counting_seconds
-from minidistil.weights.headers import read_headers
 from minidistil.weights.layerwise import (
     ComparedLayer,
     compare_layers,
@@ -88,7 +86,7 @@ def main(
     where = {} if revision is None else {"revision": revision}
     computing = {"dtype": dtype, "attn_implementation": attention}
     with library_errors_as_click():
-        cls = KINDS[kind] if kind else kind_of_source(source, where)
+        cls = KINDS[kind] if kind else identify(source, **where).kind
         with counting_seconds("loading ours"):
             ours = cls.from_pretrained(source, device=device, **where, **computing)
         with counting_seconds("loading theirs"):
@@ -147,14 +145,6 @@ def outputs(model: nn.Module, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: output.cpu() for name, output in found.items()}
 
 
-def kind_of_source(source: str, where: dict[str, str]) -> type:
-    """The class that a checkpoint is meant for."""
-    files = open_checkpoint(source, **where)
-    config = DistilBertConfig.from_json_file(files.require("config.json"))
-    entries = [entry for header in read_headers(files) for entry in header.tensors]
-    return kind_of(config, Contents(str(files), entries))
-
-
 def transformers_model(
     source: str, name: str, where: dict[str, str], computing: dict[str, str]
 ) -> nn.Module:
@@ -170,7 +160,7 @@ def encode(
 ) -> dict[str, Tensor]:
     """The texts as the arguments of a model; as the choices of one that chooses."""
     tokenizer = AutoTokenizer.from_pretrained(source, **where)
-    longest = min(tokenizer.model_max_length, model.config.max_position_embeddings)
+    longest = max_tokens(model.config, tokenizer)
     encoded = tokenizer(
         [*texts], padding=True, truncation=True, max_length=longest, return_tensors="pt"
     )

@@ -1,4 +1,4 @@
-"""What other libraries guess or drop without a word is told or refused here."""
+"""What other libraries guess or drop silently is a warning or an error here."""
 
 from __future__ import annotations
 
