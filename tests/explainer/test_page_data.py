@@ -431,6 +431,7 @@ def test_at_base_size_a_sentence_of_32_tokens_is_below_one_and_a_half_megabytes(
     assert len(trace.to_html().encode()) < 1_450_000
 
 
+@pytest.mark.full
 def test_at_base_size_a_text_of_512_tokens_is_below_five_megabytes():
     trace = explain(LONG, **base_size())
     assert len(trace.tokens) == 512

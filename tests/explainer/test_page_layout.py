@@ -195,7 +195,10 @@ def test_the_page_fits_widths_in_between(
 
 @pytest.mark.sample(3)
 @pytest.mark.parametrize("width", [1257, 1280, 1366, 1440, 1920])
-@pytest.mark.parametrize("name", ["tiny", "two masks", "five labels", "base"])
+@pytest.mark.parametrize(
+    "name",
+    ["tiny", "two masks", "five labels", pytest.param("base", marks=pytest.mark.full)],
+)
 def test_no_table_is_cut_where_the_steps_stand_side_by_side(
     chromium: Browser, pages: Pages, name: str, width: int
 ) -> None:

@@ -412,7 +412,7 @@ def check_short(text: str, value: float) -> None:
 CLASSIFIERS = ["tiny", "five labels", "regression", "several labels"]
 
 
-@pytest.mark.sample(2)
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("name", [*CLASSIFIERS, "padded", "two masks", "question"])
 def test_the_way_through_the_layers_has_the_numbers_of_the_trace(
     chromium: Browser, pages: Pages, name: str

@@ -56,7 +56,7 @@ EVERYTHING = """() => {
 }"""
 
 
-@pytest.mark.sample(2)
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("name", ALL)
 def test_everything_opens_without_a_word_on_the_console(
     chromium: Browser, pages: Pages, name: str

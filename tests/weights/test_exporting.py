@@ -292,6 +292,7 @@ write(DistilBertForSequenceClassification.from_pretrained("tiny"), {str(file)!r}
 # The command
 
 
+@pytest.mark.full  # the default suite runs this command of the weights' README
 def test_the_command_exports(tmp_path: Path):
     file = tmp_path / "tiny.onnx"
     result = CliRunner().invoke(
