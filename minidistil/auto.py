@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any, NamedTuple
 
-from minidistil.checkpoint.fitting import heads_of
+from minidistil.checkpoint.matching import heads_of
 from minidistil.checkpoint.pretrained import PreTrainedModel
 from minidistil.checkpoint.tensors import Contents, Weights
 from minidistil.config import DistilBertConfig

@@ -142,9 +142,7 @@ class Repository:
     branch or a commit.
     """
 
-    def __init__(
-        self, name: str, branch: str | None, token: str | bool | None
-    ) -> None:
+    def __init__(self, name: str, branch: str | None, token: str | bool | None) -> None:
         from huggingface_hub import HfApi, get_token
 
         if token is None or token is True:

@@ -20,7 +20,8 @@ from typing import Any
 
 from minidistil.auto import Checkpoint, identify
 from minidistil.checkpoint.companions import COMPANIONS, companions
-from minidistil.checkpoint.fitting import fit, skeleton_like
+from minidistil.checkpoint.fitting import skeleton_like
+from minidistil.checkpoint.matching import fit
 from minidistil.checkpoint.tensors import (
     INDEX_FILE,
     SINGLE_FILE,
@@ -34,7 +35,7 @@ from minidistil.tokenizer import DistilBertTokenizer
 from minidistil.upload import PublishError, Repository, check_place
 from minidistil.weights.verification import Verification, sha256, verify
 
-__all__ = ["PublishError", "Publication", "publish"]
+__all__ = ["Publication", "PublishError", "publish"]
 
 CARD = "README.md"
 _TEMPLATE = Path(__file__).parent / "model_card.md"
