@@ -31,9 +31,8 @@ class PushToHub:
     # The names of the files that loading would read of an earlier one.
     _own_files: ClassVar[re.Pattern[str]]
 
-    def save_pretrained(self, save_directory: Any, **options: Any) -> Any:
-        """Write the files that are to be sent."""
-        raise NotImplementedError
+    # Takes a folder, and writes the files that are to be sent.
+    save_pretrained: Callable[..., Any]
 
     def push_to_hub(
         self,
