@@ -6,6 +6,7 @@ accelerate and peft look for.
 
 from __future__ import annotations
 
+import warnings
 from typing import Any, ClassVar, cast
 
 import torch
@@ -289,17 +290,22 @@ class Conveniences(nn.Module):
     # Loading
 
     def load_state_dict(self, state_dict: Any, *arguments: Any, **options: Any) -> Any:
-        """As torch does; an error says what a prefix of all names comes from."""
+        """As torch does; an error says what a prefix of all names comes from.
+
+        Without ``strict``, torch would load nothing then: that is a warning.
+        """
+        prefix = common_prefix(state_dict)
+        cure = (
+            f"{about_prefix(prefix)}; take it away: {{name.removeprefix("
+            f"{prefix + '.'!r}): tensor for name, tensor in state_dict.items()}}"
+        )
         try:
-            return super().load_state_dict(state_dict, *arguments, **options)
+            found = super().load_state_dict(state_dict, *arguments, **options)
         except RuntimeError as error:
-            prefix = common_prefix(state_dict)
-            if not prefix:
-                raise
-            raise RuntimeError(
-                f"{about_prefix(prefix)}; take it away: {{name.removeprefix("
-                f"{prefix + '.'!r}): tensor for name, tensor in state_dict.items()}}"
-            ) from error
+            raise (RuntimeError(cure) if prefix else error) from error.__cause__
+        if prefix and len(found.unexpected_keys) == len(state_dict):
+            warnings.warn(f"nothing was loaded. {cure}", stacklevel=2)
+        return found
 
 
 def _around_the_mean(rows: Tensor, count: int) -> Tensor:
