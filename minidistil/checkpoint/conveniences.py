@@ -249,9 +249,9 @@ class Conveniences(nn.Module):
         Args:
             new_num_tokens: How many words there will be; as many as now by default.
             pad_to_multiple_of: Round that up to a multiple.
-            mean_resizing: Draw new vectors around the mean of the old ones, next to
-                it (the standard deviation is a 30,000th of theirs); the default of
-                transformers.
+            mean_resizing: Draw new vectors next to the mean of the old ones (with a
+                billionth of their covariance), as transformers does by default; so are
+                the rows that score words and their biases, if they are not tied.
 
         Raises:
             ConfigError: if there is no room for the padding token, or for any.
@@ -268,7 +268,7 @@ class Conveniences(nn.Module):
         self.set_input_embeddings(words)
         if old is not None:
             projector = nn.Linear(config.dim, size)
-            self._copy_rows(projector, old, mean_resizing)
+            self._copy_rows(projector, old, mean_resizing and not tied)
             if tied:
                 projector.weight = words.weight
             self.set_output_embeddings(projector)
