@@ -21,7 +21,7 @@ ALLOWED: dict[str, set[str]] = {
     "messages": set(),
     "files": {"messages"},
     "hub": {"messages"},
-    "outputs": set(),
+    "outputs": {"messages"},
     "progress": set(),
     "wordpiece": set(),
     "config": {"files", "hub", "messages"},

@@ -33,6 +33,20 @@ class PreTrainedModel(nn.Module):
     def __init__(self, config: DistilBertConfig) -> None:
         super().__init__()
         self.config = config
+        # What a loss decided because the configuration left it open. A dict, so that
+        # the copies that nn.DataParallel makes of the model share it.
+        self.trained_as: dict[str, Any] = {}
+
+    @property
+    def settled_config(self) -> DistilBertConfig:
+        """A copy of the configuration, with the ``problem_type`` of the last loss.
+
+        A call of the model must not change ``config``, which other threads read, so it
+        stays None there if it was. What saves the model or reads its answers goes by
+        this one.
+        """
+        open_ = self.config.problem_type is None
+        return self.config.replace(**self.trained_as if open_ else {})
 
     @abstractmethod
     def init_weights(self, module: nn.Module) -> None:
@@ -214,7 +228,7 @@ class PreTrainedModel(nn.Module):
             CheckpointError: if a parameter is NaN or infinite; nothing is written.
             OSError: if the folder cannot be written; older files are left as they were.
         """
-        tensors, config = self.state_dict(), self.config
+        tensors, config = self.state_dict(), self.settled_config
         if OUTPUT_EMBEDDINGS in tensors:
             # The caller may have tied or untied them since the model was made.
             config = config.replace(tie_word_embeddings=is_tied(self))
