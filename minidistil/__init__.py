@@ -11,7 +11,9 @@ configurations and tokenizers work without loading torch.
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -39,7 +41,10 @@ if TYPE_CHECKING:
     )
     from minidistil.hub import CheckpointNotFoundError as CheckpointNotFoundError
     from minidistil.messages import MinidistilError as MinidistilError
-    from minidistil.model import DistilBertModel as DistilBertModel
+    from minidistil.model import (
+        DistilBertModel as DistilBertModel,
+        DistilBertPreTrainedModel as DistilBertPreTrainedModel,
+    )
     from minidistil.outputs import (
         BaseModelOutput as BaseModelOutput,
         MaskedLMOutput as MaskedLMOutput,
@@ -74,6 +79,7 @@ if TYPE_CHECKING:
     AutoModelForSequenceClassification = DistilBertForSequenceClassification
     AutoModelForTokenClassification = DistilBertForTokenClassification
     AutoTokenizer = DistilBertTokenizer
+    DistilBertTokenizerFast = DistilBertTokenizer
 
 __version__ = "0.1.0"  # the only place; pyproject.toml reads it
 
@@ -93,6 +99,7 @@ _MODULES = {
     "ConfigError": "minidistil.config",
     "DistilBertConfig": "minidistil.config",
     "DistilBertModel": "minidistil.model",
+    "DistilBertPreTrainedModel": "minidistil.model",
     "DistilBertTokenizer": "minidistil.tokenizer",
     "Engine": "minidistil.engine",
     "MinidistilError": "minidistil.messages",
@@ -134,6 +141,7 @@ _ALIASES = {
     "AutoConfig": "DistilBertConfig",
     "AutoModel": "DistilBertModel",
     "AutoTokenizer": "DistilBertTokenizer",
+    "DistilBertTokenizerFast": "DistilBertTokenizer",
 } | {f"AutoModelFor{head}": f"DistilBertFor{head}" for head in _HEADS}
 
 __all__ = sorted([*_MODULES, *_ALIASES, "weights"])
@@ -144,10 +152,30 @@ def __getattr__(name: str) -> Any:
         return import_module("minidistil.weights")
     real_name = _ALIASES.get(name, name)
     if real_name not in _MODULES:
-        raise AttributeError(f"module 'minidistil' has no attribute {name!r}")
+        raise _no_such_name(name)
     module = import_module(_MODULES[real_name])
     globals()[name] = getattr(module, real_name)  # found at once from now on
     return globals()[name]
+
+
+def _no_such_name(name: str) -> Exception:
+    """The error for a name that is not here; it says where the name is, if known.
+
+    ``from minidistil import …`` would drop the text of an AttributeError, and
+    ``hasattr`` lets no ImportError through: each gets its own. The name of a submodule
+    must stay an AttributeError, for Python to go on and import it.
+    """
+    text = f"module 'minidistil' has no attribute {name!r}"
+    if name.startswith("__"):
+        return AttributeError(text)
+    from minidistil.elsewhere import where_it_is
+
+    hint = where_it_is(name, __all__)
+    # Above this function and the module's __getattr__ stands who asks.
+    imported = sys._getframe(2).f_code.co_name == "_handle_fromlist"
+    if imported and find_spec(f"minidistil.{name}") is None:
+        return ImportError(f"cannot import {name!r} from minidistil: {hint}")
+    return AttributeError(f"{text}: {hint}", name=name)
 
 
 def __dir__() -> list[str]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from typing import Any, NamedTuple
 
-from minidistil.checkpoint.fitting import heads_of
+from minidistil.checkpoint.keywords import in_subfolder, the_one
+from minidistil.checkpoint.matching import heads_of
 from minidistil.checkpoint.pretrained import PreTrainedModel
 from minidistil.checkpoint.tensors import Contents, Weights
 from minidistil.config import DistilBertConfig
@@ -84,6 +85,7 @@ def load(
     token: str | bool | None = None,
     cache_dir: str | os.PathLike[str] | None = None,
     local_files_only: bool = False,
+    subfolder: str | None = None,
     **options: Any,
 ) -> PreTrainedModel:
     """Load the model that a checkpoint holds, whichever head it has.
@@ -95,14 +97,18 @@ def load(
         token: The hub token.
         cache_dir: The hub cache.
         local_files_only: Never use the network.
+        subfolder: Of a folder: where in it the checkpoint lies.
         options: ``dtype``, ``device``, … of `PreTrainedModel.from_pretrained`.
 
     Raises:
         CheckpointNotFoundError, ConfigError, CheckpointError: as `from_pretrained`.
         TypeError, ValueError: for an option that does not exist or fit.
     """
+    source = in_subfolder(source, subfolder)
     where: dict[str, Any] = {
-        "token": token,
+        "token": the_one(
+            token=token, use_auth_token=options.pop("use_auth_token", None)
+        ),
         "cache_dir": cache_dir,
         "local_files_only": local_files_only,
     }

@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Mapping
 from numbers import Real
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar, overload
 
 from minidistil.files import read_json, write_file
 from minidistil.hub import open_checkpoint
@@ -275,6 +275,24 @@ class DistilBertConfig:
         except ConfigError as error:
             raise ConfigError(f"{path}: {error}") from None
 
+    @overload
+    @classmethod
+    def from_pretrained(
+        cls,
+        source: str | Path,
+        *,
+        return_unused_kwargs: Literal[True],
+        **changes: Any,
+    ) -> tuple[DistilBertConfig, dict[str, Any]]: ...
+    @overload
+    @classmethod
+    def from_pretrained(
+        cls,
+        source: str | Path,
+        *,
+        return_unused_kwargs: Literal[False] = False,
+        **changes: Any,
+    ) -> DistilBertConfig: ...
     @classmethod
     def from_pretrained(
         cls,

@@ -314,7 +314,7 @@ def open_checkpoint(
         )
     folder = _open_folder(source)
     if folder is not None:
-        if revision is not None:
+        if revision not in (None, "main"):  # which programs pass for any source
             raise ValueError(
                 f"revision={revision!r} was given for {folder}; only hub repositories "
                 "have revisions, so leave it out"

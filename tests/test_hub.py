@@ -222,8 +222,8 @@ def test_a_name_that_is_no_string_is_told(source):
 @pytest.mark.parametrize("source", ["tiny", "folder"])
 def test_only_repositories_have_revisions(source, folder):
     source = folder if source == "folder" else source
-    with pytest.raises(ValueError, match="revision='main' was given for"):
-        open_checkpoint(source, revision="main")
+    with pytest.raises(ValueError, match="revision='v1' was given for"):
+        open_checkpoint(source, revision="v1")
 
 
 # The hub's cache

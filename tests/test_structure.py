@@ -21,14 +21,16 @@ ALLOWED: dict[str, set[str]] = {
     "messages": set(),
     "files": {"messages"},
     "hub": {"messages"},
+    "upload": {"messages"},
     "outputs": {"messages"},
     "progress": set(),
     "wordpiece": set(),
+    "elsewhere": set(),
     "config": {"files", "hub", "messages"},
-    "tokenizer": {"wordpiece", "files", "hub", "messages"},
+    "tokenizer": {"wordpiece", "files", "hub", "messages", "upload"},
     "inputs": {"config", "messages"},
     "losses": {"config", "inputs"},
-    "checkpoint": {"config", "files", "hub", "messages"},
+    "checkpoint": {"config", "files", "hub", "messages", "upload"},
     "model": {"checkpoint", "config", "inputs", "outputs"},
     "heads": {"config", "inputs", "losses", "model", "outputs"},
     "auto": {"checkpoint", "config", "heads", "hub", "model"},
@@ -75,6 +77,7 @@ ALLOWED: dict[str, set[str]] = {
         "pipelines",
         "progress",
         "tokenizer",
+        "upload",
     },
     "cli": {"explainer", "hub", "pipelines", "progress", "weights"},
     "__main__": {"cli"},
@@ -196,14 +199,15 @@ def test_the_package_never_imports_transformers(path):
     assert "transformers" not in roots
 
 
-def test_the_hall_has_fourteen_files():
+def test_the_hall_has_these_files():
     """What stands at the top of the package; all else is in a room of its own."""
     assert {path.name for path in PACKAGE.glob("*.py")} == {
         *("__init__.py", "__main__.py"),
         *("wordpiece.py", "model.py", "heads.py"),
         *("config.py", "outputs.py", "inputs.py", "losses.py"),
         "auto.py",
-        *("hub.py", "files.py", "progress.py", "messages.py"),
+        *("hub.py", "files.py", "progress.py", "messages.py", "upload.py"),
+        "elsewhere.py",
     }
 
 

@@ -27,6 +27,11 @@ from minidistil.messages import MinidistilError, quote, shorten
 
 SINGLE_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
+# One file, or an index and the files that it lists, as they are usually named.
+SHARD_FILES = "model{suffix}.safetensors"  # the suffix is -00001-of-00002, …
+WEIGHT_FILES = re.compile(
+    r"model\.safetensors(\.index\.json)?|model-\d{5}-of-\d{5}\.safetensors"
+)
 PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
 
 # What weights may be stored as: the header's name and torch's.
@@ -135,6 +140,11 @@ class Weights(Contents):
                 f"expected one of {', '.join(DTYPES)}; a quantised checkpoint cannot "
                 "be loaded, use the one it was made from"
             )
+        return self.raw(name)
+
+    def raw(self, name: str) -> Tensor:
+        """As `stored`, of whatever type: a layer may count in integers."""
+        entry = self.entries[name]
         # Mapped anew each time: the pages of earlier tensors do not stay in memory.
         tensor: Tensor = self._opened[entry.file].map().get_tensor(entry.name)
         return tensor

@@ -196,7 +196,10 @@ def verify(source: str, dtype: str, as_json: bool, **options: Any) -> None:
     flag("--drop-heads", "Leave only the encoder."),
     option("--drop", "Leave a tensor or a module out.", metavar="NAME", multiple=True),
     option(
-        "--rename", "Rename a tensor or a module.", metavar="OLD=NEW", multiple=True
+        "--rename",
+        "Rename a tensor or a module; nothing after = removes a prefix.",
+        metavar="OLD=NEW",
+        multiple=True,
     ),
     option(
         "--layers",
@@ -222,8 +225,10 @@ def convert(
     be made to run code in it. FOLDER may be SOURCE.
     """
     names = [each.partition("=") for each in rename]
-    if any(not old or not new for old, _, new in names):
-        raise click.UsageError("--rename takes OLD=NEW, such as score=classifier")
+    if any(not old or not equals for old, equals, _ in names):
+        raise click.UsageError(
+            "--rename takes OLD=NEW, such as score=classifier, or PREFIX= to remove one"
+        )
     import torch
 
     from minidistil.weights.conversion import convert as write

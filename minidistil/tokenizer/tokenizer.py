@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -48,6 +49,7 @@ from minidistil.tokenizer.vocabulary import (
     vocab_txt,
     with_specials,
 )
+from minidistil.upload import PushToHub
 from minidistil.wordpiece import WordPiece
 
 PADDINGS = {
@@ -73,7 +75,7 @@ BACKENDS = {"rust": RustBackend, "python": PythonBackend}
 PADDED = ("attention_mask", "token_type_ids", "special_tokens_mask")
 
 
-class DistilBertTokenizer:
+class DistilBertTokenizer(PushToHub):
     """Turns text into token ids and back.
 
     >>> words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "sun", "##ny", "day"]
@@ -86,6 +88,11 @@ class DistilBertTokenizer:
     It never changes after it is made, so threads can share it. To have other settings
     make another one.
     """
+
+    _own_files = re.compile(
+        r"vocab\.txt|tokenizer\.json|tokenizer_config\.json|"
+        r"special_tokens_map\.json|added_tokens\.json"
+    )
 
     def __init__(
         self,

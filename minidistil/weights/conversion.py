@@ -17,13 +17,9 @@ from torch import Tensor
 
 from minidistil.auto import KINDS, kind_of
 from minidistil.checkpoint.companions import COMPANIONS, companions
-from minidistil.checkpoint.fitting import (
-    OUTPUT_EMBEDDINGS,
-    WORD_EMBEDDINGS,
-    check_fit,
-    fit,
-    skeleton,
-)
+from minidistil.checkpoint.fitting import check_fit, skeleton
+from minidistil.checkpoint.matching import OUTPUT_EMBEDDINGS, WORD_EMBEDDINGS, fit
+from minidistil.checkpoint.memory import TensorsInMemory
 from minidistil.checkpoint.pretrained import PreTrainedModel, with_dtype
 from minidistil.checkpoint.saving import save
 from minidistil.checkpoint.tensors import (
@@ -31,8 +27,6 @@ from minidistil.checkpoint.tensors import (
     INDEX_FILE,
     SINGLE_FILE,
     CheckpointError,
-    Contents,
-    Entry,
     Weights,
     all_finite,
     parse_json,
@@ -120,6 +114,7 @@ def convert(
         drop_heads: Leave only the encoder.
         drop: Tensors, or modules, to leave out, such as ``"pooler"``.
         rename: New names for tensors or modules, such as ``{"score": "classifier"}``.
+            A prefix that becomes ``""`` is removed: ``{"module": ""}``.
         layers: The layers to keep, counted from 0, or "every-second": the start of a
             smaller model that is then to be distilled.
         where: ``revision``, ``token``, ``cache_dir``, ``local_files_only``.
@@ -202,34 +197,13 @@ def _read_tensors(files: CheckpointFiles) -> Tensors:
     """All weights of a checkpoint by plain name, whatever kind of file they are in."""
     if files.first(SINGLE_FILE, INDEX_FILE) is not None:
         weights = Weights(files)
-        return {
-            name: weights.stored(name)
-            for name in weights.entries
-            if not name.endswith(_BUFFERS)
-        }
-    found = read_pickles(files)
-    contents = _contents(str(files), found)
-    tensors = {}
-    for name, entry in contents.entries.items():
-        if name.endswith(_BUFFERS):
-            continue
-        if found[entry.name].dtype not in DTYPES.values():
-            raise CheckpointError(
-                f"{files}: {quote(entry.name)} is stored as {entry.dtype}, expected "
-                f"one of {', '.join(map(str, DTYPES.values()))}"
-            )
-        tensors[name] = found[entry.name]
-    return tensors
-
-
-def _contents(source: str, tensors: Mapping[str, Tensor]) -> Contents:
-    """Tensors as `minidistil.checkpoint.fitting` takes them."""
-    file = Path(source)
-    entries = [
-        Entry(file, name, str(each.dtype), tuple(each.shape), each.nbytes)
-        for name, each in tensors.items()
-    ]
-    return Contents(source, entries)
+    else:
+        weights = TensorsInMemory(str(files), read_pickles(files))
+    return {
+        name: weights.stored(name)
+        for name in weights.entries
+        if not name.endswith(_BUFFERS)
+    }
 
 
 def _find(name: str, tensors: Iterable[str]) -> set[str]:
@@ -246,7 +220,12 @@ def _find(name: str, tensors: Iterable[str]) -> set[str]:
 
 
 def _renamed(tensors: Tensors, old: str, new: str) -> Tensors:
-    names = {each: new + each.removeprefix(old) for each in _find(old, tensors)}
+    # A wrapper's prefix may be given with its dot, and goes with it.
+    old, new = old.removesuffix("."), new.removesuffix(".")
+    found = _find(old, tensors)
+    if not new and old in found:
+        raise ValueError(f"{old!r} is a tensor and needs a name; drop= leaves it out")
+    names = {each: f"{new}{each.removeprefix(old)}".lstrip(".") for each in found}
     if taken := sorted(set(names.values()) & (set(tensors) - set(names))):
         raise ValueError(
             f"{old!r} cannot become {new!r}: there is a {taken[0]!r} already"
@@ -305,7 +284,7 @@ def _kind(
     config: DistilBertConfig, tensors: Tensors, source: str
 ) -> type[PreTrainedModel]:
     """The class that these tensors are of; they fit it exactly, or it is an error."""
-    contents = _contents(source, tensors)
+    contents = TensorsInMemory(source, tensors)
     kind = kind_of(config, contents)
     model = skeleton(kind, config, "sdpa")
     if fit(model, contents, set()).problems:

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from minidistil.auto import KINDS, kind_of
-from minidistil.checkpoint.fitting import Fit, fit, heads_of, skeleton
+from minidistil.checkpoint.fitting import skeleton
+from minidistil.checkpoint.matching import Fit, fit, heads_of
 from minidistil.checkpoint.pretrained import PreTrainedModel
 from minidistil.checkpoint.tensors import (
     SINGLE_FILE,

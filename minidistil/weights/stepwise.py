@@ -14,14 +14,8 @@ from typing import Any
 import torch
 
 from minidistil.auto import KINDS, identify
-from minidistil.checkpoint.fitting import (
-    check_fit,
-    fill,
-    fit,
-    is_tied,
-    parameters,
-    skeleton_like,
-)
+from minidistil.checkpoint.fitting import check_fit, fill, skeleton_like
+from minidistil.checkpoint.matching import fit, is_tied, parameters
 from minidistil.checkpoint.pretrained import PreTrainedModel
 from minidistil.checkpoint.tensors import read_header
 from minidistil.hub import HubCheckpointFiles

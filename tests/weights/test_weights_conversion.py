@@ -108,7 +108,7 @@ def test_safetensors_go_before_a_pickle(folder, sound, out):
 def test_integers_are_no_weights(tmp_path, sound, out):
     tensors, config = sound
     tensors["classifier.bias"] = torch.ones(2, dtype=torch.int8)
-    with pytest.raises(CheckpointError, match=r"'classifier.bias' is stored as torch"):
+    with pytest.raises(CheckpointError, match=r"'classifier.bias' is stored as int8"):
         convert(write(tmp_path / "in", tensors, config, True), out)
     assert not out.exists()
 
