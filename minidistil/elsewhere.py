@@ -85,7 +85,7 @@ _KINDS = (
     (r"ModelOutput", "BaseModelOutput and its like are what the models return"),
     (r"Bert[A-Z]\w+", _BERT),
     (
-        r"(?!DistilBert|Auto)([A-Z]\w*)(Model|Config|Tokenizer|TokenizerFast|"
+        r"(?!DistilBert|Auto[A-Z])([A-Z]\w*)(Model|Config|Tokenizer|TokenizerFast|"
         r"PreTrainedModel|For[A-Z]\w+)",
         _OTHER_MODELS,
     ),

@@ -7,14 +7,17 @@ lists do not.
 from __future__ import annotations
 
 import ast
+import inspect
 import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import transformers
 
 import minidistil
+from minidistil.elsewhere import where_it_is
 
 HEAVY = (
     "torch",
@@ -121,6 +124,7 @@ def test_what_a_type_checker_sees_is_what_is_there():
 
 def test_the_courses_names_are_the_classes_themselves():
     assert minidistil.AutoTokenizer is minidistil.DistilBertTokenizer
+    assert minidistil.DistilBertTokenizerFast is minidistil.DistilBertTokenizer
     assert minidistil.AutoModel is minidistil.DistilBertModel
     head = "ForQuestionAnswering"
     ours = getattr(minidistil, f"DistilBert{head}")
@@ -128,7 +132,115 @@ def test_the_courses_names_are_the_classes_themselves():
 
 
 def test_an_unknown_name_is_an_attribute_error():
-    with pytest.raises(AttributeError, match="no attribute 'AutoModl'"):
-        getattr(minidistil, "Auto" + "Modl")
-    with pytest.raises(ImportError):
-        exec("from minidistil import AutoModl")
+    for name in ("Auto" + "Modl", "Trai" + "ner", "__nonsense__"):
+        with pytest.raises(AttributeError, match=f"no attribute '{name}'"):
+            getattr(minidistil, name)
+        assert not hasattr(minidistil, name)
+        assert getattr(minidistil, name, None) is None
+
+
+# What `from minidistil import …` says of a name that is not here: a part of it.
+SENTENCES = {
+    "Trainer": "from transformers import Trainer",
+    "TrainingArguments": "from transformers import TrainingArguments",
+    "Seq2SeqTrainer": "from transformers import Seq2SeqTrainer",
+    "EarlyStoppingCallback": "from transformers import EarlyStoppingCallback",
+    "DataCollatorWithPadding": "from transformers import DataCollatorWithPadding",
+    "DataCollatorForLanguageModeling": "works with the models of minidistil",
+    "DefaultDataCollator": "from transformers import DefaultDataCollator",
+    "default_data_collator": "from transformers import default_data_collator",
+    "get_scheduler": "from transformers import get_scheduler",
+    "get_linear_schedule_with_warmup": "import get_linear_schedule_with_warmup",
+    "set_seed": "from transformers import set_seed",
+    "AdamW": "from torch.optim import AdamW",
+    "Accelerator": "from accelerate import Accelerator",
+    "get_peft_model": "from peft import get_peft_model",
+    "LoraConfig": "from peft import LoraConfig",
+    "load_dataset": "from datasets import load_dataset",
+    "load_metric": "import evaluate",
+    "notebook_login": "from huggingface_hub import notebook_login",
+    "BertModel": "DistilBERT alone: DistilBertModel",
+    "BertTokenizerFast": "DistilBERT alone: DistilBertTokenizerFast",
+    "BertForSequenceClassification": "DistilBertForSequenceClassification",
+    "RobertaModel": "other models are in transformers",
+    "XLMRobertaForTokenClassification": "other models are in transformers",
+    "ElectraTokenizer": "other models are in transformers",
+    "TFAutoModel": "PyTorch's: AutoModel",
+    "TFDistilBertForMaskedLM": "PyTorch's: DistilBertForMaskedLM",
+    "FlaxAutoModelForTokenClassification": "AutoModelForTokenClassification",
+    "AutoModelForCausalLM": "is an encoder",
+    "AutoModelForSeq2SeqLM": "is an encoder",
+    "GPT2LMHeadModel": "is an encoder",
+    "T5ForConditionalGeneration": "is an encoder",
+    "GenerationConfig": "is an encoder",
+    "TextStreamer": "is an encoder",
+    "SummarizationPipeline": "is an encoder",
+    "AutoModelForPreTraining": "AutoModelForMaskedLM",
+    "AutoModelForNextSentencePrediction": "no guess of the next sentence",
+    "AutoProcessor": "images and sound",
+    "AutoFeatureExtractor": "images and sound",
+    "AutoModelForImageClassification": "images and sound",
+    "WhisperProcessor": "images and sound",
+    "BitsAndBytesConfig": "precision=",
+    "PreTrainedModel": "DistilBertPreTrainedModel",
+    "PreTrainedTokenizerFast": "DistilBertTokenizer",
+    "PretrainedConfig": "DistilBertConfig",
+    "AutoModl": "did you mean 'AutoModel'?",
+    "AutoModelForSequenceClasification": "did you mean 'AutoModelForSequenceClass",
+    "DistilBertForSequnceClassification": "did you mean 'DistilBertForSequenceClass",
+    "pipline": "did you mean 'pipeline'?",
+    "nonsense": "minidistil.__all__ lists the names",
+}
+
+
+@pytest.mark.parametrize("name", SENTENCES)
+def test_an_import_of_a_name_that_is_elsewhere_says_where(name):
+    with pytest.raises(ImportError) as error:
+        exec(f"from minidistil import {name}")
+    text = str(error.value)
+    assert text.startswith(f"cannot import {name!r} from minidistil: ")
+    assert SENTENCES[name] in text
+
+
+def test_what_is_said_to_be_in_transformers_is_there():
+    for name in {*SENTENCES, *dir(transformers)}:
+        if f"from transformers import {name}" in where_it_is(name, minidistil.__all__):
+            assert hasattr(transformers, name), name
+
+
+def test_the_names_of_other_models_are_no_misspellings():
+    models = [name for name in dir(transformers) if name.endswith("Model")]
+    assert len(models) > 300
+    for name in models:
+        if not name.startswith(("DistilBert", "Auto")):
+            sentence = where_it_is(name, minidistil.__all__)
+            assert "did you mean" not in sentence, name
+
+
+def test_a_room_can_still_be_imported_by_its_name():
+    program = """
+from minidistil import hub, files, cli, tokenizer, weights
+import minidistil
+assert minidistil.hub is hub
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_all_names_can_be_imported_at_once():
+    subprocess.run([sys.executable, "-c", "from minidistil import *"], check=True)
+
+
+def test_a_name_that_is_not_here_imports_nothing_heavy():
+    program = """
+try:
+    from minidistil import Trainer
+except ImportError:
+    pass
+"""
+    assert heavy_after(program) == set()
+
+
+def test_inspection_finds_its_way():
+    """What doctest, copy and mocks ask of any module."""
+    assert inspect.unwrap(minidistil) is minidistil
+    assert dict(inspect.getmembers(minidistil)).keys() >= {"load", "pipeline"}

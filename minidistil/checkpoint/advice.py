@@ -46,7 +46,8 @@ def common_prefix(names: Iterable[str]) -> str:
 
 def about_prefix(prefix: str) -> str:
     """Where a prefix before the names of tensors comes from."""
-    found = [_WRAPPERS[part] for part in prefix.split(".") if part in _WRAPPERS]
+    parts = prefix.replace("base_model.model", "base_model").split(".")
+    found = [_WRAPPERS[part] for part in parts if part in _WRAPPERS]
     origin = f", which {' and '.join(dict.fromkeys(found))} put there" if found else ""
     return f"The names begin with {prefix + '.'!r}{origin}"
 

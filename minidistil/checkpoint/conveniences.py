@@ -6,6 +6,7 @@ accelerate and peft look for.
 
 from __future__ import annotations
 
+import warnings
 from typing import Any, ClassVar, cast
 
 import torch
@@ -271,9 +272,9 @@ class Conveniences(nn.Module):
         Args:
             new_num_tokens: How many words there will be; as many as now by default.
             pad_to_multiple_of: Round that up to a multiple.
-            mean_resizing: Draw new vectors around the mean of the old ones, next to
-                it (the standard deviation is a 30,000th of theirs); the default of
-                transformers.
+            mean_resizing: Draw new vectors next to the mean of the old ones (with a
+                billionth of their covariance), as transformers does by default; so are
+                the rows that score words and their biases, if they are not tied.
 
         Raises:
             ConfigError: if there is no room for the padding token, or for any.
@@ -290,7 +291,7 @@ class Conveniences(nn.Module):
         self.set_input_embeddings(words)
         if old is not None:
             projector = nn.Linear(config.dim, size)
-            self._copy_rows(projector, old, mean_resizing)
+            self._copy_rows(projector, old, mean_resizing and not tied)
             if tied:
                 projector.weight = words.weight
             self.set_output_embeddings(projector)
@@ -312,17 +313,22 @@ class Conveniences(nn.Module):
     # Loading
 
     def load_state_dict(self, state_dict: Any, *arguments: Any, **options: Any) -> Any:
-        """As torch does; an error says what a prefix of all names comes from."""
+        """As torch does; an error says what a prefix of all names comes from.
+
+        Without ``strict``, torch would load nothing then: that is a warning.
+        """
+        prefix = common_prefix(state_dict)
+        cure = (
+            f"{about_prefix(prefix)}; take it away: {{name.removeprefix("
+            f"{prefix + '.'!r}): tensor for name, tensor in state_dict.items()}}"
+        )
         try:
-            return super().load_state_dict(state_dict, *arguments, **options)
+            found = super().load_state_dict(state_dict, *arguments, **options)
         except RuntimeError as error:
-            prefix = common_prefix(state_dict)
-            if not prefix:
-                raise
-            raise RuntimeError(
-                f"{about_prefix(prefix)}; take it away: {{name.removeprefix("
-                f"{prefix + '.'!r}): tensor for name, tensor in state_dict.items()}}"
-            ) from error
+            raise (RuntimeError(cure) if prefix else error) from error.__cause__
+        if prefix and len(found.unexpected_keys) == len(state_dict):
+            warnings.warn(f"nothing was loaded. {cure}", stacklevel=2)
+        return found
 
 
 def _around_the_mean(rows: Tensor, count: int) -> Tensor:

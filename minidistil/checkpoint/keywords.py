@@ -25,6 +25,7 @@ IGNORED_WHEN_LOADING = {
     "weights_only",
     "mirror",
     "tqdm_class",
+    "disable_mmap",
     # Where to put what does not fit; all of it does.
     "offload_folder",
     "offload_state_dict",
@@ -48,6 +49,7 @@ _PARTS = "the weights are not split over devices: leave it out"
 _FETCH = "fetch the files with `hf download` and pass the folder"
 _PICKLES = "only safetensors are read: `minidistil weights convert` makes them"
 _ADAPTER = "load the model, then the adapter: peft.PeftModel.from_pretrained(model, …)"
+_KERNELS = "kernels of the hub are code, which is not fetched; Engine(model) is fast"
 REFUSED_WHEN_LOADING = {
     "force_download": "`hf download REPO --force-download` fetches a repository anew",
     "proxies": "set HTTPS_PROXY in the environment",
@@ -67,9 +69,11 @@ REFUSED_WHEN_LOADING = {
     "key_mapping": "weights.convert(rename=…) renames tensors once and for all",
     "adapter_kwargs": _ADAPTER,
     "adapter_name": _ADAPTER,
-    "use_kernels": "kernels of the hub are code, which is not fetched; see Engine",
-    "kernel_config": "kernels of the hub are code, which is not fetched; see Engine",
-    "allow_all_kernels": "kernels of the hub are code, which is not fetched",
+    "use_kernels": _KERNELS,
+    "kernel_config": _KERNELS,
+    "allow_all_kernels": _KERNELS,
+    "fusion_config": _KERNELS,
+    "experts_implementation": "DistilBERT has no experts",
     "generation_config": "DistilBERT is an encoder, it generates no text",
     "code_revision": "no code of a checkpoint is run",
     "torchscript": "pass return_dict=False to the model's call for tuples",
