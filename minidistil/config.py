@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Mapping
 from numbers import Real
 from pathlib import Path
-from typing import Any, ClassVar, Literal, TypeVar, overload
+from typing import Any, ClassVar, TypeVar
 
 from minidistil.files import read_json, write_file
 from minidistil.hub import open_checkpoint
@@ -275,24 +275,6 @@ class DistilBertConfig:
         except ConfigError as error:
             raise ConfigError(f"{path}: {error}") from None
 
-    @overload
-    @classmethod
-    def from_pretrained(
-        cls,
-        source: str | Path,
-        *,
-        return_unused_kwargs: Literal[True],
-        **changes: Any,
-    ) -> tuple[DistilBertConfig, dict[str, Any]]: ...
-    @overload
-    @classmethod
-    def from_pretrained(
-        cls,
-        source: str | Path,
-        *,
-        return_unused_kwargs: Literal[False] = False,
-        **changes: Any,
-    ) -> DistilBertConfig: ...
     @classmethod
     def from_pretrained(
         cls,
@@ -303,9 +285,8 @@ class DistilBertConfig:
         cache_dir: str | Path | None = None,
         local_files_only: bool = False,
         trust_remote_code: bool | None = None,
-        return_unused_kwargs: bool = False,
         **changes: Any,
-    ) -> Any:
+    ) -> DistilBertConfig:
         """Read the configuration of a hub repository, a folder, or ``"tiny"``.
 
         Args:
@@ -316,8 +297,6 @@ class DistilBertConfig:
             cache_dir: The hub cache.
             local_files_only: Never use the network.
             trust_remote_code: Accepted: no code of a checkpoint is ever run.
-            return_unused_kwargs: Return a pair: the configuration, and those of
-                ``changes`` that are no fields of it, which are an error otherwise.
             changes: Fields that are to be otherwise; see `replace`.
 
         Raises:
@@ -333,11 +312,7 @@ class DistilBertConfig:
             local_files_only=local_files_only,
         )
         config = cls.from_json_file(files.require("config.json"))
-        changes, unused = _without_aliases(changes), {}
-        if return_unused_kwargs:
-            unused = {name: changes.pop(name) for name in changes.keys() - _fields()}
-        changed = config.replace(**changes) if changes else config
-        return (changed, unused) if return_unused_kwargs else changed
+        return config.replace(**changes) if changes else config
 
     def to_dict(self) -> dict[str, Any]:
         """Return what a ``config.json`` holds; labels only if they have names."""

@@ -597,16 +597,6 @@ def test_a_configuration_is_loaded_with_changes(tmp_path):
         DistilBertConfig.from_pretrained(tmp_path, num_label=3)
 
 
-def test_unused_keywords_are_returned_if_asked_for(tmp_path):
-    DistilBertConfig().save_pretrained(tmp_path)
-    both = [
-        kind.from_pretrained(tmp_path, return_unused_kwargs=True, foo=1, num_labels=3)
-        for kind in (DistilBertConfig, transformers.AutoConfig)
-    ]
-    assert [config.num_labels for config, _ in both] == [3, 3]
-    assert [unused for _, unused in both] == [{"foo": 1}, {"foo": 1}]
-
-
 def test_a_configuration_is_made_for_its_type():
     assert DistilBertConfig.for_model("distilbert", n_layers=2).n_layers == 2
     with refused("model_type is 'gpt2', expected 'distilbert'"):

@@ -193,8 +193,7 @@ class PreTrainedModel(PushToHub, Conveniences, Recognised):
         files = None if source is None else open_checkpoint(source, **access)
 
         def read(name: Any) -> DistilBertConfig:
-            read: DistilBertConfig = DistilBertConfig.from_pretrained(name, **access)
-            return read
+            return DistilBertConfig.from_pretrained(name, **access)
 
         if config is None:
             assert files is not None
