@@ -6,12 +6,19 @@ Shapes use the letters of `minidistil.model`. Every forward pass takes the argum
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from minidistil.config import ConfigError, DistilBertConfig
-from minidistil.inputs import check_choices
-from minidistil.losses import choice_loss, classification_loss, span_loss, token_loss
+from minidistil.config import DistilBertConfig
+from minidistil.inputs import check_choices, check_two_labels
+from minidistil.losses import (
+    classification_loss,
+    kind_of_problem,
+    label_loss,
+    span_loss,
+)
 from minidistil.model import (
     ACTIVATION,
     LAYER_NORM_EPS,
@@ -19,11 +26,13 @@ from minidistil.model import (
     DistilBertPreTrainedModel,
 )
 from minidistil.outputs import (
+    BaseModelOutput,
     MaskedLMOutput,
     MultipleChoiceOutput,
     QuestionAnsweringOutput,
     SequenceClassifierOutput,
     TokenClassifierOutput,
+    as_asked,
 )
 
 
@@ -36,6 +45,26 @@ class Head(DistilBertPreTrainedModel):
         super().__init__(config)
         self.distilbert = DistilBertModel(
             config, attn_implementation=attn_implementation
+        )
+
+    def encode(
+        self,
+        text: Sequence[Tensor | None],
+        output_hidden_states: bool | None,
+        output_attentions: bool | None,
+        unknown: Mapping[str, object],
+    ) -> BaseModelOutput:
+        """Run the encoder on ids, mask, word vectors and positions."""
+        input_ids, attention_mask, inputs_embeds, position_ids = text
+        return self.distilbert(
+            input_ids,
+            attention_mask,
+            inputs_embeds=inputs_embeds,
+            position_ids=position_ids,
+            output_hidden_states=output_hidden_states,
+            output_attentions=output_attentions,
+            return_dict=True,
+            **unknown,
         )
 
     def init_head(self) -> None:
@@ -57,6 +86,7 @@ class DistilBertForSequenceClassification(Head):
         self.dropout = nn.Dropout(config.seq_classif_dropout)
         self.init_head()
 
+    @as_asked
     def forward(
         self,
         input_ids: Tensor | None = None,
@@ -66,24 +96,22 @@ class DistilBertForSequenceClassification(Head):
         position_ids: Tensor | None = None,
         token_type_ids: Tensor | None = None,
         labels: Tensor | None = None,
-        output_hidden_states: bool = False,
-        output_attentions: bool = False,
+        num_items_in_batch: Tensor | int | None = None,
+        output_hidden_states: bool | None = None,
+        output_attentions: bool | None = None,
         **unknown: object,
     ) -> SequenceClassifierOutput:
         """Classify (B, T) ids; the loss of ``labels`` is `classification_loss`."""
-        out = self.distilbert(
-            input_ids,
-            attention_mask,
-            inputs_embeds=inputs_embeds,
-            position_ids=position_ids,
-            output_hidden_states=output_hidden_states,
-            output_attentions=output_attentions,
-            **unknown,
-        )
+        text = input_ids, attention_mask, inputs_embeds, position_ids
+        out = self.encode(text, output_hidden_states, output_attentions, unknown)
         cls = out.last_hidden_state[:, 0]  # (B, D)
         x = self.dropout(F.relu(self.pre_classifier(cls)))
         logits = self.classifier(x)  # (B, C)
-        loss = classification_loss(self.config, logits, labels)
+        loss = classification_loss(
+            self.config, logits, labels, num_items_in_batch, self.training
+        )
+        if labels is not None:
+            self.trained_as["problem_type"] = kind_of_problem(self.config, labels)
         return SequenceClassifierOutput(loss, logits, out.hidden_states, out.attentions)
 
 
@@ -98,6 +126,7 @@ class DistilBertForTokenClassification(Head):
         self.classifier = nn.Linear(config.dim, config.num_labels)
         self.init_head()
 
+    @as_asked
     def forward(
         self,
         input_ids: Tensor | None = None,
@@ -107,22 +136,16 @@ class DistilBertForTokenClassification(Head):
         position_ids: Tensor | None = None,
         token_type_ids: Tensor | None = None,
         labels: Tensor | None = None,
-        output_hidden_states: bool = False,
-        output_attentions: bool = False,
+        num_items_in_batch: Tensor | int | None = None,
+        output_hidden_states: bool | None = None,
+        output_attentions: bool | None = None,
         **unknown: object,
     ) -> TokenClassifierOutput:
         """Classify each of (B, T) ids; in ``labels`` (B, T), -100 does not count."""
-        out = self.distilbert(
-            input_ids,
-            attention_mask,
-            inputs_embeds=inputs_embeds,
-            position_ids=position_ids,
-            output_hidden_states=output_hidden_states,
-            output_attentions=output_attentions,
-            **unknown,
-        )
+        text = input_ids, attention_mask, inputs_embeds, position_ids
+        out = self.encode(text, output_hidden_states, output_attentions, unknown)
         logits = self.classifier(self.dropout(out.last_hidden_state))  # (B, T, C)
-        loss = token_loss(logits, labels)
+        loss = label_loss(logits, labels, num_items_in_batch, self.training)
         return TokenClassifierOutput(loss, logits, out.hidden_states, out.attentions)
 
 
@@ -145,6 +168,7 @@ class DistilBertForMaskedLM(Head):
                 self.distilbert.embeddings.word_embeddings.weight
             )
 
+    @as_asked
     def forward(
         self,
         input_ids: Tensor | None = None,
@@ -154,23 +178,17 @@ class DistilBertForMaskedLM(Head):
         position_ids: Tensor | None = None,
         token_type_ids: Tensor | None = None,
         labels: Tensor | None = None,
-        output_hidden_states: bool = False,
-        output_attentions: bool = False,
+        num_items_in_batch: Tensor | int | None = None,
+        output_hidden_states: bool | None = None,
+        output_attentions: bool | None = None,
         **unknown: object,
     ) -> MaskedLMOutput:
         """Score all words for (B, T) ids; in ``labels`` (B, T), -100 does not count."""
-        out = self.distilbert(
-            input_ids,
-            attention_mask,
-            inputs_embeds=inputs_embeds,
-            position_ids=position_ids,
-            output_hidden_states=output_hidden_states,
-            output_attentions=output_attentions,
-            **unknown,
-        )
+        text = input_ids, attention_mask, inputs_embeds, position_ids
+        out = self.encode(text, output_hidden_states, output_attentions, unknown)
         x = self.activation(self.vocab_transform(out.last_hidden_state))
         logits = self.vocab_projector(self.vocab_layer_norm(x))  # (B, T, V)
-        loss = token_loss(logits, labels)
+        loss = label_loss(logits, labels, num_items_in_batch, self.training)
         return MaskedLMOutput(loss, logits, out.hidden_states, out.attentions)
 
 
@@ -181,15 +199,12 @@ class DistilBertForQuestionAnswering(Head):
         self, config: DistilBertConfig, *, attn_implementation: str = "sdpa"
     ) -> None:
         super().__init__(config, attn_implementation=attn_implementation)
-        if config.num_labels != 2:
-            raise ConfigError(
-                f"num_labels is {config.num_labels}, expected 2 for question "
-                f"answering, a start and an end: pass num_labels=2"
-            )
+        check_two_labels(config)
         self.qa_outputs = nn.Linear(config.dim, 2)
         self.dropout = nn.Dropout(config.qa_dropout)
         self.init_head()
 
+    @as_asked
     def forward(
         self,
         input_ids: Tensor | None = None,
@@ -200,23 +215,20 @@ class DistilBertForQuestionAnswering(Head):
         token_type_ids: Tensor | None = None,
         start_positions: Tensor | None = None,
         end_positions: Tensor | None = None,
-        output_hidden_states: bool = False,
-        output_attentions: bool = False,
+        num_items_in_batch: Tensor | int | None = None,
+        output_hidden_states: bool | None = None,
+        output_attentions: bool | None = None,
         **unknown: object,
     ) -> QuestionAnsweringOutput:
         """Score each of (B, T) ids as a start and an end; the right places are (B,)."""
-        out = self.distilbert(
-            input_ids,
-            attention_mask,
-            inputs_embeds=inputs_embeds,
-            position_ids=position_ids,
-            output_hidden_states=output_hidden_states,
-            output_attentions=output_attentions,
-            **unknown,
-        )
+        text = input_ids, attention_mask, inputs_embeds, position_ids
+        out = self.encode(text, output_hidden_states, output_attentions, unknown)
         logits = self.qa_outputs(self.dropout(out.last_hidden_state))  # (B, T, 2)
         start_logits, end_logits = logits.unbind(-1)  # (B, T)
-        loss = span_loss(start_logits, end_logits, start_positions, end_positions)
+        spans = start_positions, end_positions
+        loss = span_loss(
+            start_logits, end_logits, *spans, num_items_in_batch, self.training
+        )
         return QuestionAnsweringOutput(
             loss, start_logits, end_logits, out.hidden_states, out.attentions
         )
@@ -234,6 +246,7 @@ class DistilBertForMultipleChoice(Head):
         self.dropout = nn.Dropout(config.seq_classif_dropout)
         self.init_head()
 
+    @as_asked
     def forward(
         self,
         input_ids: Tensor | None = None,
@@ -243,26 +256,21 @@ class DistilBertForMultipleChoice(Head):
         position_ids: Tensor | None = None,
         token_type_ids: Tensor | None = None,
         labels: Tensor | None = None,
-        output_hidden_states: bool = False,
-        output_attentions: bool = False,
+        num_items_in_batch: Tensor | int | None = None,
+        output_hidden_states: bool | None = None,
+        output_attentions: bool | None = None,
         **unknown: object,
     ) -> MultipleChoiceOutput:
         """Choose among (B, C, T) ids; ``labels`` (B,) are the right choices."""
         batch, choices = check_choices(input_ids, inputs_embeds)
         # To the encoder, B texts with C choices each are B * C texts.
-        out = self.distilbert(
-            merge_choices(input_ids),
-            merge_choices(attention_mask),
-            inputs_embeds=merge_choices(inputs_embeds),
-            position_ids=merge_choices(position_ids),
-            output_hidden_states=output_hidden_states,
-            output_attentions=output_attentions,
-            **unknown,
-        )
+        text = input_ids, attention_mask, inputs_embeds, position_ids
+        each = [merge_choices(x) for x in text]
+        out = self.encode(each, output_hidden_states, output_attentions, unknown)
         cls = out.last_hidden_state[:, 0]  # (B * C, D)
         x = self.dropout(F.relu(self.pre_classifier(cls)))
         logits = self.classifier(x).view(batch, choices)  # (B, C)
-        loss = choice_loss(logits, labels)
+        loss = label_loss(logits, labels, num_items_in_batch, self.training)
         return MultipleChoiceOutput(loss, logits, out.hidden_states, out.attentions)
 
 

@@ -9,16 +9,13 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from minidistil.config import ConfigError, DistilBertConfig
 from minidistil.messages import unknown_keyword
-
-if TYPE_CHECKING:
-    from minidistil.config import DistilBertConfig
-
 
 _ENCODER_ARGUMENTS = (
     "input_ids",
@@ -28,8 +25,26 @@ _ENCODER_ARGUMENTS = (
     "token_type_ids",
     "output_hidden_states",
     "output_attentions",
+    "return_dict",
 )
-_HEAD_ARGUMENTS = ("labels", "start_positions", "end_positions")
+_HEAD_ARGUMENTS = ("labels", "start_positions", "end_positions", "num_items_in_batch")
+
+
+def is_true(flag: Tensor) -> bool:
+    """Whether a flag (), a tensor, is true; False where it must not be looked at.
+
+    A value that is looked at becomes a constant of a program that is being recorded:
+    by torch.compile, torch.export, torch.jit.trace or in a CUDA graph. Under vmap, on
+    the meta device and of a fake tensor there is no value, which is a RuntimeError.
+    """
+    if torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None:
+        return False
+    if flag.is_cuda and torch.cuda.is_current_stream_capturing():
+        return False
+    try:
+        return bool(flag)
+    except RuntimeError:
+        return False
 
 
 def unknown_argument(unknown: Iterable[str]) -> TypeError:
@@ -133,32 +148,87 @@ def check_positions(
 
 
 def check_labels(
-    name: str, labels: Tensor, shape: tuple[int, ...], classes: int
-) -> None:
-    """Check class labels: integers of ``shape``, each a class or -100 for "not here".
+    name: str,
+    labels: Tensor,
+    shape: tuple[int, ...],
+    classes: int,
+    ignored: int,
+    num_items_in_batch: Tensor | None,
+    training: bool,
+) -> Tensor:
+    """Check class labels, and return them as int64.
+
+    Args:
+        name: What errors call them.
+        labels: Integers of ``shape``, each a class or ``ignored``.
+        shape: The shape they must have.
+        classes: How many classes there are.
+        ignored: What stands for "no label here".
+        num_items_in_batch: How many labels count, if these are a part of a batch.
+        training: Whether a batch without a label is a warning, not an error.
 
     Raises:
         TypeError: if they are not a tensor of integers.
-        ValueError: if the shape is wrong, a class does not exist, or every label is
-            -100 (the mean loss over nothing would be nan).
+        ValueError: if the shape is wrong, a class does not exist, or there is no label
+            at all (the mean loss over nothing would be nan).
     """
     _check_integers(name, labels)
     if tuple(labels.shape) != shape:
         raise _wrong_shape(name, labels, f"{tuple(shape)}")
-    if torch.compiler.is_compiling():
-        return
-    counted = labels[labels != -100]
-    if counted.numel() == 0:
+    options = (name, classes, ignored, num_items_in_batch, training)
+    # A compiled program cannot look at numbers, but it can call an operator that does.
+    # (What is exported is to run where this library is not.)
+    if torch.compiler.is_compiling() and not _is_exporting():
+        checked: Tensor = _checked_labels(labels.long(), *options)
+        return checked
+    _check_classes(labels, *options)
+    return labels.long()
+
+
+def _check_classes(
+    labels: Tensor,
+    name: str,
+    classes: int,
+    ignored: int,
+    num_items_in_batch: Tensor | None,
+    training: bool,
+) -> None:
+    counts = labels != ignored
+    wrong = counts & ((labels < 0) | (labels >= classes))
+    if is_true(wrong.any()):
         raise ValueError(
-            f"{name} has nothing to take a loss of: every value is -100 (ignored); "
-            f"give at least one class"
+            f"{name} holds {int(labels[wrong][0])}, expected 0 to {classes - 1}, or "
+            f"{ignored} to ignore a place"
         )
-    low, high = (int(end) for end in counted.aminmax())
-    if low < 0 or high >= classes:
-        raise ValueError(
-            f"{name} holds {low if low < 0 else high}, expected 0 to {classes - 1}, or "
-            f"-100 to ignore a place"
+    items = counts if num_items_in_batch is None else num_items_in_batch
+    if is_true(~items.any()):
+        nothing = (
+            f"{name} has nothing to take a loss of: every value is {ignored} (ignored)"
         )
+        if not training:
+            raise ValueError(f"{nothing}; give at least one class")
+        warnings.warn(f"{nothing}; the loss of this batch is 0", stacklevel=1)
+
+
+@torch.library.custom_op(
+    "minidistil::checked_labels",
+    mutates_args=(),
+    schema="(Tensor labels, str name, int classes, int ignored, "
+    "Tensor? num_items_in_batch, bool training) -> Tensor",
+)
+def _checked_labels(labels: Tensor, *options: Any) -> Tensor:
+    _check_classes(labels, *options)
+    return labels.clone()  # an operator must not return what it was given
+
+
+@_checked_labels.register_fake
+def _(labels: Tensor, *_: object) -> Tensor:
+    return torch.empty_like(labels)
+
+
+def _is_exporting() -> bool:
+    # torch 2.4 does not say.
+    return bool(getattr(torch.compiler, "is_exporting", bool)())
 
 
 def check_targets(
@@ -182,12 +252,11 @@ def check_targets(
         )
     if tuple(targets.shape) != shape:
         raise _wrong_shape(name, targets, f"{tuple(shape)}")
-    if torch.compiler.is_compiling():
-        return
     if targets.numel() == 0:
         raise ValueError(f"{name} has nothing to take a loss of: it is empty")
-    low, high = (float(end) for end in targets.aminmax())
-    if not (lowest <= low and high <= highest):
+    # Not (targets < lowest) | …, which is false for nan.
+    if is_true(~((targets >= lowest) & (targets <= highest)).all()):
+        low, high = (float(end) for end in targets.aminmax())
         raise ValueError(
             f"{name} holds numbers from {low} to {high}, expected {lowest} to {highest}"
         )
@@ -203,8 +272,7 @@ def check_spans(
 
     Raises:
         TypeError: if they are not tensors of integers.
-        ValueError: if only one is given, the shape is wrong, a position is negative,
-            or every answer was truncated (the mean loss over nothing would be nan).
+        ValueError: if only one is given, or the shape is wrong.
     """
     if start is None and end is None:
         return None
@@ -215,19 +283,17 @@ def check_spans(
         _check_integers(name, positions)
         if tuple(positions.shape) not in {(batch,), (batch, 1)}:
             raise _wrong_shape(name, positions, f"{(batch,)}")
-        if not torch.compiler.is_compiling():
-            if (positions < 0).any():
-                raise ValueError(
-                    f"{name} holds {int(positions.min())}, expected 0 to {tokens - 1}, "
-                    f"or more for an answer that was truncated"
-                )
-            if not (positions < tokens).any():
-                raise ValueError(
-                    f"{name} has nothing to take a loss of: no answer lies within the "
-                    f"{tokens} tokens"
-                )
-        spans.append(positions.reshape(batch).clamp(max=tokens).long())
+        spans.append(positions.reshape(batch).clamp(max=tokens))
     return spans[0], spans[1]
+
+
+def check_two_labels(config: DistilBertConfig) -> None:
+    """Raise a ConfigError unless there are two labels, as question answering needs."""
+    if config.num_labels != 2:
+        raise ConfigError(
+            f"num_labels is {config.num_labels}, expected 2 for question answering, a "
+            f"start and an end: pass num_labels=2"
+        )
 
 
 def check_choices(
@@ -267,14 +333,10 @@ def _check_integers(name: str, value: Tensor) -> None:
 
 
 def _check_range(name: str, ids: Tensor, limit: int, cure: str) -> None:
-    # Reading a value would break a graph that is being traced.
-    if torch.compiler.is_compiling() or ids.numel() == 0:
-        return
-    low, high = (int(end) for end in ids.aminmax())
-    if low < 0 or high >= limit:
+    wrong = (ids < 0) | (ids >= limit)
+    if is_true(wrong.any()):
         raise IndexError(
-            f"{name} holds {low if low < 0 else high}, expected 0 to {limit - 1}; "
-            f"{cure}"
+            f"{name} holds {int(ids[wrong][0])}, expected 0 to {limit - 1}; {cure}"
         )
 
 
@@ -283,9 +345,9 @@ def _wrong_shape(name: str, value: Tensor, expected: str) -> ValueError:
 
 
 def _warn_of_pads(pad_token_id: int | None, input_ids: Tensor | None) -> None:
-    if torch.compiler.is_compiling() or input_ids is None or pad_token_id is None:
+    if input_ids is None or pad_token_id is None:
         return
-    if (input_ids == pad_token_id).any():
+    if is_true((input_ids == pad_token_id).any()):
         # Always from this line: Python's default filter then shows it once.
         warnings.warn(
             f"input_ids holds the padding id {pad_token_id}, but there is no "

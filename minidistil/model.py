@@ -26,8 +26,8 @@ from torch.utils.checkpoint import checkpoint
 
 from minidistil.checkpoint.pretrained import PreTrainedModel
 from minidistil.config import DistilBertConfig
-from minidistil.inputs import check_inputs, unknown_argument
-from minidistil.outputs import BaseModelOutput
+from minidistil.inputs import check_inputs, is_true, unknown_argument
+from minidistil.outputs import BaseModelOutput, as_asked
 
 # BERT's value; DistilBERT's config.json does not hold it. It only guards against 0 / 0.
 LAYER_NORM_EPS = 1e-12
@@ -80,11 +80,8 @@ def tokens_to_attend(attention_mask: Tensor | None) -> Tensor | None:
         return None
     attend = attention_mask != 0
     attend = attend | ~attend.any(dim=1, keepdim=True)
-    # The fused operator rounds differently with a mask. (Code that is compiled cannot
-    # depend on what is in a tensor.)
-    if not torch.compiler.is_compiling() and attend.all():
-        return None
-    return attend[:, None, None, :]  # (B, 1, 1, T)
+    # The fused operator rounds differently with a mask.
+    return None if is_true(attend.all()) else attend[:, None, None, :]  # (B, 1, 1, T)
 
 
 def eager_attention(
@@ -267,6 +264,7 @@ class DistilBertModel(DistilBertPreTrainedModel):
         self.transformer = Transformer(config)
         self.apply(self.init_weights)
 
+    @as_asked
     def forward(
         self,
         input_ids: Tensor | None = None,
@@ -275,8 +273,8 @@ class DistilBertModel(DistilBertPreTrainedModel):
         inputs_embeds: Tensor | None = None,
         position_ids: Tensor | None = None,
         token_type_ids: Tensor | None = None,
-        output_hidden_states: bool = False,
-        output_attentions: bool = False,
+        output_hidden_states: bool | None = None,
+        output_attentions: bool | None = None,
         **unknown: object,
     ) -> BaseModelOutput:
         """Encode a batch of sequences.
@@ -290,7 +288,7 @@ class DistilBertModel(DistilBertPreTrainedModel):
             token_type_ids: Accepted and ignored: DistilBERT has no token types.
             output_hidden_states: Return what enters the first and leaves each block.
             output_attentions: Return the attention weights; runs `eager_attention`.
-            unknown: Anything else is a mistake.
+            unknown: Anything else is a mistake, but for ``return_dict`` (`as_asked`).
 
         Raises:
             TypeError, ValueError, IndexError: for arguments that do not fit; see

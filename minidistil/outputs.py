@@ -4,52 +4,160 @@
 not asked for is None as an attribute, and is left out everywhere else: without a
 loss, ``out[0]`` is the first result and ``tuple(out.values())`` has no gap.
 
+A result is a dict, so that other libraries can take it apart and build it again: from
+a mapping, from pairs of names and values, or as a pytree of torch.
+
 Shapes use the letters of `minidistil.model`.
 """
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+import functools
+import inspect
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
+from torch import Tensor
 from torch.utils import _pytree as pytree
 
+from minidistil.messages import unknown_keyword
+
 if TYPE_CHECKING:
-    from torch import Tensor
+    from typing_extensions import dataclass_transform
+else:
+
+    def dataclass_transform(**_):
+        """Do nothing: type checkers alone read it (typing has it from Python 3.11)."""
+        return lambda kind: kind
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class ModelOutput(Mapping[str, Any]):
-    """The access shared by all results.
+Forward = TypeVar("Forward", bound=Callable[..., Any])
+
+
+@dataclass_transform(eq_default=False)
+class ModelOutput(dict[str, Any]):
+    """The access shared by all results; the annotations of a subclass are its fields.
 
     Two results are equal only if they are one: "equal" tensors are not one answer.
     """
 
-    def __iter__(self) -> Iterator[str]:
-        for field in dataclasses.fields(self):
-            if getattr(self, field.name) is not None:
-                yield field.name
+    fields: ClassVar[tuple[str, ...]] = ()
 
-    def __len__(self) -> int:
-        return sum(1 for _ in self)
+    def __init_subclass__(cls) -> None:
+        cls.fields = tuple(cls.__annotations__)
+        for name in cls.fields:
+            if hasattr(cls, name):  # a default, which would hide what the dict holds
+                delattr(cls, name)
+        _register(cls)
+
+    def __init__(self, *values: Any, **named: Any) -> None:
+        """Take the fields, in order or by name; or all in a mapping, or as pairs.
+
+        Raises:
+            TypeError: for a name that is no field, or too many values.
+        """
+        super().__init__()
+        match values:
+            case [Iterable() as pairs] if not named and not isinstance(pairs, Tensor):
+                values, named = (), dict(pairs)
+        if unknown := named.keys() - self.fields:
+            raise unknown_keyword(unknown, self.fields, type(self).__name__)
+        first = self.fields[: len(values)]
+        if len(first) < len(values) or named.keys() & set(first):
+            raise TypeError(
+                f"{type(self).__name__} got {len(values)} values and "
+                f"{', '.join(named) or 'no names'}, expected each of "
+                f"{', '.join(self.fields)} at most once"
+            )
+        named |= zip(self.fields, values, strict=False)
+        for name in self.fields:
+            self[name] = named.get(name)
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in self and name not in self.fields:
+            raise AttributeError(
+                f"{type(self).__name__} has no {name!r}; it has {', '.join(self)}"
+            )
+        return self.get(name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        self[name] = value
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        if value is None:
+            self.pop(name, None)
+            return
+        super().__setitem__(name, value)
+        if name in self.fields:  # those behind it go behind it
+            for other in self.fields[self.fields.index(name) + 1 :]:
+                if other in self:
+                    super().__setitem__(other, self.pop(other))
 
     __eq__ = object.__eq__
-    __hash__ = object.__hash__
+    __ne__ = object.__ne__
+    __hash__ = object.__hash__  # type: ignore[assignment]
 
     def __getitem__(self, key: str | int | slice) -> Any:
-        if not isinstance(key, str):
-            return self.to_tuple()[key]
-        if key not in list(self):
-            raise KeyError(f"{key!r} is not among the results {list(self)}")
-        return getattr(self, key)
+        return (
+            super().__getitem__(key) if isinstance(key, str) else self.to_tuple()[key]
+        )
+
+    def __missing__(self, key: str) -> Any:
+        raise KeyError(f"{key!r} is not among the results {list(self)}")
 
     def to_tuple(self) -> tuple[Any, ...]:
         """Return the results that are there, in order."""
-        return tuple(getattr(self, name) for name in self)
+        return tuple(self.values())
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+def _register(kind: type[ModelOutput]) -> None:
+    """Register a result as a pytree, which torch.export, vmap and the like need."""
+
+    def flatten(result: ModelOutput) -> tuple[list[Any], list[str]]:
+        return list(result.values()), list(result)
+
+    def flatten_with_keys(result: ModelOutput) -> tuple[list[Any], list[str]]:
+        return [(pytree.MappingKey(name), result[name]) for name in result], [*result]
+
+    def unflatten(values: Iterable[Any], names: list[str]) -> ModelOutput:
+        return kind(**dict(zip(names, values, strict=True)))
+
+    pytree.register_pytree_node(
+        kind,
+        flatten,
+        unflatten,
+        serialized_type_name=f"{kind.__module__}.{kind.__name__}",
+        flatten_with_keys_fn=flatten_with_keys,
+    )
+
+
+def as_asked(forward: Forward) -> Forward:
+    """Decorate a forward pass: where a call does not say what it returns, config does.
+
+    The keyword ``return_dict`` is added: False asks for a plain tuple of the results.
+    """
+
+    def answer(
+        self: Any, *inputs: Any, return_dict: bool | None = None, **named: Any
+    ) -> Any:
+        for name in ("output_hidden_states", "output_attentions"):
+            if named.get(name) is None:
+                named[name] = getattr(self.config, name)
+        if return_dict is None:
+            return_dict = self.config.return_dict
+        result: ModelOutput = forward(self, *inputs, **named)
+        return result if return_dict else result.to_tuple()
+
+    # Of its own, as torch.compile counts by the code how often it has compiled it.
+    answer.__code__ = answer.__code__.replace(co_name=forward.__name__)
+    added = inspect.signature(answer).parameters["return_dict"]
+    signature = inspect.signature(forward)
+    *parameters, unknown = signature.parameters.values()
+    shown: Any = functools.wraps(forward)(answer)
+    shown.__signature__ = signature.replace(parameters=[*parameters, added, unknown])
+    return cast(Forward, shown)
+
+
 class BaseModelOutput(ModelOutput):
     """Of the bare encoder: `DistilBertModel`."""
 
@@ -58,7 +166,6 @@ class BaseModelOutput(ModelOutput):
     attentions: tuple[Tensor, ...] | None = None  # L of (B, H, T, T)
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
 class MaskedLMOutput(ModelOutput):
     """Of `DistilBertForMaskedLM`."""
 
@@ -68,7 +175,6 @@ class MaskedLMOutput(ModelOutput):
     attentions: tuple[Tensor, ...] | None = None
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
 class SequenceClassifierOutput(ModelOutput):
     """Of `DistilBertForSequenceClassification`."""
 
@@ -78,7 +184,6 @@ class SequenceClassifierOutput(ModelOutput):
     attentions: tuple[Tensor, ...] | None = None
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
 class QuestionAnsweringOutput(ModelOutput):
     """Of `DistilBertForQuestionAnswering`."""
 
@@ -89,7 +194,6 @@ class QuestionAnsweringOutput(ModelOutput):
     attentions: tuple[Tensor, ...] | None = None
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
 class TokenClassifierOutput(ModelOutput):
     """Of `DistilBertForTokenClassification`."""
 
@@ -99,7 +203,6 @@ class TokenClassifierOutput(ModelOutput):
     attentions: tuple[Tensor, ...] | None = None
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
 class MultipleChoiceOutput(ModelOutput):
     """Of `DistilBertForMultipleChoice`."""
 
@@ -107,33 +210,3 @@ class MultipleChoiceOutput(ModelOutput):
     logits: Tensor  # (B, C)
     hidden_states: tuple[Tensor, ...] | None = None  # L + 1 of (B * C, T, D)
     attentions: tuple[Tensor, ...] | None = None  # L of (B * C, H, T, T)
-
-
-def _flatten(result: ModelOutput) -> tuple[list[Any], list[str]]:
-    return list(result.values()), list(result)
-
-
-def _flatten_with_keys(result: ModelOutput) -> tuple[list[Any], list[str]]:
-    values, names = _flatten(result)
-    keys: list[Any] = [pytree.MappingKey(name) for name in names]
-    return list(zip(keys, values, strict=True)), names
-
-
-def _register(kind: type[ModelOutput]) -> None:
-    """Register a result as a pytree, which torch.export and the like need."""
-
-    def unflatten(values: Iterable[Any], names: list[str]) -> ModelOutput:
-        nothing = {field.name: None for field in dataclasses.fields(kind)}
-        return kind(**nothing | dict(zip(names, values, strict=True)))
-
-    pytree.register_pytree_node(
-        kind,
-        _flatten,
-        unflatten,
-        serialized_type_name=f"{__name__}.{kind.__name__}",
-        flatten_with_keys_fn=_flatten_with_keys,
-    )
-
-
-for _kind in ModelOutput.__subclasses__():
-    _register(_kind)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
+import pickle
 import re
+import warnings
 
+import numpy as np
 import pytest
 import transformers
 
@@ -351,12 +355,14 @@ def test_the_number_of_labels_alone_names_them():
 # Copies and text
 
 
-def test_a_copy_can_be_changed_and_the_original_cannot():
-    config = DistilBertConfig()
-    assert config.replace(n_layers=4).n_layers == 4
-    assert config.n_layers == 6
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        config.n_layers = 4
+def test_a_copy_is_changed_and_the_original_is_not():
+    config = DistilBertConfig(extra={"a": 1}, architectures=["A"])
+    copy = config.replace(n_layers=4)
+    copy.id2label[0] = "x"
+    copy.extra["a"] = 2
+    copy.architectures.append("B")
+    assert (copy.n_layers, config.n_layers) == (4, 6)
+    assert config == DistilBertConfig(extra={"a": 1}, architectures=["A"])
 
 
 def test_a_changed_copy_is_checked():
@@ -421,3 +427,183 @@ def test_it_prints_as_that_of_transformers_does():
     assert {line for line in ours.splitlines() if "tie_weights" not in line} <= set(
         theirs.splitlines()
     )
+
+
+# Changes in place, as people make them
+
+
+def both_configs(**values):
+    return DistilBertConfig(**values), transformers.DistilBertConfig(**values)
+
+
+NAMED = {0: "no", 1: "so", 2: "yes"}
+INVERSE = {"no": 0, "so": 1, "yes": 2}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"id2label": NAMED},
+        {"id2label": NAMED, "label2id": INVERSE},
+        {"label2id": {"no": 0, "so": 1}, "id2label": {0: "no", 1: "so"}},
+        {"num_labels": 3},
+        {"num_labels": 2},
+        {"problem_type": "regression"},
+        {"problem_type": "regression", "num_labels": 1},
+        {"use_cache": False},
+        {"output_hidden_states": True, "return_dict": False},
+        {"hidden_size": 24, "num_attention_heads": 2, "num_hidden_layers": 1},
+        {"something": {"new": 1}},
+        {"dropout": 0.3, "pad_token_id": None},
+    ],
+    ids=str,
+)
+def test_values_are_set_as_in_transformers(changes):
+    ours, theirs = both_configs()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for name, value in changes.items():
+            setattr(ours, name, value)
+            setattr(theirs, name, value)
+    read = {*changes, "num_labels", "id2label", "dim", "n_heads"}
+    for name in read:
+        assert getattr(ours, name) == getattr(theirs, name), name
+    # transformers leaves label2id behind; ours follows id2label.
+    assert ours.label2id == {label: i for i, label in ours.id2label.items()}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("n_heads", 5, "n_heads=5 does not divide dim=768"),
+        ("problem_type", "guess", "problem_type is 'guess', expected regression or"),
+        ("id2label", {0: "a", 2: "b"}, "the keys 0, 1, 2, … with none left out"),
+        ("id2label", {}, "id2label is {}, expected at least one label"),
+        ("num_labels", 0, "num_labels is 0, expected at least one label"),
+        ("dropout", 1.5, "dropout is 1.5, expected a number from 0 to 1"),
+        ("return_dict", "no", "return_dict is 'no', expected true or false"),
+        ("hidden_size", 0, "dim is 0, expected an integer of at least 1"),
+    ],
+)
+def test_a_change_is_checked_and_a_wrong_one_changes_nothing(name, value, message):
+    config = DistilBertConfig(extra={"a": 1})
+    with refused(message):
+        setattr(config, name, value)
+    with refused(message):
+        config.update({"n_layers": 3, name: value})
+    assert config == DistilBertConfig(extra={"a": 1})
+
+
+def test_a_misspelt_name_is_kept_with_a_warning():
+    config = DistilBertConfig()
+    with pytest.warns(UserWarning, match=r"no 'num_label', .* mean 'num_labels'"):
+        config.num_label = 3
+    assert config.extra == {"num_label": 3}
+    with pytest.raises(TypeError, match="no argument 'num_label'; did you mean"):
+        DistilBertConfig(num_label=3)
+
+
+def test_a_label_that_was_renamed_is_saved_as_its_inverse_is(tmp_path):
+    config = DistilBertConfig()
+    config.id2label[0] = "x"
+    config.save_pretrained(tmp_path)
+    saved = transformers.AutoConfig.from_pretrained(tmp_path)
+    assert saved.id2label == {0: "x", 1: "LABEL_1"}
+    assert saved.label2id == {"x": 0, "LABEL_1": 1}
+
+
+def test_labels_that_were_changed_to_nonsense_are_not_saved(tmp_path):
+    config = DistilBertConfig()
+    config.id2label[7] = "x"
+    with refused("the keys 0, 1, 2, … with none left out"):
+        config.save_pretrained(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_table_that_was_set_and_never_matched_is_warned_about(tmp_path):
+    config = DistilBertConfig()
+    config.label2id = {"no": 0, "so": 1}
+    with pytest.warns(UserWarning, match="is not the inverse of id2label"):
+        config.save_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ({"dim": np.int64(24), "n_heads": np.int32(2)}, {"dim": 24, "n_heads": 2}),
+        ({"dropout": np.float32(0.5)}, {"dropout": 0.5}),
+        ({"pad_token_id": np.int64(3)}, {"pad_token_id": 3}),
+        ({"num_labels": np.int64(3)}, {"num_labels": 3}),
+        ({"id2label": {np.int64(0): "a", np.int64(1): "b"}}, {}),
+    ],
+    ids=str,
+)
+def test_numbers_of_numpy_are_numbers(given, kept):
+    config = DistilBertConfig(**given)
+    for name, value in kept.items():
+        assert getattr(config, name) == value
+        assert type(getattr(config, name)) is type(value)
+    assert DistilBertConfig.from_dict(json.loads(config.to_json_string())) == config
+
+
+def test_a_configuration_survives_a_copy_and_a_pickle():
+    config = DistilBertConfig(extra={"a": [1]}, id2label={0: "x"})
+    for other in (copy.copy(config), copy.deepcopy(config)):
+        assert other == config
+    again = pickle.loads(pickle.dumps(config))
+    assert again == config
+    again.problem_type = "regression"
+    assert again != config
+
+
+# What other libraries ask for
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("model_type", "is_encoder_decoder", "keys_to_ignore_at_inference"),
+        *("attribute_map", "hidden_size", "num_hidden_layers", "num_attention_heads"),
+        *("return_dict", "output_attentions", "output_hidden_states", "vocab_size"),
+    ],
+)
+def test_an_attribute_is_that_of_transformers(name):
+    ours, theirs = both_configs()
+    if name == "attribute_map":
+        assert ours.attribute_map.items() <= theirs.attribute_map.items()
+        return
+    assert getattr(ours, name) == getattr(theirs, name)
+
+
+def test_an_attribute_that_does_not_exist_is_an_attribute_error():
+    assert not hasattr(DistilBertConfig(), "pretraining_tp")
+    assert getattr(DistilBertConfig(), "layer_types", None) is None
+
+
+CHANGES = {"num_labels": 3, "output_attentions": True, "hidden_dim": 7}
+
+
+def test_a_configuration_is_loaded_with_changes(tmp_path):
+    DistilBertConfig(dim=12, n_heads=2).save_pretrained(tmp_path)
+    ours = DistilBertConfig.from_pretrained(
+        tmp_path, trust_remote_code=False, **CHANGES
+    )
+    theirs = transformers.AutoConfig.from_pretrained(
+        tmp_path, trust_remote_code=False, **CHANGES
+    )
+    for name in (*CHANGES, "id2label", "dim"):
+        assert getattr(ours, name) == getattr(theirs, name)
+    with pytest.raises(TypeError, match="no argument 'num_label'; did you mean"):
+        DistilBertConfig.from_pretrained(tmp_path, num_label=3)
+
+
+def test_a_configuration_is_made_for_its_type():
+    assert DistilBertConfig.for_model("distilbert", n_layers=2).n_layers == 2
+    with refused("model_type is 'gpt2', expected 'distilbert'"):
+        DistilBertConfig.for_model("gpt2")
+
+
+@pytest.mark.parametrize("part", ["AutoModel", "AutoConfig"])
+def test_program_code_of_a_checkpoint_is_refused_by_its_name(part):
+    with refused(f"auto_map is {{'{part}': 'my_model.Mine'}}, expected none"):
+        DistilBertConfig.from_dict({"auto_map": {part: "my_model.Mine"}})

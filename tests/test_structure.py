@@ -22,7 +22,7 @@ ALLOWED: dict[str, set[str]] = {
     "files": {"messages"},
     "hub": {"messages"},
     "upload": {"messages"},
-    "outputs": set(),
+    "outputs": {"messages"},
     "progress": set(),
     "wordpiece": set(),
     "elsewhere": set(),

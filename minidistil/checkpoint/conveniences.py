@@ -46,6 +46,7 @@ class Conveniences(nn.Module):
     config: DistilBertConfig
     # The repository or the folder that it was loaded from, if it was.
     name_or_path: str
+    trained_as: dict[str, Any]
     config_class: ClassVar[type[DistilBertConfig]] = DistilBertConfig
     base_model_prefix: ClassVar[str] = "distilbert"
     main_input_name: ClassVar[str] = "input_ids"
@@ -64,6 +65,17 @@ class Conveniences(nn.Module):
                 f"{type(self).__name__} has no {name!r}: {_NOT_HERE[name]}"
             )
         return super().__getattr__(name)
+
+    @property
+    def settled_config(self) -> DistilBertConfig:
+        """A copy of the configuration, with the ``problem_type`` of the last loss.
+
+        A call of the model must not change ``config``, which other threads read, so it
+        stays None there if it was. What saves the model or reads its answers goes by
+        this one.
+        """
+        open_ = self.config.problem_type is None
+        return self.config.replace(**self.trained_as if open_ else {})
 
     @property
     def device(self) -> torch.device:
@@ -137,7 +149,10 @@ class Conveniences(nn.Module):
     # Training
 
     def gradient_checkpointing_enable(
-        self, gradient_checkpointing_kwargs: dict[str, Any] | None = None
+        self,
+        gradient_checkpointing_kwargs: dict[str, Any] | None = None,
+        every_n_layers: int = 1,
+        offload: bool = False,
     ) -> None:
         """Train with less memory: what is inside a block is computed twice.
 
@@ -145,10 +160,18 @@ class Conveniences(nn.Module):
             gradient_checkpointing_kwargs: ``{"use_reentrant": …}``: of torch's two
                 ways, the one without is used, whichever is asked for; the gradients are
                 the same.
+            every_n_layers: 1: it is done in every block.
+            offload: False: what is kept is kept where the model is.
 
         Raises:
             TypeError: for any other option of torch's ``checkpoint``.
+            ValueError: for another value of the last two.
         """
+        if every_n_layers != 1 or offload:
+            raise ValueError(
+                f"every_n_layers is {quote(every_n_layers)} and offload "
+                f"{quote(offload)}, expected 1 and False: it is all blocks or none"
+            )
         if unknown := set(gradient_checkpointing_kwargs or ()) - {"use_reentrant"}:
             raise TypeError(
                 f"gradient_checkpointing_kwargs has {quote(sorted(unknown)[0])}, "

@@ -89,14 +89,7 @@ _SAFETENSORS_OR_NOT = {
     "torch.save(model.state_dict(), file) makes one",
 }
 # What transformers keeps in every config.json, and so takes when a model is loaded.
-_OF_EVERY_CONFIG = {
-    "output_attentions",
-    "output_hidden_states",
-    "return_dict",
-    "use_cache",
-    "finetuning_task",
-    "name_or_path",
-}
+_OF_EVERY_CONFIG = {"use_cache", "finetuning_task", "name_or_path"}
 _CHOICES_OF_A_DEVICE = ("auto", "balanced", "balanced_low_0", "sequential")
 _CONFIG_FIELDS = {each.name for each in dataclasses.fields(DistilBertConfig)}
 _CONFIG_FIELDS -= {"extra"}

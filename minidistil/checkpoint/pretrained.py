@@ -29,6 +29,7 @@ from minidistil.checkpoint.keywords import (
 )
 from minidistil.checkpoint.matching import names_of
 from minidistil.checkpoint.memory import TensorsInMemory
+from minidistil.checkpoint.recognised import Recognised
 from minidistil.checkpoint.saving import MOST_IN_ONE_FILE, save, tensors_to_save
 from minidistil.checkpoint.tensors import DTYPES, WEIGHT_FILES, Weights
 from minidistil.config import DistilBertConfig
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 
-class PreTrainedModel(PushToHub, Conveniences):
+class PreTrainedModel(PushToHub, Conveniences, Recognised):
     """What the model and its heads share: where weights come from and where they go."""
 
     _own_files: ClassVar[re.Pattern[str]] = WEIGHT_FILES
@@ -47,6 +48,9 @@ class PreTrainedModel(PushToHub, Conveniences):
     def __init__(self, config: DistilBertConfig) -> None:
         super().__init__()
         self.config = config
+        # What a loss decided because the configuration left it open. A dict, so that
+        # the copies that nn.DataParallel makes of the model share it.
+        self.trained_as: dict[str, Any] = {}
         self.name_or_path = ""
 
     @classmethod

@@ -169,7 +169,7 @@ def tensors_to_save(
     tensors = tensors_of(model) if given is None else dict(given)
     for wrapper in _WRAPPED:
         tensors = {name.replace(wrapper, ""): tensors[name] for name in tensors}
-    twin, config = _as_loaded(model, where), model.config
+    twin, config = _as_loaded(model, where), model.settled_config
     problems = _problems(tensors_of(twin), tensors, model.is_tied)
     if problems:
         prefix = "" if given is None else common_prefix(tensors)

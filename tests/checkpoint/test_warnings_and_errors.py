@@ -188,11 +188,6 @@ def test_what_no_distilbert_has_is_refused_at_once(values: dict) -> None:
         DistilBertConfig.from_dict(values)
 
 
-def test_outputs_that_the_file_asks_for_are_pointed_out() -> None:
-    with pytest.warns(UserWarning, match="pass output_hidden_states=True"):
-        DistilBertConfig.from_dict({"output_hidden_states": True})
-
-
 def test_a_number_too_large_names_a_type_that_holds_it(tmp_path: Path) -> None:
     model = DistilBertModel(DistilBertConfig(**SHAPE)).to(torch.float64)
     with torch.no_grad():

@@ -267,6 +267,71 @@ def check_gradients(
         assert_equal(key, parameter.grad, reference[key].grad, tolerance=1e-6)
 
 
+# Of four texts of three tokens. No part of the batch has as many labels as another.
+FOUR_LABELS = {
+    MASKED_LM: {
+        "labels": torch.tensor([[5, -100, 52], [-100, 0, 7], [-100] * 3, [9] * 3])
+    },
+    SEQUENCE: {"labels": torch.tensor([1, 0, 1, 1])},
+    TOKEN: {
+        "labels": torch.tensor([[1, -100, 0], [-100] * 3, [-100, 1, 1], [0, 0, 1]])
+    },
+    QUESTION: {
+        "start_positions": torch.tensor([0, 2, 1, 0]),
+        "end_positions": torch.tensor([1, 2, 2, 0]),
+    },
+    CHOICE: {"labels": torch.tensor([2, 0, 1, 1])},
+}
+
+
+def check_parts(
+    library: SimpleNamespace,
+    name: str,
+    labels: dict[str, Tensor] | None = None,
+    **config: Any,
+) -> None:
+    """A batch in parts has the loss and the gradients of transformers' on the whole.
+
+    In float64: a sum in another order has other bits, and small differences of large
+    numbers have few right ones in float32.
+    """
+    config = SMALL | config
+    ours, theirs = twins(library, name, dtype=torch.float64, **config)
+    ids = ids_for(name, 4, 3, config["vocab_size"])
+    labels = FOUR_LABELS[name] if labels is None else labels
+    whole = theirs(ids, **labels).loss
+    whole.backward()
+    items = next(iter(labels.values())).ne(-100).sum()
+    total = torch.zeros((), dtype=torch.float64)
+    for part in (slice(0, 3), slice(3, 4)):
+        some = {key: values[part] for key, values in labels.items()}
+        loss = ours(ids[part], **some, num_items_in_batch=items).loss
+        loss.backward()
+        total += loss.detach()
+    assert_equal("loss", total, whole.detach(), tolerance=1e-12)
+    reference = dict(theirs.named_parameters())
+    # Of the largest of all: the biases of the keys have none but rounding errors.
+    largest = max(float(each.grad.abs().max()) for each in reference.values())
+    for key, parameter in ours.named_parameters():
+        off = (parameter.grad - reference[key].grad).abs().max()
+        agree(off <= 1e-12 * largest, f"{key}: off by {off} of {largest}")
+
+
+@torch.no_grad()
+def check_recorded(library: SimpleNamespace, name: str) -> None:
+    """A program that was recorded with one full text answers for a padded batch."""
+    ours, theirs = twins(library, name, **SMALL)
+    ours.config.return_dict = False
+    one = ids_for(name, 1, 5, SMALL["vocab_size"])
+    program = torch.jit.trace(ours, (one, torch.ones_like(one)), check_trace=False)
+    ids = ids_for(name, 3, 7, SMALL["vocab_size"])
+    mask = right_padded(ids)
+    found = program(ids, mask)
+    expected = theirs(ids, attention_mask=mask).to_tuple()
+    for left, right in zip(found, expected, strict=True):
+        assert_equal("result", left, right, tolerance=1e-5)
+
+
 @torch.no_grad()
 def check_training_mode(
     library: SimpleNamespace, name: str, attention: str, **config: Any

@@ -21,7 +21,9 @@ from reference import (
     check_gradients,
     check_initialisation,
     check_loss,
+    check_parts,
     check_positions,
+    check_recorded,
     check_training_mode,
     check_word_vectors,
     library,
@@ -437,17 +439,35 @@ MUTATIONS = [
     ),
     # Losses
     Mutation(
-        "choices' loss summed",
+        "the loss of labels summed",
         "losses",
-        "F.cross_entropy(logits, labels.long())",
-        'F.cross_entropy(logits, labels.long(), reduction="sum")',
+        "F.cross_entropy(scores, right, ignore_index=ignored)",
+        'F.cross_entropy(scores, right, ignore_index=ignored, reduction="sum")',
     ),
     Mutation(
-        "tokens' loss over all tokens",
+        "the loss over all labels, ignored ones too",
         "losses",
-        "F.cross_entropy(logits.flatten(0, 1), labels.flatten().long())",
-        "F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction='sum')"
-        " / labels.numel()",
+        "return F.cross_entropy(scores, right, ignore_index=ignored)",
+        "return F.cross_entropy(scores, right, ignore_index=ignored, reduction='sum')"
+        " / right.numel()",
+    ),
+    Mutation(
+        "each part of a batch has a mean of its own",
+        "losses",
+        "(counted if items is None else items)",
+        "counted",
+    ),
+    Mutation(
+        "each part of a regression has a mean of its own",
+        "losses",
+        "losses.mean() if items is None else losses.sum() / items",
+        "losses.mean()",
+    ),
+    Mutation(
+        "the mask a constant of a recorded program",
+        "inputs",
+        "torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None",
+        "torch.compiler.is_compiling()",
     ),
     Mutation(
         "span loss not halved",
@@ -464,14 +484,14 @@ MUTATIONS = [
     Mutation(
         "squared error summed",
         "losses",
-        "F.mse_loss(logits, labels.to(logits.dtype))",
-        "F.mse_loss(logits, labels, reduction='sum')",
+        "losses.mean() if items",
+        "losses.sum() if items",
     ),
     Mutation(
         "labels taken for one class where many hold",
         "losses",
-        "F.binary_cross_entropy_with_logits(logits, labels.to(logits.dtype))",
-        "F.cross_entropy(logits, labels)",
+        "F.binary_cross_entropy_with_logits(",
+        "(lambda logits, labels, reduction: F.cross_entropy(logits, labels))(",
     ),
 ]
 
@@ -490,9 +510,13 @@ def check_all(library: SimpleNamespace) -> None:
     for name in HEADS:
         check_loss(library, name)
         check_gradients(library, name, "sdpa")
+        check_parts(library, name)
+        check_recorded(library, name)
     targets = torch.tensor([[0.0], [1.0]])
     check_loss(library, SEQUENCE, {"labels": targets}, num_labels=1)
     check_loss(library, SEQUENCE, {"labels": torch.cat([targets, 1 - targets], 1)})
+    numbers = {"labels": torch.tensor([[0.1, 2.0], [1, 3], [5, 0], [2, 2]])}
+    check_parts(library, SEQUENCE, numbers, problem_type="regression")
     rates = {
         "dropout": 0.15,
         "attention_dropout": 0.25,
