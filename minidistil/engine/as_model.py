@@ -40,13 +40,15 @@ RESULTS: dict[Kind, Callable[[Tensor], ModelOutput]] = {
     DistilBertForSequenceClassification: partial(SequenceClassifierOutput, None),
     DistilBertForTokenClassification: partial(TokenClassifierOutput, None),
     DistilBertForQuestionAnswering: lambda logits: QuestionAnsweringOutput(
-        None, *(each.contiguous() for each in logits.unbind(-1))
+        None, logits[..., 0].contiguous(), logits[..., 1].contiguous()
     ),
     DistilBertForMultipleChoice: partial(MultipleChoiceOutput, None),
 }
 # In the place of padding, where a model computes what nobody reads. No answer must
 # start there.
-FILLERS = {DistilBertForQuestionAnswering: torch.finfo(torch.float32).min}
+FILLERS: dict[Kind, float] = {
+    DistilBertForQuestionAnswering: torch.finfo(torch.float32).min
+}
 
 
 def model_itself(kind: Kind) -> str:

@@ -102,8 +102,9 @@ class Engine:
             require_plain_layer(module, type(module))  # hooks may be on any of them
         self.config = copy.deepcopy(model.config)
         self.kind = type(model)
+        self.device = model.device
         self.precision = precision
-        chosen = plan(precision, kernels, model.device, self.config.activation)
+        chosen = plan(precision, kernels, self.device, self.config.activation)
         self.kernels = chosen.kernels
         self._budget = budget
         self._pad = self.config.pad_token_id or 0
@@ -157,11 +158,6 @@ class Engine:
             release=True,
         )
 
-    @property
-    def device(self) -> torch.device:
-        """Where it computes."""
-        return self._encoder.embeddings.positions.device
-
     @overload
     def __call__(
         self,
@@ -179,8 +175,8 @@ class Engine:
     ) -> ModelOutput: ...
     def __call__(
         self,
-        sequences: Sequence[Sequence[int]] | Tensor | None = None,
-        positions: Sequence[Sequence[int]] | None = None,
+        sequences: Any = None,
+        positions: Any = None,
         *,
         input_ids: Tensor | None = None,
         attention_mask: Tensor | None = None,
@@ -286,7 +282,8 @@ class Engine:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
-        # Made on another machine, perhaps: its layers are packed as it can be done.
+        # Made on another machine, perhaps: its layers are where, and what, they can be.
+        self.device = self._encoder.embeddings.positions.device
         if not has_packed_form(self.precision, self.device):
             self.kernels = "torch"
 
@@ -331,7 +328,7 @@ class Engine:
         return WantedRows(rows_tensor, each)
 
     def _wanted_positions(
-        self, sequences: list[list[int]], positions: Sequence[Sequence[int]] | None
+        self, sequences: list[list[int]], positions: Any
     ) -> list[list[int]] | None:
         """The positions as lists, checked to be in their sequences."""
         if positions is None:

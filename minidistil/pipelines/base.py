@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import warnings
 from abc import abstractmethod
@@ -97,11 +98,6 @@ class TaskOptions:
     """
 
     batch_size: int = 32
-    # No option, but what a call with these options has truncated: each call has its
-    # own, since `changed` makes a new one.
-    truncated: Truncated = dataclasses.field(
-        default_factory=Truncated, init=False, repr=False, compare=False
-    )
 
     def __post_init__(self) -> None:
         self._take_integer("batch_size", minimum=1)
@@ -119,7 +115,12 @@ class TaskOptions:
     @classmethod
     def names(cls) -> list[str]:
         """The options there are."""
-        return [field.name for field in dataclasses.fields(cls) if field.init]
+        return [field.name for field in dataclasses.fields(cls)]
+
+    @functools.cached_property
+    def truncated(self) -> Truncated:
+        """What a call has truncated; each call has options of its own: `changed`."""
+        return Truncated()
 
     @classmethod
     def check_names(cls, given: Iterable[str], *others: str) -> None:

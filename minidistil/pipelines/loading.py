@@ -10,7 +10,7 @@ import torch
 from minidistil.checkpoint.pretrained import PreTrainedModel, usable_device
 from minidistil.engine import Engine, check_precision
 from minidistil.engine.engine import check_device
-from minidistil.pipelines.computing import Computing, described
+from minidistil.pipelines.computing import Computing
 from minidistil.tokenizer import DistilBertTokenizer
 
 Path = str | os.PathLike[str]
@@ -48,14 +48,14 @@ def load_tokenizer(
     Raises:
         ValueError: for a loaded model without a tokenizer.
     """
-    if tokenizer is None:
-        if not isinstance(model, str | os.PathLike):
-            raise ValueError(
-                "a loaded model does not know its tokenizer: give tokenizer= too"
-            )
+    if tokenizer is None and isinstance(model, str | os.PathLike):
         tokenizer = model
+    if tokenizer is None:
+        raise ValueError(
+            "a loaded model does not know its tokenizer: give tokenizer= too"
+        )
     if not isinstance(tokenizer, str | os.PathLike):
-        return tokenizer
+        return tokenizer  # of any class: the pipeline checks it
     # The model's revision says nothing about another repository.
     where = where if tokenizer == model else where | {"revision": None}
     return DistilBertTokenizer.from_pretrained(tokenizer, **where)

@@ -24,6 +24,7 @@ from minidistil.pipelines.reading import (
     as_list,
     is_many,
     is_read_once,
+    items_of,
     wrong_type,
 )
 
@@ -179,11 +180,11 @@ class TokenClassificationPipeline(Pipeline[TokenOptions]):
                 raise wrong_type(name, value, f"{expected}is_split_into_words=True")
             text = Text(str(value))
         else:
-            words = as_list(value) if _is_collection(value) else None
-            if words is None or not all(isinstance(word, str) for word in words):
+            listed = as_list(value) if _is_collection(value) else [None]
+            if not all(isinstance(word, str) for word in listed):
                 expected = "a list of words, which are strings, for "
                 raise wrong_type(name, value, f"{expected}is_split_into_words is True")
-            words = tuple(map(str, words))
+            words = tuple(map(str, listed))
             text = Text(options.delimiter.join(words), words)
         check_characters(name, text.text)
         return text
@@ -339,4 +340,4 @@ def _weight(answer: EntityAnswer) -> tuple[int, float]:
 
 def _is_collection(value: object) -> TypeGuard[Collection[Any]]:
     """Whether it holds several things, and is no text, nor an iterator."""
-    return is_many(value) and (hasattr(value, "to_pylist") or not is_read_once(value))
+    return is_many(value) and not is_read_once(items_of(value))
