@@ -34,7 +34,17 @@ ALLOWED: dict[str, set[str]] = {
     "model": {"checkpoint", "config", "inputs", "outputs"},
     "heads": {"config", "inputs", "losses", "model", "outputs"},
     "auto": {"checkpoint", "config", "heads", "hub", "model"},
-    "engine": {"auto", "checkpoint", "config", "heads", "model", "progress"},
+    "engine": {
+        "auto",
+        "checkpoint",
+        "config",
+        "heads",
+        "inputs",
+        "messages",
+        "model",
+        "outputs",
+        "progress",
+    },
     "pipelines": {
         "auto",
         "checkpoint",
