@@ -23,7 +23,7 @@ from minidistil.checkpoint.fitting import (
     skeleton_like,
 )
 from minidistil.checkpoint.pretrained import PreTrainedModel
-from minidistil.checkpoint.tensors import read_header
+from minidistil.checkpoint.stored import read_header
 from minidistil.hub import HubCheckpointFiles
 from minidistil.pipelines import FUNCTIONS, function_for
 from minidistil.pipelines.base import max_tokens

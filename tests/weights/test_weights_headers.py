@@ -12,8 +12,9 @@ import torch
 from damaged_files import HOSTILE
 from safetensors import SafetensorError, safe_open
 
-from minidistil.checkpoint import tensors
-from minidistil.checkpoint.tensors import CheckpointError, Weights, read_header
+from minidistil.checkpoint import stored
+from minidistil.checkpoint.stored import CheckpointError, read_header
+from minidistil.checkpoint.tensors import Weights
 from minidistil.hub import open_checkpoint
 
 # The types that the format has.
@@ -100,7 +101,7 @@ def test_a_file_too_large_to_be_mapped_is_refused(tmp_path, monkeypatch):
     def refuse(*_, **__):
         raise RuntimeError("unable to mmap 10000000000000 bytes")  # as torch does
 
-    monkeypatch.setattr(tensors, "safe_open", refuse)
+    monkeypatch.setattr(stored, "safe_open", refuse)
     with pytest.raises(CheckpointError, match="unable to mmap") as error:
         read_header(path)
     assert str(path) in str(error.value)
