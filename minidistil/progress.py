@@ -25,10 +25,8 @@ def can_be_shown() -> bool:
 
     It may also be closed, or be an object that is no stream.
     """
-    try:
-        return sys.stderr is not None and not sys.stderr.closed
-    except AttributeError:
-        return False
+    writable = callable(getattr(sys.stderr, "write", None))
+    return writable and not getattr(sys.stderr, "closed", False)
 
 
 def on_a_terminal() -> bool:

@@ -28,7 +28,10 @@ _ADVICE = {
         "EIO ENODEV ENOTCONN ENXIO ESTALE ETIMEDOUT EHOSTDOWN EHOSTUNREACH"
     ),
 }
-_NOTHING_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EINVAL)
+_NOTHING_THERE = (
+    *(errno.ENOENT, errno.ENOTDIR, errno.ELOOP),
+    *(errno.ENAMETOOLONG, errno.EINVAL),
+)
 # How other libraries hide the system's number in a text: Rust's, and torch's two.
 _HIDDEN = re.compile(
     r"\(os error (\d+)\)$|^unable to [^\n]*\((\d+)\)$|DefaultCPUAllocator.*code (\d+) "

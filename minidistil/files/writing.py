@@ -150,6 +150,8 @@ def _rename(written: Sequence[_Written], remove_first: Path | None) -> None:
         except OSError:
             if together:
                 raise  # some systems have no links, but all can rename
+        else:
+            kept.append((path, other))
 
     try:
         if remove_first is not None:
