@@ -60,17 +60,15 @@ class Shown:
     ) -> Path:
         """Write the page to a file, whole or not at all, and return its path.
 
-        See `to_html`. The file that a symbolic link leads to is replaced, not the link.
+        See `to_html`. The file that a symbolic link leads to is replaced, not the link;
+        a pipe or a device gets the page when it is complete.
 
         Raises:
             ValueError: for no trace.
-            OSError: where the file cannot be written, or is a folder, pipe or device.
+            OSError: where the file cannot be written.
         """
-        target = Path(os.path.realpath(path))
-        if target.exists() and not target.is_file():
-            raise FileExistsError(f"{path} is not a file that a page could replace")
         document = self.to_html(patient=patient, progress=progress)
-        write_file(target, document.encode("utf-8"))
+        write_file(Path(path), document.encode("utf-8"))
         return Path(path)
 
     def _repr_html_(self) -> str:
