@@ -74,7 +74,7 @@ class Recording:
         """Run a `twin`; ``ids`` and ``mask`` are (B, T)."""
         self._attention = model.encoder.transformer.layer[0].attention
         self._attend = tokens_to_attend(mask)  # (B, 1, 1, T)
-        self._config = model.config
+        self._config = model.settled_config
         # The eager path: the only one that has weights to show.
         with torch.no_grad(), watching(model) as seen:
             out = model(ids, mask, output_attentions=True)

@@ -6,6 +6,7 @@ from torch import nn
 
 from minidistil.checkpoint.pretrained import PreTrainedModel
 from minidistil.checkpoint.wrappers import expected_model, unwrapped, what_it_is
+from minidistil.config import DistilBertConfig
 from minidistil.engine import Engine
 
 Computing = PreTrainedModel | Engine | nn.Module
@@ -22,6 +23,12 @@ def described(model: Computing) -> PreTrainedModel | Engine:
         expected = expected_model("a model or an Engine")
         raise TypeError(f"got {what_it_is(model)}, {expected}")
     return found
+
+
+def settled_config(model: Computing) -> DistilBertConfig:
+    """The configuration that answers go by: with what training has decided."""
+    found = described(model)
+    return found.config if isinstance(found, Engine) else found.settled_config
 
 
 def kind_of(model: Computing) -> type[PreTrainedModel]:

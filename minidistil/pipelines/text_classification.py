@@ -15,6 +15,7 @@ from minidistil.heads import DistilBertForSequenceClassification
 from minidistil.messages import check_characters
 from minidistil.pipelines.answers import Answer, ClassificationAnswer
 from minidistil.pipelines.base import Pipeline, TruncationOptions, regroup
+from minidistil.pipelines.computing import settled_config
 from minidistil.pipelines.long_texts import (
     Choose,
     Ids,
@@ -158,7 +159,8 @@ class TextClassificationPipeline(Pipeline[ClassificationOptions], Generic[Answer
 
         parts = map_inputs(fit, inputs, each)
         logits = torch.stack(self.run([*chain(*parts)], options.batch_size))
-        function = options.function_to_apply or function_for(self.config)
+        settled = settled_config(self.model)
+        function = options.function_to_apply or function_for(settled)
         scores = FUNCTIONS[function.lower()](logits)  # (parts, C)
         means = [some.mean(dim=0) for some in torch.split(scores, [*map(len, parts)])]
         return [self._name(mean.tolist(), options) for mean in means]
