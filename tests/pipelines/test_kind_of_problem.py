@@ -106,7 +106,7 @@ def test_an_explanation_shows_the_same_scores(trained):
     ours, theirs, folder = trained
     trace = explain(TEXT, ours, tokenizer=AutoTokenizer.from_pretrained(folder))
     expected = their_scores(theirs, folder)
-    assert trace.probabilities.tolist() == pytest.approx([*expected.values()], abs=1e-5)
+    assert trace.answer.tolist() == pytest.approx([*expected.values()], abs=1e-5)
 
 
 @CASES
