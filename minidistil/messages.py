@@ -8,8 +8,11 @@ pair.
 from __future__ import annotations
 
 import difflib
+import operator
 from collections.abc import Iterable
+from numbers import Real
 from reprlib import Repr
+from typing import TypeGuard
 
 
 class MinidistilError(Exception):
@@ -43,21 +46,65 @@ def first_line(error: BaseException) -> str:
     return shorten(text.splitlines()[0].rstrip(" ."))
 
 
+def _is_boolean(value: object) -> bool:
+    """Whether it is True or False: Python's, or one that numpy or torch made."""
+    return isinstance(value, bool) or (
+        # Asked by name, since neither of the two is imported for this.
+        str(getattr(value, "dtype", "")) in ("bool", "torch.bool")
+        and getattr(value, "ndim", None) == 0
+    )
+
+
+def as_integer(value: object) -> int | None:
+    """The integer that a value is, as Python's own; None if it is none.
+
+    Those of numpy are integers, and so is a tensor that holds one and nothing else.
+    """
+    # bool is a subclass of int; top_k=True is a mistake.
+    if _is_boolean(value) or getattr(value, "ndim", 0) != 0:
+        return None
+    try:
+        return operator.index(value)  # type: ignore[arg-type]  # that is the question
+    except TypeError:
+        return None
+
+
+def is_number(value: object) -> TypeGuard[Real]:
+    """Whether it is a number, integer or not, of Python or numpy; a bool is none."""
+    return isinstance(value, Real) and not _is_boolean(value)
+
+
 def check_integer(
     name: str, value: object, *, minimum: int, error: type[ValueError] = ValueError
-) -> None:
-    """Raise ``error`` unless the value is an integer that is large enough."""
-    # bool is a subclass of int; top_k=True is a mistake.
-    if not isinstance(value, int) or isinstance(value, bool) or value < minimum:
+) -> int:
+    """Return an integer as Python's own; raise ``error`` if it is none, or too small.
+
+    The caller keeps what is returned: one of numpy's cannot be written as JSON.
+    """
+    found = as_integer(value)
+    if found is None or found < minimum:
         raise error(
             f"{name} is {quote(value)}, expected an integer of at least {minimum}"
         )
+    return found
 
 
-def check_flag(name: str, value: object) -> None:
-    """Raise ValueError unless an option is True or False."""
-    if not isinstance(value, bool):
+def check_flag(name: str, value: object) -> bool:
+    """Return True or False as Python's own; raise ValueError for anything else."""
+    if not _is_boolean(value):
         raise ValueError(f"{name} is {quote(value)}, expected True or False")
+    return bool(value)
+
+
+def with_library(value: object) -> str:
+    """What a value is, such as "a BertTokenizer of transformers" or "a str".
+
+    The library is named because two of them may have classes of one name.
+    """
+    kind = type(value)
+    library = kind.__module__.partition(".")[0]
+    of = "" if library in ("builtins", "__main__") else f" of {library}"
+    return f"{'an' if kind.__name__[0] in 'AEIOU' else 'a'} {kind.__name__}{of}"
 
 
 def check_characters(name: str, text: str) -> None:

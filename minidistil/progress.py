@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -19,11 +20,28 @@ _TICK = 1.0  # seconds
 _sequences: ContextVar[Any] = ContextVar("sequences", default=None)
 
 
+def can_be_shown() -> bool:
+    """Whether there is a standard error; of a program without a console there is none.
+
+    It may also be closed, or be an object that is no stream.
+    """
+    writable = callable(getattr(sys.stderr, "write", None))
+    return writable and not getattr(sys.stderr, "closed", False)
+
+
+def on_a_terminal() -> bool:
+    """Whether standard error is a terminal, so that a bar can move there."""
+    try:
+        return can_be_shown() and sys.stderr.isatty()
+    except (AttributeError, OSError, ValueError):
+        return False
+
+
 def _bar(what: str, **options: Any) -> Any:
     from tqdm.auto import tqdm
 
-    # disable=None: nothing where standard error is no terminal
-    return tqdm(desc=what, delay=_DELAY, leave=False, disable=None, **options)
+    hidden = not on_a_terminal()
+    return tqdm(desc=what, delay=_DELAY, leave=False, disable=hidden, **options)
 
 
 def steps(items: Iterable[Item], what: str) -> Iterator[Item]:

@@ -34,7 +34,7 @@ from minidistil.checkpoint.saving import MOST_IN_ONE_FILE, save, tensors_to_save
 from minidistil.checkpoint.tensors import DTYPES, WEIGHT_FILES, Weights
 from minidistil.config import DistilBertConfig
 from minidistil.hub import open_checkpoint
-from minidistil.upload import PushToHub, Repository, check_place
+from minidistil.hub.upload import PushToHub, Repository, check_place
 
 if TYPE_CHECKING:
     from typing_extensions import Self

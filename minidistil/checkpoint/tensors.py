@@ -1,29 +1,27 @@
 """Read the tensors of a checkpoint.
 
-The format is safetensors: eight bytes that say how long the header is, the header
-(JSON: each tensor's type, shape and byte range), then the numbers. The safetensors
-library maps the file and checks that the header is sound; what it lets through and a
-model cannot use is checked here.
+What the safetensors library lets through (see `minidistil.checkpoint.stored`), and a
+model cannot use, is checked here.
 """
 
 from __future__ import annotations
 
-import os
 import re
-import weakref
-from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from minidistil.files import read_json
+from minidistil.checkpoint.stored import (
+    CheckpointError as CheckpointError,
+    Entry,
+    StoredFile,
+    parse_json,
+)
+from minidistil.files import read_bytes, reading_from
 from minidistil.hub import CheckpointFiles, CheckpointNotFoundError
-from minidistil.messages import MinidistilError, quote, shorten
+from minidistil.messages import quote
 
 SINGLE_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
@@ -41,40 +39,6 @@ DTYPES = {
     "F16": torch.float16,
     "BF16": torch.bfloat16,
 }
-
-
-class CheckpointError(MinidistilError, ValueError):
-    """A checkpoint's tensors cannot be read, are not sound, or do not fit."""
-
-
-@dataclass(frozen=True)
-class Entry:
-    """What a file's header says of one tensor."""
-
-    file: Path
-    name: str  # as the file has it
-    dtype: str  # as the file has it: one of DTYPES, or another that no model takes
-    shape: tuple[int, ...]
-    size: int  # in bytes
-
-
-@dataclass(frozen=True)
-class Header:
-    """What a safetensors file says of itself.
-
-    Attributes:
-        file: Its path, or its name if it is on the hub.
-        size: Of the whole file, in bytes.
-        data_start: The byte at which the numbers begin.
-        metadata: Free text by names, such as ``{"format": "pt"}``.
-        tensors: In the order of the header.
-    """
-
-    file: Path
-    size: int
-    data_start: int
-    metadata: dict[str, str]
-    tensors: list[Entry]
 
 
 class Contents:
@@ -107,7 +71,7 @@ class Weights(Contents):
         found = files.first(SINGLE_FILE, INDEX_FILE)
         if found is None:
             raise no_safetensors(files)
-        self._opened: dict[Path, _Opened] = {}
+        self._opened: dict[Path, StoredFile] = {}
         if found.name == SINGLE_FILE:
             entries = self._open(found)
         else:
@@ -123,7 +87,7 @@ class Weights(Contents):
             )
 
     def _open(self, file: Path) -> list[Entry]:
-        opened = self._opened[file] = _Opened(file)
+        opened = self._opened[file] = StoredFile(file)
         return opened.header().tensors
 
     def stored(self, name: str) -> Tensor:
@@ -146,7 +110,8 @@ class Weights(Contents):
         """As `stored`, of whatever type: a layer may count in integers."""
         entry = self.entries[name]
         # Mapped anew each time: the pages of earlier tensors do not stay in memory.
-        tensor: Tensor = self._opened[entry.file].map().get_tensor(entry.name)
+        with reading_from(entry.file):
+            tensor: Tensor = self._opened[entry.file].map().get_tensor(entry.name)
         return tensor
 
     def tensor(self, name: str, *, dtype: torch.dtype, device: torch.device) -> Tensor:
@@ -160,7 +125,8 @@ class Weights(Contents):
                 8-bit floats), is not finite, or is too large for ``dtype``.
         """
         stored, entry = self.stored(name), self.entries[name]
-        copy = torch.empty(stored.shape, dtype=dtype, device=device).copy_(stored)
+        with reading_from(entry.file):  # which may need more memory than there is
+            copy = torch.empty(stored.shape, dtype=dtype, device=device).copy_(stored)
         if all_finite(copy):
             return copy
         if all_finite(stored):
@@ -227,7 +193,7 @@ def no_safetensors(files: CheckpointFiles) -> Exception:
 
 def read_index(index: Path) -> dict[str, str]:
     """The file that each tensor is in, as an index says."""
-    shard_of = parse_json(index, index.read_bytes()).get("weight_map")
+    shard_of = parse_json(index, read_bytes(index)).get("weight_map")
     if not isinstance(shard_of, dict) or not shard_of:
         raise CheckpointError(
             f'{index}: expected {{"weight_map": {{tensor name: file name, …}}}}'
@@ -269,88 +235,3 @@ def check_index(
             f"{index} and its files disagree: {'; '.join(wrong)}. Fetch or save the "
             "checkpoint again"
         )
-
-
-def read_header(path: Path, name: Path | None = None) -> Header:
-    """Read the header of one safetensors file.
-
-    Args:
-        path: Where it lies.
-        name: What it is called in errors, if not by its path.
-
-    Raises:
-        CheckpointError: if it is not sound.
-    """
-    return _Opened(path, name).header()
-
-
-class _Opened:
-    """A file that stays the same while it is read, even if its name is replaced.
-
-    It is mapped again for each tensor. By its name, that could be another file than
-    for the tensor before; so it is held open.
-    """
-
-    def __init__(self, file: Path, name: Path | None = None) -> None:
-        self._file = name or file  # as it is called in errors
-        number = os.open(file, os.O_RDONLY)
-        weakref.finalize(self, os.close, number)
-        # A path to the open file; where there is none (Windows), it cannot be replaced.
-        paths = (Path(f"{folder}/{number}") for folder in ("/proc/self/fd", "/dev/fd"))
-        self._path = next((path for path in paths if path.exists()), file)
-
-    def map(self) -> Any:
-        """Map it; the library refuses a file whose header and size do not fit."""
-        try:
-            return safe_open(self._path, framework="pt")
-        except (SafetensorError, OSError, RuntimeError) as error:
-            # torch raises a RuntimeError for a file too large to be mapped.
-            if self._start(40).startswith(b"version https://git-lfs"):
-                cure = "it only stands for the real file: run `git lfs pull`"
-            else:
-                cure = "it may be incomplete or damaged: delete it and fetch it again"
-            raise CheckpointError(
-                f"{self._file} ({self._path.stat().st_size:,} bytes) is not a sound "
-                f"safetensors file ({shorten(error)}); {cure}"
-            ) from None
-
-    def header(self) -> Header:
-        """Read the header; see `read_header`."""
-        self.map()  # checks that the header and the file's size fit
-        start = 8 + int.from_bytes(self._start(8), "little")
-        content = parse_json(self._file, self._start(start)[8:])
-        metadata = content.pop("__metadata__", None) or {}
-        entries = [self._entry(name, info) for name, info in content.items()]
-        size = self._path.stat().st_size
-        return Header(self._file, size, start, metadata, entries)
-
-    def _entry(self, name: str, info: Any) -> Entry:
-        match info:
-            case {
-                "dtype": str(dtype),
-                "shape": [*shape],
-                "data_offsets": [int(begin), int(end)],
-            }:
-                return Entry(self._file, name, dtype, tuple(shape), end - begin)
-        # The library takes the three as a list too, without their names.
-        raise CheckpointError(
-            f"{self._file}: {quote(name)} is described by {quote(info)}, expected its "
-            "dtype, shape and data_offsets by name; save the checkpoint again"
-        )
-
-    def _start(self, count: int) -> bytes:
-        with self._path.open("rb") as stream:
-            stream.seek(0)  # on some systems it goes on where it was read before
-            return stream.read(count)
-
-
-def parse_json(file: Path, text: bytes) -> dict[str, Any]:
-    """A JSON object that names nothing twice (readers would differ on which counts)."""
-
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        for key, count in Counter(key for key, _ in pairs).items():
-            if count > 1:
-                raise CheckpointError(f"{file} names {quote(key)} twice")
-        return dict(pairs)
-
-    return read_json(file, dict, CheckpointError, text, object_pairs_hook=unique)

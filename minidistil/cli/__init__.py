@@ -15,6 +15,7 @@ from minidistil.cli.classify import classify
 from minidistil.cli.embed import embed
 from minidistil.cli.explain import explain
 from minidistil.cli.export import export
+from minidistil.cli.failures import Program
 from minidistil.cli.features import features
 from minidistil.cli.fill_mask import fill_mask
 from minidistil.cli.output import warnings_as_lines
@@ -24,7 +25,7 @@ from minidistil.cli.weights import weights
 from minidistil.cli.zero_shot import zero_shot
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="minidistil")
 @click.pass_context
 def main(context: click.Context) -> None:

@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 import click
 
 from minidistil.cli.options import choice, option, output_option, pipeline_command
-from minidistil.cli.output import print_json, print_line
+from minidistil.cli.output import is_standard_output, print_json, print_line
 from minidistil.cli.texts import texts_or_lines
 from minidistil.progress import counting_sequences
 
@@ -61,4 +61,5 @@ def embed(
     vectors = torch.stack(rows) if rows else encode([])
     save_vectors(vectors, output)
     count, width = vectors.shape
-    print_line(f"{output}: {count} vectors of {width} numbers")
+    if not is_standard_output(output):
+        print_line(f"{output}: {count} vectors of {width} numbers")

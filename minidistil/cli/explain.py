@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import webbrowser
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +11,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from minidistil.cli.options import command, flag, model_options, option
-from minidistil.cli.output import print_line, print_text
+from minidistil.cli.output import (
+    is_standard_output,
+    print_line,
+    print_text,
+    print_warning,
+)
+from minidistil.progress import on_a_terminal
 
 if TYPE_CHECKING:
     from minidistil.explainer import Traces
@@ -39,7 +44,9 @@ SMALL = 384
         "Where to write the page, in place of what is there and in a folder that is "
         "created if it is missing; - is standard output.  "
         f"[default: {PAGE}, in place of an earlier page only]",
-        type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
+        type=click.Path(
+            dir_okay=False, readable=False, allow_dash=True, path_type=Path
+        ),
     ),
     flag("--open opened", "Open the page in the browser."),
     flag("--text as_text", "Print the steps; write no page."),
@@ -79,7 +86,7 @@ def explain(
     )
 
     traces = compare(texts, text_pairs=pairs or None, **options)
-    how = {"patient": patient, "progress": sys.stderr.isatty()}
+    how = {"patient": patient, "progress": on_a_terminal()}
     with _threads_for(traces):
         if as_text:
             for line in text_lines(traces, **how):
@@ -90,6 +97,8 @@ def explain(
             return
         path = output or PAGE
         traces.save(path, **how)
+    if is_standard_output(path):
+        return
     print_line(str(path))
     for trace in traces:
         print_line(f"{answer_line(trace)}  {title(trace)}")
@@ -97,12 +106,12 @@ def explain(
     for reason in dict.fromkeys(reasons):  # several texts may have the same
         print_line(reason)
     if opened and not webbrowser.open(path.resolve().as_uri()):
-        click.echo("Warning: there is no browser to open it with", err=True)
+        print_warning("Warning: there is no browser to open it with")
 
 
 def _check_replaceable(path: Path) -> None:
     """Refuse to write over a file that nobody named, unless it is a page."""
-    if not path.exists():
+    if not path.is_file():
         return
     with path.open("rb") as file:
         if TITLE in file.read(4096):

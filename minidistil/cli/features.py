@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 import click
 
 from minidistil.cli.options import output_option, pipeline_command
-from minidistil.cli.output import print_json, print_line
+from minidistil.cli.output import is_standard_output, print_json, print_line
 from minidistil.cli.texts import texts_or_lines
 from minidistil.progress import counting_sequences
 
@@ -50,4 +50,5 @@ def features(
             return
         found = [vectors for (vectors,) in given.answers(extract)]
     save_features(found, output)
-    print_line(f"{output}: the vectors of {sum(map(len, found))} tokens")
+    if not is_standard_output(output):
+        print_line(f"{output}: the vectors of {sum(map(len, found))} tokens")

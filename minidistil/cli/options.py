@@ -6,6 +6,7 @@ passes on what it was given without naming it again: ``pipeline(task, **options)
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -20,6 +21,20 @@ TINY = "'tiny' (a classifier in the package), a folder, or a hub repository"
 FETCHED = "A folder, or a hub repository"
 TRUNCATIONS = ("head", "head+tail", "window", "error")
 PRECISIONS = ("float32", "bfloat16", "int8")
+
+
+OUTPUT = click.Path(path_type=Path, dir_okay=False, readable=False)
+
+
+class _Source(click.File):
+    """A file to read; there may be no standard input."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Any:
+        if value == "-" and sys.stdin is None:
+            self.fail("there is no standard input", param, ctx)
+        return super().convert(value, param, ctx)
 
 
 def option(names: str, help: str, **settings: Any) -> Part:
@@ -48,12 +63,12 @@ def choice(
 
 def file_option(help: str) -> Part:
     """--file, which is standard input if it is -."""
-    return option("-f --file source", help, type=click.File("rb"))
+    return option("-f --file source", help, type=_Source("rb"))
 
 
 def output_option(help: str) -> Part:
     """--output, a file."""
-    return option("-o --output", help, type=click.Path(path_type=Path, dir_okay=False))
+    return option("-o --output", help, type=OUTPUT)
 
 
 REVISION = option("--revision", "Branch, tag or commit of the hub repository.")
@@ -69,18 +84,23 @@ JSON = flag("--json as_json", "Print one JSON object a line.")
 
 
 def command(
-    short_help: str, *parts: Part, name: str | None = None, offers_tiny: bool = False
+    short_help: str,
+    *parts: Part,
+    name: str | None = None,
+    offers_tiny: bool = False,
+    failed: int = 1,
 ) -> Callable[[Part], LibraryCommand]:
     """Make a command of a function, with some arguments and options.
 
     Its name is the function's by default; ``short_help`` is for the list of commands.
+    ``offers_tiny`` and ``failed``: see `LibraryCommand`.
     """
 
     def decorate(function: Part) -> LibraryCommand:
         for part in reversed(parts):
             function = part(function)
         made = click.command(name, cls=LibraryCommand, short_help=short_help)(function)
-        made.offers_tiny = offers_tiny
+        made.offers_tiny, made.failed = offers_tiny, failed
         return made
 
     return decorate

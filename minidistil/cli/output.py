@@ -4,22 +4,30 @@ from __future__ import annotations
 
 import codecs
 import json
+import os
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from pathlib import Path
 from threading import Lock
 from typing import Any
 from unicodedata import category
 
 import click
 
+from minidistil.cli.failures import as_one_line
 from minidistil.hub import CheckpointNotFoundError
 from minidistil.progress import clear_bar
 
-# The library's errors explain themselves: bad input, a missing or damaged checkpoint.
-EXPECTED = (ValueError, TypeError, OSError)
+
+class _FailedError(click.ClickException):
+    """An error that a command ends with, and its exit status."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.exit_code = status  # type: ignore[misc]  # click sets it for a class
 
 
 class LibraryCommand(click.Command):
@@ -28,22 +36,28 @@ class LibraryCommand(click.Command):
     Attributes:
         offers_tiny: Whether to say, where the default model cannot be fetched, that
             the one in the package will do.
+        failed: The exit status if it could not do its work.
     """
 
     offers_tiny = False
+    failed = 1
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
         try:
             return super().invoke(ctx)
         except BrokenPipeError:
-            raise  # click ends quietly when nobody reads on
-        except EXPECTED as error:
+            raise click.exceptions.Exit(self.failed) from None  # nobody reads on
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception as error:
+            text = as_one_line(error)
+            if text is None:
+                raise
             missing = isinstance(error, CheckpointNotFoundError)
-            hint = ""
             if missing and self.offers_tiny and ctx.params["model"] is None:
-                hint = "\nOr use --model tiny, which needs no network."
-            raise click.ClickException(f"{error}{hint}") from error
+                text += "\nOr use --model tiny, which needs no network."
+            raise _FailedError(text, self.failed) from error
 
 
 def print_line(line: str = "") -> None:
@@ -63,7 +77,27 @@ def print_text(text: str) -> None:
     encoding = getattr(sys.stdout, "encoding", None) or "ascii"
     if codecs.lookup(encoding).name == "ascii":
         encoding = "utf-8"  # click writes it where ASCII is all that is promised
-    click.echo(text.encode(encoding, "backslashreplace").decode(encoding))
+    try:
+        click.echo(text.encode(encoding, "backslashreplace").decode(encoding))
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, "standard output") from error
+
+
+def print_warning(text: str) -> None:
+    """Print a line to standard error, if there is one that can be written."""
+    clear_bar()
+    with suppress(OSError):
+        click.echo(text, err=True)
+
+
+def is_standard_output(path: Path) -> bool:
+    """Whether a file is standard output itself, such as /dev/stdout."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(1))
+    except OSError:
+        return False
 
 
 def one_line(text: str) -> str:
@@ -102,7 +136,6 @@ def warnings_as_lines() -> Iterator[None]:
 
 def _warn(message: Warning | str, *place: Any, **more: Any) -> None:
     if _in_command.get():
-        clear_bar()
-        click.echo(f"Warning: {message}", err=True)
+        print_warning(f"Warning: {message}")
     else:  # of a thread that runs no command
         _show_warning(message, *place, **more)

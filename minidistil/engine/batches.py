@@ -10,14 +10,14 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import warnings
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Collection, Iterator, Mapping
 
 import torch
 from torch import Tensor
 
 from minidistil.config import DistilBertConfig
 from minidistil.engine.attention import Group
+from minidistil.messages import as_integer
 
 
 def padding_rows(rows: int) -> int:
@@ -59,13 +59,16 @@ class Batch:
 
 def check_sequences(sequences: object, config: DistilBertConfig) -> list[list[int]]:
     """The ids as lists, if all of them are ids."""
-    if not isinstance(sequences, list | tuple | Tensor):
+    if isinstance(sequences, str | bytes | Mapping) or not isinstance(
+        sequences, Collection
+    ):
         raise TypeError(
             f"got {type(sequences).__name__}, expected a list of sequences, each a "
             f'list of token ids, such as tokenizer(texts)["input_ids"]'
         )
-    given: Any = sequences.tolist() if isinstance(sequences, Tensor) else sequences
-    if isinstance(given, int) or (given and isinstance(given[0], int)):
+    listed = sequences.tolist() if hasattr(sequences, "tolist") else sequences
+    given = [*listed] if isinstance(listed, Collection) else [listed]
+    if given and as_integer(given[0]) is not None:
         raise TypeError("got one sequence, expected a list of them: use [ids]")
     lists = [to_integers("sequence", i, ids) for i, ids in enumerate(given)]
     limit, words = config.max_position_embeddings, config.vocab_size
@@ -95,8 +98,13 @@ def check_sequences(sequences: object, config: DistilBertConfig) -> list[list[in
 def to_integers(name: str, place: int, numbers: object) -> list[int]:
     """A list of integers, from a list, a tuple, a tensor or an array."""
     found = numbers.tolist() if hasattr(numbers, "tolist") else numbers
-    if isinstance(found, list | tuple) and set(map(type, found)) <= {int}:
-        return list(found)
+    if isinstance(found, list | tuple):
+        if set(map(type, found)) <= {int}:
+            return list(found)
+        # numpy's, perhaps
+        integers = [each for one in found if (each := as_integer(one)) is not None]
+        if len(integers) == len(found):
+            return integers
     raise TypeError(f"{name} {place} is {numbers!r:.60}, expected a list of integers")
 
 

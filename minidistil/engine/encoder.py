@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from minidistil.checkpoint.tensors import all_finite
 from minidistil.engine.attention import Group, attend
 from minidistil.engine.batches import Batch, padding_rows
-from minidistil.engine.operators import LEAST, Pack
+from minidistil.engine.operators import FLOAT32, LEAST, Pack
 from minidistil.engine.precision import Plan
 from minidistil.model import (
     ACTIVATION,
@@ -85,7 +85,9 @@ def float32(parameter: Tensor | None) -> Tensor:
             "the model has a layer without a bias, which no DistilBERT has; give it "
             "one of zeros, or use the model itself"
         )
-    converted = parameter.detach().float()
+    # A tensor that is no parameter may be another's too: it stays the same object.
+    is_parameter = isinstance(parameter, nn.Parameter)
+    converted = (parameter.detach() if is_parameter else parameter).float()
     if not all_finite(converted):
         raise ValueError(
             f"a weight of the model, {tuple(parameter.shape)}, holds NaN, infinite "
@@ -247,5 +249,5 @@ def _packed(kind: type[Block], block: nn.Module, plan: Plan, lin2: Pack) -> Bloc
     """Pack a block and free its weights, so that one block at most is there twice."""
     packed = kind(require_plain_layer(block, TransformerBlock), plan, lin2)
     for parameter in block.parameters():
-        parameter.data = torch.empty(0)
+        parameter.data = torch.empty(0, **FLOAT32)
     return packed

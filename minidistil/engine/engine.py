@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, overload
 
 import torch
 from torch import Tensor
@@ -14,6 +14,8 @@ from torch import Tensor
 from minidistil.auto import identify
 from minidistil.checkpoint.pretrained import PreTrainedModel, usable_device
 from minidistil.checkpoint.tensors import all_finite
+from minidistil.checkpoint.wrappers import expected_model, unwrapped, what_it_is
+from minidistil.engine.as_model import check_arguments, model_itself, padded_batch
 from minidistil.engine.batches import Batch, batches, check_sequences, to_integers
 from minidistil.engine.encoder import (
     ALL_ROWS,
@@ -22,8 +24,10 @@ from minidistil.engine.encoder import (
     require_plain_layer,
 )
 from minidistil.engine.heads import HEADS
-from minidistil.engine.operators import without_autocast
-from minidistil.engine.precision import check_precision, plan
+from minidistil.engine.operators import FLOAT32, without_autocast
+from minidistil.engine.precision import check_precision, has_packed_form, plan
+from minidistil.messages import check_integer
+from minidistil.outputs import ModelOutput
 from minidistil.progress import sequences_read
 
 # Enough rows for a product to run at full speed, few enough to stay in the cache.
@@ -46,16 +50,23 @@ class Engine:
     Of the last four, ``positions`` chooses the tokens that are wanted, and the last
     block and the head are not computed for the others.
 
-    An engine is a copy: later changes to the model do not change it. Nothing in it
-    changes, so that threads can share it.
+    An engine is a copy: later changes to the model, or to its configuration, do not
+    change it. Nothing in it changes, so that threads can share it. It can be copied and
+    pickled: the weights then go as plain tensors, once, and are packed again where they
+    arrive.
 
     Attributes:
-        config: The model's.
+        config: A copy of the model's.
         kind: The model's class.
         precision: What it computes in.
         kernels: "onednn", or "torch" where that is missing or slower.
         device: Where it computes.
+        dtype: The type of its results, float32.
+        training: False: it only infers.
     """
+
+    dtype = torch.float32
+    training = False
 
     def __init__(
         self,
@@ -85,32 +96,25 @@ class Engine:
                 weights that are not finite.
         """
         if type(model) not in HEADS:
-            raise TypeError(
-                f"got a {type(model).__name__}, expected a DistilBertModel or one of "
-                f"the DistilBertFor… classes: the engine does not know what a subclass "
-                f"changes"
-            )
-        # Not isinstance: True is an int too.
-        if type(token_budget) is not int or token_budget < 1:
-            raise ValueError(
-                f"token_budget is {token_budget!r}, expected 1 or more, an integer"
-            )
+            raise TypeError(f"got {what_it_is(model)}, {_expected(model)}")
+        budget = check_integer("token_budget", token_budget, minimum=1)
         for module in model.modules():
             require_plain_layer(module, type(module))  # hooks may be on any of them
-        self.config = model.config
+        self.config = copy.deepcopy(model.config)
         self.kind = type(model)
         self.device = model.device
         self.precision = precision
         chosen = plan(precision, kernels, self.device, self.config.activation)
         self.kernels = chosen.kernels
-        self._budget = token_budget
+        self._budget = budget
         self._pad = self.config.pad_token_id or 0
         if not release:
             # Some weights are kept as they are, and the model may be changed later.
             model = copy.deepcopy(model)
         with without_autocast():
-            self._head = HEADS[type(model)](model, chosen.head)
             self._encoder = FastEncoder(model.encoder, chosen)
+            words = self._encoder.embeddings.words
+            self._head = HEADS[type(model)](model, chosen.head, words)
 
     @classmethod
     def from_pretrained(
@@ -154,30 +158,81 @@ class Engine:
             release=True,
         )
 
+    @overload
     def __call__(
         self,
-        sequences: Sequence[Sequence[int]],
+        sequences: Sequence[Sequence[int]] | Tensor,
         positions: Sequence[Sequence[int]] | None = None,
-    ) -> list[Tensor]:
+    ) -> list[Tensor]: ...
+    @overload
+    def __call__(
+        self,
+        *,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        token_type_ids: object = None,
+        **more: object,
+    ) -> ModelOutput: ...
+    def __call__(
+        self,
+        sequences: Any = None,
+        positions: Any = None,
+        *,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        token_type_ids: object = None,
+        **more: object,
+    ) -> list[Tensor] | ModelOutput:
         """Compute what the class describes, for sequences of any lengths.
 
         Args:
             sequences: The token ids of each, [CLS] and [SEP] included, unpadded.
             positions: For models that read every token: the tokens to read, for each
                 sequence, such as those of [MASK].
+            input_ids: In place of ``sequences``, what the model takes: (B, T), or of
+                multiple choice (B, C, T).
+            attention_mask: With ``input_ids``: 0 at padding, which must be at the end
+                of a row.
+            token_type_ids: Accepted and ignored: DistilBERT has no token types.
+            more: Other arguments of the model, which are an error if they ask for
+                something.
 
         Returns:
             A tensor for each sequence, in their order. With ``positions`` it has a row
             for each of them in place of T.
+            Of ``input_ids`` what the model returns. Of a token that is padding, a
+            result for every token is 0, or the logit of a start or end so low that no
+            answer is there.
 
         Raises:
             TypeError, ValueError, IndexError: for ids or positions that do not fit.
             ValueError: if a result is not finite: the weights are damaged, or too
                 large for the precision.
         """
+        check_arguments(more, self.kind)
+        if input_ids is not None:
+            if sequences is not None or positions is not None:
+                raise TypeError(
+                    "give sequences (and positions), or input_ids= (and "
+                    "attention_mask=) as the model takes them, one of the two"
+                )
+            return padded_batch(
+                *(lambda rows: self._compute(rows, None), self.kind, self.config),
+                *(self._head.width, input_ids, attention_mask),
+            )
+        if attention_mask is not None:
+            raise TypeError(
+                "sequences have no padding to be hidden: give input_ids= with "
+                "attention_mask="
+            )
         lists = check_sequences(sequences, self.config)
-        wanted = self._wanted_positions(lists, positions)
-        results: list[Tensor] = [torch.empty(0)] * len(lists)
+        return self._compute(lists, self._wanted_positions(lists, positions))
+
+    def _compute(
+        self, lists: list[list[int]], wanted: list[list[int]] | None
+    ) -> list[Tensor]:
+        """Compute sequences and positions that are checked."""
+        results: list[Tensor] = [torch.empty(0, **FLOAT32)] * len(lists)
         for batch in batches(lists, self._budget, self._pad):
             with torch.inference_mode(), self._without_autocast():
                 logits = self._run(batch, wanted)
@@ -193,6 +248,45 @@ class Engine:
             sequences_read(len(batch.places))
         return results
 
+    # What is asked of a model, and costs nothing
+
+    def eval(self) -> Engine:
+        """Itself: it only infers."""
+        return self
+
+    def to(self, device: torch.device | str | int) -> Engine:
+        """Itself, on its own device.
+
+        Raises:
+            ValueError: for another one.
+        """
+        check_device(usable_device(device), None, self)
+        return self
+
+    def __getattr__(self, name: str) -> Any:
+        # Only for what is not there. While it is copied, nothing is yet.
+        kind = vars(self).get("kind", PreTrainedModel)
+        text = f"an Engine has no {name!r}"
+        if hasattr(kind, name) and not name.startswith("__"):
+            text += f", as its weights are packed: {model_itself(kind)}"
+        raise AttributeError(text)
+
+    def __copy__(self) -> Engine:
+        # Nothing that is packed ever changes: copies can share it.
+        found = type(self).__new__(type(self))
+        vars(found).update(vars(self), config=copy.deepcopy(self.config))
+        return found
+
+    def __deepcopy__(self, memo: object) -> Engine:
+        return self.__copy__()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        # Made on another machine, perhaps: its layers are where, and what, they can be.
+        self.device = self._encoder.embeddings.positions.device
+        if not has_packed_form(self.precision, self.device):
+            self.kernels = "torch"
+
     def _without_autocast(self) -> AbstractContextManager[object]:
         """The engine's precision decides the types, not an autocast around a call."""
         try:
@@ -206,7 +300,7 @@ class Engine:
         """The logits (R, width) of a batch, on the CPU."""
         rows = self._wanted_rows(batch, wanted)
         if rows.rows is not None and len(rows.rows) == 0:
-            return torch.empty(0, self._head.width)
+            return torch.empty(0, self._head.width, **FLOAT32)
         logits = self._head.logits(self._encoder(batch.to(self.device), rows))
         if not all_finite(logits):
             raise ValueError(
@@ -234,7 +328,7 @@ class Engine:
         return WantedRows(rows_tensor, each)
 
     def _wanted_positions(
-        self, sequences: list[list[int]], positions: Sequence[Sequence[int]] | None
+        self, sequences: list[list[int]], positions: Any
     ) -> list[list[int]] | None:
         """The positions as lists, checked to be in their sequences."""
         if positions is None:
@@ -244,9 +338,11 @@ class Engine:
                 "positions are for models that read every token; this one reads the "
                 "first of each sequence"
             )
-        if not isinstance(positions, list | tuple):
+        listed = isinstance(positions, Iterable) and not isinstance(positions, str)
+        if isinstance(positions, Tensor) or not listed:
             raise TypeError(
-                f"positions is {positions!r:.60}, expected a list for each sequence"
+                f"positions is {positions!r:.60}, expected a list for each sequence; "
+                f"a mask goes with input_ids=, as attention_mask="
             )
         lists = [
             to_integers("the positions of sequence", *each)
@@ -263,3 +359,38 @@ class Engine:
                     f"{len(ids) - 1}"
                 )
         return lists
+
+
+def check_device(
+    device: torch.device | None, precision: str | None, engine: Engine
+) -> None:
+    """Raise ValueError if an engine does not compute on a device in a precision.
+
+    Without a number, a device may be any of its type; None is what the engine has.
+    """
+    own = engine.device
+    elsewhere = device is not None and (
+        device.type != own.type or device.index not in (None, own.index or 0)
+    )
+    if elsewhere or precision not in (None, engine.precision):
+        raise ValueError(
+            f"the engine computes in {engine.precision} on {own}: make another one "
+            f"for another precision or device"
+        )
+
+
+def _expected(model: object) -> str:
+    """What an engine is made of, and what to do about a model that is none."""
+    inside = unwrapped(model)
+    if inside is not None and inside is not model:
+        return (
+            f"expected the {type(inside).__name__} inside: merge an adapter into its "
+            f"weights, model.merge_and_unload(), and give the engine the model that "
+            f"was wrapped"
+        )
+    if isinstance(model, PreTrainedModel):
+        return (
+            "expected a DistilBertModel or one of the DistilBertFor… classes: the "
+            "engine does not know what a subclass changes"
+        )
+    return expected_model("a DistilBertModel or one of the DistilBertFor… classes")

@@ -8,8 +8,14 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from minidistil.engine.encoder import FastNorm, require_activation, weight_and_bias
-from minidistil.engine.operators import Pack
+from minidistil.engine.encoder import (
+    FastNorm,
+    float32,
+    require_activation,
+    require_plain_layer,
+    weight_and_bias,
+)
+from minidistil.engine.operators import Linear, Pack
 from minidistil.heads import (
     DistilBertForMaskedLM,
     DistilBertForMultipleChoice,
@@ -35,44 +41,77 @@ class FastHead:
     logits: Callable[[Tensor], Tensor]
 
 
+class LastLayer:
+    """The layer that makes logits, in float32 whatever comes before it."""
+
+    def __init__(self, weight: Tensor, bias: Tensor) -> None:
+        self.weight, self.bias = weight, bias
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """(R, D) -> (R, width)."""
+        return F.linear(x.float(), self.weight, self.bias)
+
+
+class ClassifierLayers:
+    """The two layers that read the first token of a sequence."""
+
+    def __init__(self, hidden: Linear, last: LastLayer) -> None:
+        self.hidden, self.last = hidden, last
+
+    def __call__(self, cls: Tensor) -> Tensor:
+        """(R, D) -> (R, C)."""
+        return self.last(F.relu(self.hidden(cls)))
+
+
+class WordLayers:
+    """The layers that score every word of the vocabulary."""
+
+    def __init__(self, transform: Linear, norm: FastNorm, last: LastLayer) -> None:
+        self.transform, self.norm, self.last = transform, norm, last
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """(R, D) -> (R, V)."""
+        return self.last(self.norm(self.transform.activated(x)))
+
+
 def _classifier(
     model: DistilBertForSequenceClassification | DistilBertForMultipleChoice,
     pack: Pack,
+    words: Tensor,
 ) -> FastHead:
     hidden = pack(*weight_and_bias(model.pre_classifier))
-    last, width = _last_layer(model.classifier)
-    return FastHead(False, width, lambda cls: last(F.relu(hidden(cls))))
+    last = LastLayer(*weight_and_bias(model.classifier))
+    return FastHead(False, len(last.weight), ClassifierLayers(hidden, last))
 
 
 def _token_reader(layer: nn.Linear) -> FastHead:
-    last, width = _last_layer(layer)
-    return FastHead(True, width, last)
+    last = LastLayer(*weight_and_bias(layer))
+    return FastHead(True, len(last.weight), last)
 
 
-def _word_scorer(model: DistilBertForMaskedLM, pack: Pack) -> FastHead:
+def _word_scorer(model: DistilBertForMaskedLM, pack: Pack, words: Tensor) -> FastHead:
     require_activation(model.activation, model.config.activation)
     transform = pack(*weight_and_bias(model.vocab_transform))
     norm = FastNorm(model.vocab_layer_norm)
-    # Not packed: it may be the word embeddings, the largest matrix of all.
-    last, width = _last_layer(model.vocab_projector)
-    return FastHead(True, width, lambda x: last(norm(transform.activated(x))))
+    projector = require_plain_layer(model.vocab_projector, nn.Linear)
+    # Not packed: it may be the word embeddings, the largest matrix of all. Then it is
+    # the very tensor, so that a copy has it once too.
+    tied = projector.weight is model.get_input_embeddings().weight
+    weight = float32(words if tied else projector.weight)
+    last = LastLayer(weight, float32(projector.bias))
+    return FastHead(True, len(weight), WordLayers(transform, norm, last))
 
 
-def _encoder(model: DistilBertModel, pack: Pack) -> FastHead:
+def _encoder(model: DistilBertModel, pack: Pack, words: Tensor) -> FastHead:
     return FastHead(True, model.config.dim, Tensor.float)
 
 
-def _last_layer(module: nn.Linear) -> tuple[Callable[[Tensor], Tensor], int]:
-    """The layer that makes logits, in float32 whatever comes before it."""
-    weight, bias = weight_and_bias(module)
-    return lambda x: F.linear(x.float(), weight, bias), len(weight)
-
-
+# Each takes a model, what packs its layers, and the engine's own word embeddings.
 HEADS: dict[type[nn.Module], Callable[..., FastHead]] = {
     DistilBertModel: _encoder,
     DistilBertForSequenceClassification: _classifier,
     DistilBertForMultipleChoice: _classifier,
-    DistilBertForTokenClassification: lambda model, _: _token_reader(model.classifier),
-    DistilBertForQuestionAnswering: lambda model, _: _token_reader(model.qa_outputs),
+    DistilBertForTokenClassification: lambda model, *_: _token_reader(model.classifier),
+    DistilBertForQuestionAnswering: lambda model, *_: _token_reader(model.qa_outputs),
     DistilBertForMaskedLM: _word_scorer,
 }

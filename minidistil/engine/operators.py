@@ -8,6 +8,9 @@ follows a product can be done while its result is still in the cache:
     linear.activated(x)      f(x Wᵀ + b)         f: the model's activation
     linear.added(x, y)       x Wᵀ + b + y
 
+What is packed is of this machine and of this process. A layer that is copied or pickled
+goes as plain tensors, and is packed again where it arrives, by what is there.
+
 The operators are torch's own, but private: `torch.compile` emits them for the CPU, and
 no release promises that they stay. No other room names them. Each is tried before it
 is used (`has_onednn`, `has_int8`); where it is missing, or wrong, plain torch does its
@@ -77,7 +80,10 @@ class PlainLinear:
 
     def __init__(self, weight: Tensor, bias: Tensor, activation: str) -> None:
         self.weight, self.bias = weight, bias
-        self.activation = ACTIVATION[activation]
+        self.name, self.activation = activation, ACTIVATION[activation]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.weight, self.bias, self.name)
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return x Wᵀ + b."""
@@ -96,8 +102,17 @@ class PlainInt8Linear(PlainLinear):
     """Weights of 8 bits where their product is missing: smaller, but not faster."""
 
     def __init__(self, weight: Tensor, bias: Tensor, activation: str) -> None:
-        integers, self.scales = quantize_weight(weight, 127)
+        self.take(*quantize_weight(weight, 127), bias, activation)
+
+    def take(
+        self, integers: Tensor, scales: Tensor, bias: Tensor, activation: str
+    ) -> None:
+        """Take a weight that is quantized already."""
         super().__init__(integers, bias, activation)
+        self.scales = scales
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return plain_int8, (self.weight, self.scales, self.bias, self.name)
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return x Wᵀ + b."""
@@ -118,6 +133,9 @@ class OneDnnLinear:
         self.product: Callable[..., Tensor] = product.default
         self.product_and_sum: Callable[..., Tensor] = product.binary
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return pack_floats, (_unpacked(self.weight), self.bias, self.activation)
+
     def __call__(self, x: Tensor) -> Tensor:
         """Return x Wᵀ + b."""
         return self.product(x, self.weight, self.bias, "none", [], "")
@@ -136,6 +154,10 @@ class HalfLinear:
 
     def __init__(self, weight: Tensor, bias: Tensor, activation: str) -> None:
         self.linear = OneDnnLinear(weight.bfloat16(), bias.bfloat16(), activation)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        _, arguments = self.linear.__reduce__()
+        return pack_half, arguments
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return x Wᵀ + b."""
@@ -169,19 +191,37 @@ class Int8Linear:
         least: float | None,
     ) -> None:
         """Quantize and pack; calls return ``dtype``, sums and activations float32."""
-        # Where sums of large integers overflow, those of half the size do not.
-        integers, self.scales = quantize_weight(weight, 127 if sums_are_exact() else 63)
+        quantized = quantize_weight(weight, largest_integer())
+        self.take(*quantized, bias, activation, dtype, least)
+
+    def take(
+        self,
+        integers: Tensor,
+        scales: Tensor,
+        bias: Tensor,
+        activation: str,
+        dtype: torch.dtype,
+        least: float | None,
+    ) -> None:
+        """Pack a weight that is quantized already."""
+        self.scales = scales
         self.weight = torch.ops.onednn.qlinear_prepack(
-            integers, [ROWS, weight.shape[1]]
+            integers, [ROWS, integers.shape[1]]
         )
-        self.zeros = torch.zeros(len(weight), dtype=torch.int32, device=weight.device)
+        self.zeros = torch.zeros(len(bias), dtype=torch.int32, device=bias.device)
         self.least, self.bias, self.dtype = least, bias, dtype
+        self.arguments = bias, activation, dtype, least
         if least is not None:
             # x W = (x - least) W + least * (the sum of each channel of W)
             self.bias = bias + least * self.scales * integers.sum(dim=1)
         self.short_bias = self.bias.to(dtype)
         self.activation = IN_PLACE[activation]
         self.product = torch.ops.onednn.qlinear_pointwise.default
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # It is packed for products from the other side.
+        integers = _unpacked(self.weight).t().contiguous()
+        return pack_int8, (integers, self.scales, *self.arguments)
 
     def _multiply(self, x: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """A product, and the factor that is still missing in each of its rows."""
@@ -229,6 +269,61 @@ def quantize_weight(weight: Tensor, largest: int) -> tuple[Tensor, Tensor]:
     """
     scales = weight.abs().amax(dim=1).clamp_(min=TINY) / largest
     return (weight / scales[:, None]).round_().to(torch.int8), scales
+
+
+# Layers that arrive from elsewhere, packed by what is there ───────────────────────────
+
+
+def pack_floats(weight: Tensor, bias: Tensor, activation: str) -> Linear:
+    """Pack W (out, in) and b (out,), both float32 or bfloat16, if that can be done."""
+    kind = OneDnnLinear if has_onednn(weight.dtype) else PlainLinear
+    with without_autocast():
+        return kind(weight, bias, activation)
+
+
+def pack_half(weight: Tensor, bias: Tensor, activation: str) -> Linear:
+    """A `HalfLinear`; its numbers in float32 where there is no product in bfloat16."""
+    if not has_onednn(torch.bfloat16):
+        return pack_floats(weight.float(), bias.float(), activation)
+    with without_autocast():
+        return HalfLinear(weight, bias, activation)
+
+
+def pack_int8(
+    integers: Tensor,
+    scales: Tensor,
+    bias: Tensor,
+    activation: str,
+    dtype: torch.dtype,
+    least: float | None,
+) -> Linear:
+    """An `Int8Linear`, or what comes nearest to it."""
+    if not has_int8():
+        return plain_int8(integers, scales, bias, activation)
+    with without_autocast():
+        if integers.abs().max() > largest_integer():
+            whole = integers * scales[:, None]
+            integers, scales = quantize_weight(whole, largest_integer())
+        if not has_onednn(dtype):
+            dtype = torch.float32
+        layer = Int8Linear.__new__(Int8Linear)
+        layer.take(integers, scales, bias, activation, dtype, least)
+        return layer
+
+
+def plain_int8(
+    integers: Tensor, scales: Tensor, bias: Tensor, activation: str
+) -> PlainInt8Linear:
+    """A `PlainInt8Linear` of a weight that is quantized already."""
+    layer = PlainInt8Linear.__new__(PlainInt8Linear)
+    layer.take(integers, scales, bias, activation)
+    return layer
+
+
+def _unpacked(weight: Tensor) -> Tensor:
+    """A packed weight as a plain tensor: the same numbers."""
+    with without_autocast():
+        return weight.to_dense()
 
 
 # Which operators this machine has ─────────────────────────────────────────────────────
@@ -325,3 +420,8 @@ def sums_are_exact() -> bool:
         return bool((result == 64 * 255 * 127).all())
 
     return _works(trial)
+
+
+def largest_integer() -> int:
+    """How large weights may be as integers, where sums of larger ones overflow."""
+    return 127 if sums_are_exact() else 63

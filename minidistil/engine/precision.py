@@ -63,10 +63,7 @@ def plan(
         raise ValueError(
             f"kernels is {kernels!r}, expected None, {' or '.join(map(repr, KERNELS))}"
         )
-    dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
-    available = device.type == "cpu" and (
-        has_int8() if precision == "int8" else has_onednn(dtype)
-    )
+    available = has_packed_form(precision, device)
     if kernels == "onednn" and not available:
         raise ValueError(
             f"kernels is 'onednn', which this torch or this processor does not have "
@@ -79,8 +76,18 @@ def plan(
         kernels = "onednn" if available else "torch"
     if precision == "int8":
         return _int8_plan(kernels, activation)
+    dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
     pack = _pack_floats(kernels == "onednn", dtype, activation)
     return Plan(kernels, dtype, pack, pack, pack, activation)
+
+
+def has_packed_form(precision: str, device: torch.device) -> bool:
+    """Whether "onednn" is there for a precision on a device."""
+    if device.type != "cpu":
+        return False
+    if precision == "int8":
+        return has_int8()
+    return has_onednn(torch.bfloat16 if precision == "bfloat16" else torch.float32)
 
 
 def _pack_floats(packed: bool, dtype: torch.dtype, activation: str) -> Pack:

@@ -11,7 +11,12 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from minidistil.explainer.prediction import TOKENS_AT_ONCE, Prediction, in_range
+from minidistil.explainer.prediction import (
+    FLOAT32,
+    TOKENS_AT_ONCE,
+    Prediction,
+    in_range,
+)
 from minidistil.explainer.trace import Record
 from minidistil.messages import quote
 from minidistil.model import Attention, sdpa_attention, tokens_to_attend
@@ -123,10 +128,10 @@ def ablations(
             change = model.run(batch)[:, target] - model.logits[target]
             changes.update(zip(batch, change.tolist(), strict=True))
             bar.update(len(batch))
-    found = torch.tensor([changes[run] for run in runs])
+    found = torch.tensor([changes[run] for run in runs], **FLOAT32)
     counts = [len(heads), len(trace.layer), len(read)]
     of_heads, of_layers, of_read = torch.split(found, counts)
-    of_tokens = torch.zeros(len(trace.tokens))
+    of_tokens = torch.zeros(len(trace.tokens), **FLOAT32)
     of_tokens[read] = of_read
     return Ablations(target, of_heads.view(-1, model.n_heads), of_layers, of_tokens)
 

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from minidistil.explainer.prediction import TOKENS_AT_ONCE, Prediction
+from minidistil.explainer.prediction import FLOAT64, TOKENS_AT_ONCE, Prediction
 from minidistil.explainer.trace import Record
+from minidistil.messages import check_integer
 
 FIRST_STEPS = 8  # those whose error is too large are then halved
 ROUNDINGS = 8  # two logits so many apart count as equal
@@ -94,8 +95,7 @@ def attribute(
     """
     if not tolerance >= 0:
         raise ValueError(f"tolerance is {tolerance}, expected 0 or more: 0.01 is 1 %")
-    if max_steps < 1:
-        raise ValueError(f"max_steps is {max_steps}, expected at least 1")
+    max_steps = check_integer("max_steps", max_steps, minimum=1)
     # Also where the caller has switched gradients off.
     with (
         torch.inference_mode(False),
@@ -105,7 +105,7 @@ def attribute(
         prediction = Prediction(trace, mask)
         target = prediction.index_of(target)
         path = _Path(trace, prediction, target, bar)
-        path.add(torch.linspace(0, 1, min(FIRST_STEPS, max_steps) + 1))
+        path.add(torch.linspace(0, 1, min(FIRST_STEPS, max_steps) + 1, **FLOAT64))
         allowed = tolerance * abs(path.difference)
         while (errors := path.errors()).sum() > allowed and len(errors) < max_steps:
             # Those far above their part of what is allowed, as others are below theirs.
@@ -143,7 +143,8 @@ class _Path:
     ) -> None:
         self._prediction, self._target, self._bar = prediction, target, bar
         vector_of = prediction.encoder.embeddings.word_embeddings
-        is_text = torch.tensor([token.word is not None for token in trace.tokens])
+        in_text = [token.word is not None for token in trace.tokens]
+        is_text = torch.tensor(in_text, device="cpu")
         is_text[prediction.position] = False  # the [MASK] that is asked, or [CLS]
         baseline = prediction.ids.masked_fill(
             is_text.to(prediction.ids.device), trace.subject.tokenizer.pad_token_id
@@ -154,9 +155,9 @@ class _Path:
         eps = torch.finfo(prediction.encoder.dtype).eps
         self._rounding = ROUNDINGS * eps * largest
         # In float64, as many are added up.
-        self.points = torch.empty(0, dtype=torch.float64)
-        self.logits = torch.empty(0, dtype=torch.float64)
-        self.slopes = torch.empty(0, len(trace.tokens), dtype=torch.float64)
+        self.points = torch.empty(0, **FLOAT64)
+        self.logits = torch.empty(0, **FLOAT64)
+        self.slopes = torch.empty(0, len(trace.tokens), **FLOAT64)
 
     @property
     def difference(self) -> float:

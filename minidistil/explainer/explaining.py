@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from html import escape
 from pathlib import Path
 from typing import Any, overload
@@ -19,9 +19,10 @@ from minidistil.explainer.recorder import Recording
 from minidistil.explainer.trace import ClassifierTrace, MaskedLMTrace, Record
 from minidistil.files import write_file
 from minidistil.heads import DistilBertForMaskedLM, DistilBertForSequenceClassification
-from minidistil.messages import quote, unknown_keyword
+from minidistil.messages import check_flag, quote, unknown_keyword
 from minidistil.pipelines import Pipeline
 from minidistil.pipelines.base import max_tokens
+from minidistil.pipelines.reading import is_many, items_of
 from minidistil.tokenizer import DistilBertTokenizer
 
 Texts = list[str] | tuple[str, ...]
@@ -59,17 +60,15 @@ class Shown:
     ) -> Path:
         """Write the page to a file, whole or not at all, and return its path.
 
-        See `to_html`. The file that a symbolic link leads to is replaced, not the link.
+        See `to_html`. The file that a symbolic link leads to is replaced, not the link;
+        a pipe or a device gets the page when it is complete.
 
         Raises:
             ValueError: for no trace.
-            OSError: where the file cannot be written, or is a folder, pipe or device.
+            OSError: where the file cannot be written.
         """
-        target = Path(os.path.realpath(path))
-        if target.exists() and not target.is_file():
-            raise FileExistsError(f"{path} is not a file that a page could replace")
         document = self.to_html(patient=patient, progress=progress)
-        write_file(target, document.encode("utf-8"))
+        write_file(Path(path), document.encode("utf-8"))
         return Path(path)
 
     def _repr_html_(self) -> str:
@@ -184,8 +183,10 @@ def explain(
         texts = _as_list("text", text, "a string or a list of strings")
         pairs = None if text_pair is None else _as_list("text_pair", text_pair)
     _check_texts(texts, pairs)
+    # numpy has strings of its own.
+    texts, pairs = [*map(str, texts)], None if pairs is None else [*map(str, pairs)]
     loaded = _load(model, tokenizer, where)
-    if padding:
+    if check_flag("padding", padding):
         traces = _run(loaded, texts, pairs)
     else:
         traces = [
@@ -193,7 +194,31 @@ def explain(
             for i, each in enumerate(texts)
             for trace in _run(loaded, [each], pairs and [pairs[i]])
         ]
+    _warn_of_truncation(traces, _limit(loaded))
     return traces[0] if isinstance(text, str) else Traces(traces)
+
+
+def _warn_of_truncation(traces: list[Trace], limit: int) -> None:
+    """Warn of all texts that the model does not read to their end: once."""
+    readings = [reading for trace in traces for reading in trace.readings]
+    cut = [reading for reading in readings if reading.left_out]
+    if not cut:
+        return
+    are = "is" if len(cut) == 1 else "are"
+    which = [
+        f"{each.left_out} tokens of the text {each.raw[:60]!r} are left out"
+        for each in cut[:3]
+    ]
+    warnings.warn(
+        f"{len(cut)} of {len(readings)} texts {are} truncated, as {limit} tokens fit "
+        f"into the model: {', '.join(which)}{', …' if len(cut) > 3 else ''}",
+        stacklevel=1,
+    )
+
+
+def _limit(loaded: LoadedModel) -> int:
+    """The tokens that the model can read at once."""
+    return max_tokens(loaded.model.config, loaded.tokenizer)
 
 
 def compare(
@@ -224,9 +249,9 @@ def compare(
 def _as_list(
     name: str, texts: object, expected: str = "a list of strings"
 ) -> list[Any]:
-    if isinstance(texts, str | bytes | Mapping) or not isinstance(texts, Iterable):
+    if not is_many(texts):
         raise TypeError(f"{name} is {quote(texts)}, expected {expected}")
-    return list(texts)
+    return list(items_of(texts))
 
 
 def _check_texts(texts: list[Any], pairs: list[Any] | None) -> None:
@@ -267,12 +292,11 @@ def _load(
 
 def _run(loaded: LoadedModel, texts: list[str], pairs: list[str] | None) -> list[Trace]:
     """Trace some texts as one batch."""
-    limit = max_tokens(loaded.model.config, loaded.tokenizer)
     encoded = loaded.tokenizer(
         texts,
         pairs,
         truncation=True,
-        max_length=limit,
+        max_length=_limit(loaded),
         padding=True,
         padding_side="right",  # the head of a classifier reads the first token
         return_tensors="pt",
@@ -300,13 +324,6 @@ def _run(loaded: LoadedModel, texts: list[str], pairs: list[str] | None) -> list
             loaded,
         )
         traces.append(trace)
-    for reading in (reading for trace in traces for reading in trace.readings):
-        if reading.left_out:
-            warnings.warn(
-                f"{reading.left_out} tokens of the text {reading.raw[:60]!r} are left "
-                f"out: {limit} tokens fit into the model",
-                stacklevel=1,
-            )
     return traces
 
 

@@ -11,6 +11,7 @@ from torch import nn
 
 from minidistil.auto import KINDS, identify
 from minidistil.checkpoint.pretrained import PreTrainedModel
+from minidistil.checkpoint.wrappers import expected_model, unwrapped, what_it_is
 from minidistil.engine import Engine
 from minidistil.explainer.twin import twin
 from minidistil.heads import (
@@ -104,11 +105,8 @@ def take(
             "an Engine has no steps to watch: explain the model it was made from, or "
             "give the checkpoint's name"
         )
-    if type(found) not in KINDS.values():
-        raise TypeError(
-            f"the model is a {type(found).__name__}, expected a checkpoint's name, a "
-            f"DistilBertModel, or one with a head"
-        )
+    if not isinstance(found, PreTrainedModel) or type(found) not in KINDS.values():
+        raise TypeError(f"the model is {what_it_is(found)}, {_expected(found)}")
     if tokenizer is None:
         raise ValueError(
             "a loaded model does not know its tokenizer: give tokenizer= too"
@@ -128,6 +126,20 @@ def take(
             f"its weights permanent, as by torch.nn.utils.prune.remove"
         ) from error
     return LoadedModel(copied, tokenizer, type(found).__name__)
+
+
+def _expected(model: object) -> str:
+    """What can be explained, and what to do about a model that cannot."""
+    kinds = "a checkpoint's name, a DistilBertModel, or one with a head"
+    inside = unwrapped(model)
+    if inside is None:
+        return expected_model(kinds)
+    if inside is model:
+        return f"expected {kinds}: the steps of a subclass are not known"
+    return (
+        f"expected the {type(inside).__name__} inside: merge an adapter into its "
+        f"weights, model.merge_and_unload(), and explain the model that was wrapped"
+    )
 
 
 def _check_layers(model: PreTrainedModel) -> None:

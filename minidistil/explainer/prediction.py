@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from typing import SupportsIndex
+from typing import Any, SupportsIndex
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,11 @@ from minidistil.outputs import BaseModelOutput
 
 # Tokens in one batch of changed inputs: it bounds the memory, and changes no result.
 TOKENS_AT_ONCE = 1024
+
+
+# Whatever the caller has made torch's default.
+FLOAT32: dict[str, Any] = {"dtype": torch.float32, "device": "cpu"}
+FLOAT64: dict[str, Any] = {"dtype": torch.float64, "device": "cpu"}
 
 
 class Prediction:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import os
+import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from itertools import islice
@@ -16,11 +19,24 @@ from minidistil.checkpoint.tensors import all_finite
 from minidistil.config import DistilBertConfig
 from minidistil.engine import Engine
 from minidistil.heads import DistilBertForMultipleChoice
-from minidistil.messages import check_integer, unknown_keyword
+from minidistil.messages import (
+    check_flag,
+    check_integer,
+    unknown_keyword,
+    with_library,
+)
 from minidistil.outputs import BaseModelOutput, QuestionAnsweringOutput
+from minidistil.pipelines.computing import (
+    Computing,
+    described,
+    is_training,
+    kind_of,
+)
+from minidistil.pipelines.foreign import HOOKS, NO_HOOKS, NOT_HERE, translated
 from minidistil.pipelines.long_texts import (
     TRUNCATIONS,
     Ids,
+    Truncated,
     add_special_tokens,
     fit_pairs,
     ids_of,
@@ -59,8 +75,9 @@ def check_tokenizer(tokenizer: object, config: DistilBertConfig) -> None:
     """
     if not isinstance(tokenizer, DistilBertTokenizer):
         raise TypeError(
-            f"the tokenizer is a {type(tokenizer).__name__}, expected a "
-            f"DistilBertTokenizer"
+            f"the tokenizer is {with_library(tokenizer)}, expected a "
+            f"DistilBertTokenizer of minidistil: write one of another library with "
+            f"save_pretrained(FOLDER), and load FOLDER here"
         )
     if len(tokenizer) > config.vocab_size:
         raise ValueError(
@@ -83,12 +100,32 @@ class TaskOptions:
     batch_size: int = 32
 
     def __post_init__(self) -> None:
-        check_integer("batch_size", self.batch_size, minimum=1)
+        self._take_integer("batch_size", minimum=1)
+
+    def _take(self, name: str, value: object) -> None:
+        """Give an option another form; they are frozen only once they are made."""
+        object.__setattr__(self, name, value)
+
+    def _take_integer(self, name: str, *, minimum: int) -> None:
+        self._take(name, check_integer(name, getattr(self, name), minimum=minimum))
+
+    def _take_flag(self, name: str) -> None:
+        self._take(name, check_flag(name, getattr(self, name)))
+
+    @classmethod
+    def names(cls) -> list[str]:
+        """The options there are."""
+        return [field.name for field in dataclasses.fields(cls)]
+
+    @functools.cached_property
+    def truncated(self) -> Truncated:
+        """What a call has truncated; each call has options of its own: `changed`."""
+        return Truncated()
 
     @classmethod
     def check_names(cls, given: Iterable[str], *others: str) -> None:
         """Raise TypeError for a name that is neither an option nor in ``others``."""
-        known = [*(field.name for field in dataclasses.fields(cls)), *others]
+        known = [*cls.names(), *others]
         unknown = [name for name in given if name not in known]
         lengths = [f"{name}=" for name in LENGTHS if name in known]
         for name in FOR_TOKENIZER.intersection(unknown):
@@ -101,6 +138,7 @@ class TaskOptions:
 
     def changed(self: Options, changes: Mapping[str, Any]) -> Options:
         """Return a copy with some options changed; TypeError for one unknown."""
+        changes = translated(changes, self.names())
         self.check_names(changes)
         return dataclasses.replace(self, **changes)
 
@@ -126,7 +164,7 @@ class TruncationOptions(TaskOptions):
         super().__post_init__()
         if self.max_length is not None:
             # Room for one token between [CLS] and [SEP].
-            check_integer("max_length", self.max_length, minimum=3)
+            self._take_integer("max_length", minimum=3)
         # 0 and 1 are equal to False and True, but are not accepted for them.
         known = self.truncation is None or isinstance(self.truncation, bool)
         if not known and self.truncation not in TRUNCATIONS:
@@ -138,6 +176,17 @@ class TruncationOptions(TaskOptions):
     def limit(self, most: int) -> int:
         """The tokens that a sequence may have, where the model reads ``most``."""
         return min(most, self.max_length or most)
+
+    def strategy(self) -> str:
+        """The key of `TRUNCATIONS` for one text that is too long.
+
+        It is counted if the caller did not choose.
+        """
+        if self.truncation is None:
+            self.truncated.count += 1
+        if isinstance(self.truncation, str):
+            return str(self.truncation)
+        return "error" if self.truncation is False else "head"
 
 
 Options = TypeVar("Options", bound=TaskOptions)
@@ -170,11 +219,14 @@ class Pipeline(Generic[Options]):
 
     def __init__(
         self,
-        model: PreTrainedModel | Engine,
+        model: Computing,
         tokenizer: DistilBertTokenizer,
         **options: Any,
     ) -> None:
         """Take a model and its tokenizer, and options that hold for every call.
+
+        A model may be inside of what peft, torch.compile or a library for training has
+        put around it: that is what is called.
 
         Raises:
             TypeError: for a model or a tokenizer of another kind, or an option that
@@ -182,28 +234,87 @@ class Pipeline(Generic[Options]):
             ValueError: for a tokenizer of another checkpoint, a model that can read
                 nothing beside [CLS] and [SEP], or an option out of range.
         """
-        kind = model.kind if isinstance(model, Engine) else type(model)
+        kind = kind_of(model)
         if not issubclass(kind, self.kind):
             raise TypeError(
                 f"got a {kind.__name__}, expected a {self.kind.__name__}, or an Engine "
                 f"of one"
             )
-        check_tokenizer(tokenizer, model.config)
         self.model = model
+        check_tokenizer(tokenizer, self.config)
         self.tokenizer = tokenizer
         if self.max_length < self.shortest:
             raise ValueError(
                 f"the tokenizer's model_max_length is {tokenizer.model_max_length}, "
                 f"the model's max_position_embeddings "
-                f"{model.config.max_position_embeddings}; expected at least "
+                f"{self.config.max_position_embeddings}; expected at least "
                 f"{self.shortest} of both for {self.task}"
             )
         self.options = self.options_class().changed(options)
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        for name in HOOKS:
+            if hasattr(cls, name):
+                raise TypeError(f"{cls.__name__} has a method {name}: {NO_HOOKS}")
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name in HOOKS:
+            raise AttributeError(f"{name} is set on a pipeline: {NO_HOOKS}")
+        super().__setattr__(name, value)
+
+    def __getattr__(self, name: str) -> Any:
+        # Only for what is not there.
+        hint = f": {NO_HOOKS}" if name in HOOKS else NOT_HERE.get(name, "")
+        raise AttributeError(f"{type(self).__name__} has no {name!r}{hint}")
+
+    @property
+    def _described(self) -> PreTrainedModel | Engine:
+        """The model inside of its wrappers, or the engine: what has a configuration."""
+        return described(self.model)
+
+    @property
+    def config(self) -> DistilBertConfig:
+        """The model's configuration, as it is now."""
+        return self._described.config
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model computes."""
+        return self._described.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type of the model's parameters, or of an engine's results."""
+        return self._described.dtype
+
     @property
     def max_length(self) -> int:
         """The tokens that the model can read at once, [CLS] and [SEP] included."""
-        return max_tokens(self.model.config, self.tokenizer)
+        return max_tokens(self.config, self.tokenizer)
+
+    def predict(self, inputs: Any) -> Any:
+        """Answer inputs: what scikit-learn calls."""
+        return self(inputs)
+
+    transform = predict
+
+    def save_pretrained(
+        self, save_directory: str | os.PathLike[str], **options: Any
+    ) -> None:
+        """Write the model, if it is no engine, and the tokenizer into a folder.
+
+        Args:
+            save_directory: The folder.
+            options: What the model's own ``save_pretrained`` takes.
+
+        Raises:
+            AttributeError: for an engine, with what to do.
+        """
+        own = hasattr(self.model, "save_pretrained") or isinstance(self.model, Engine)
+        model: Any = self.model if own else self._described
+        model.save_pretrained(save_directory, **options)
+        self.tokenizer.save_pretrained(save_directory)
 
     @classmethod
     def checkpoint_options(
@@ -227,7 +338,7 @@ class Pipeline(Generic[Options]):
         """
         # Tasks check here what depends on both: before the first input is read.
         settings = self.options.changed(options)
-        if not isinstance(self.model, Engine) and self.model.training:
+        if is_training(self.model):
             raise ValueError(
                 "the model is in training mode, where dropout makes answers random: "
                 "call model.eval() first"
@@ -243,14 +354,68 @@ class Pipeline(Generic[Options]):
                 (answer,) = self._answer([one], settings)
             except RefusedError as refused:
                 raise ValueError(str(refused)) from refused
+            if settings.truncated.count:
+                self._warn(f"the {self.noun}")
             return answer
         answers = answer_many(
             inputs,
             lambda name, value: self._read(name, value, settings),
-            lambda some: self._answer(some, settings),
+            lambda some: self._answer_some(some, settings),
             self.noun,
         )
-        return self._gather(answers) if isinstance(answers, list) else answers
+        if not isinstance(answers, list):
+            return self._warning_of_each(answers, settings)
+        if count := settings.truncated.count:
+            self._warn(f"{count} of {len(answers)} {self.noun}s", count)
+        return self._gather(answers)
+
+    def _answer_some(self, inputs: list[Any], settings: Options) -> Iterable[Any]:
+        """Answer inputs, and count them."""
+        before = settings.truncated.count
+        try:
+            answers = self._answer(inputs, settings)
+        except RefusedError:
+            settings.truncated.count = before  # those before it are answered again
+            raise
+        settings.truncated.read += len(inputs)
+        return answers
+
+    def _warning_of_each(
+        self, answers: Iterator[Any], settings: Options
+    ) -> Iterator[Any]:
+        """Warn at the first input that is truncated, and say how many at the end."""
+        truncated = settings.truncated
+        warned = False
+        try:
+            for answer in answers:
+                if truncated.count and not warned:
+                    warned = True
+                    # Always from this line and in these words: Python shows it once.
+                    self._warn(f"a {self.noun}")
+                yield answer
+        finally:
+            if truncated.count > 1:
+                warnings.warn(
+                    f"{truncated.count} of the {truncated.read} {self.noun}s that were "
+                    f"read were too long, as warned of at the first",
+                    stacklevel=1,
+                )
+
+    def _warn(self, subject: str, count: int = 1) -> None:
+        """Warn of ``count`` inputs that were truncated, though nobody asked for it."""
+        are, their = ("is", "its") if count == 1 else ("are", "their")
+        warnings.warn(
+            f"{subject} {are} longer than the model can read, and only {their} "
+            f"beginning is {self._instead_of_truncation()}",
+            stacklevel=1,
+        )
+
+    def _instead_of_truncation(self) -> str:
+        """What is done with the beginning of a long text, and what else can be done."""
+        return (
+            "read; truncation='head' says that this is meant, 'head+tail' and 'window' "
+            "read more of it, 'error' refuses it"
+        )
 
     def _read(self, name: str, value: object, options: Options) -> Any:
         """Check an input, which an error calls by ``name``, and return it.
@@ -279,7 +444,7 @@ class Pipeline(Generic[Options]):
         def parts(ids: Ids) -> list[Ids]:
             return [
                 add_special_tokens(self.tokenizer, part)
-                for part in truncate(ids, room, options.truncation)
+                for part in truncate(ids, room, options.strategy)
             ]
 
         return map_inputs(parts, ids_of(self.tokenizer, texts))
@@ -308,7 +473,7 @@ class Pipeline(Generic[Options]):
             return self.model(sequences, positions)
         # Sequences of like length share a batch: little of it is padding.
         order = sorted(range(len(sequences)), key=lambda i: len(sequences[i]))
-        results = [torch.empty(0)] * len(sequences)
+        results = [torch.empty(0, dtype=torch.float32)] * len(sequences)
         for start in range(0, len(order), batch_size):
             places = order[start : start + batch_size]
             rows = self._run_batch([sequences[i] for i in places])
@@ -350,7 +515,7 @@ class Pipeline(Generic[Options]):
         limit = options.limit(self.max_length)
 
         def fit(first: Ids, beside: list[Ids]) -> list[list[tuple[Ids, Ids]]]:
-            return fit_pairs(self.tokenizer, first, beside, limit, options.truncation)
+            return fit_pairs(self.tokenizer, first, beside, limit, options.strategy)
 
         fitted = map_inputs(fit, firsts, seconds)
         # One by one: many pairs share the ids of their texts.
@@ -370,9 +535,9 @@ class Pipeline(Generic[Options]):
         batch = self.tokenizer.pad(
             {"input_ids": sequences}, padding_side="right", return_tensors="pt"
         )
-        ids = batch["input_ids"].to(self.model.device)  # (B, T)
-        mask = batch["attention_mask"].to(self.model.device)
-        if isinstance(self.model, DistilBertForMultipleChoice):
+        ids = batch["input_ids"].to(self.device)  # (B, T)
+        mask = batch["attention_mask"].to(self.device)
+        if isinstance(self._described, DistilBertForMultipleChoice):
             ids, mask = ids[:, None], mask[:, None]  # one choice each: (B, 1, T)
         with torch.inference_mode():
             found = as_one_tensor(self.model(ids, mask)).float().cpu()

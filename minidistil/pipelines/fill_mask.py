@@ -10,21 +10,19 @@ from typing import Any, NamedTuple, overload
 
 import torch
 
-from minidistil.checkpoint.pretrained import PreTrainedModel
-from minidistil.engine import Engine
 from minidistil.heads import DistilBertForMaskedLM
-from minidistil.messages import check_characters, check_integer
+from minidistil.messages import check_characters
 from minidistil.pipelines.answers import MaskAnswer
 from minidistil.pipelines.base import Pipeline, TruncationOptions, portions
+from minidistil.pipelines.computing import Computing
 from minidistil.pipelines.long_texts import (
     Ids,
     add_special_tokens,
     ids_of,
-    strategy_of,
     truncate,
     windows_around,
 )
-from minidistil.pipelines.reading import Many, as_text, map_inputs
+from minidistil.pipelines.reading import Many, as_list, as_text, map_inputs
 from minidistil.tokenizer import DistilBertTokenizer
 
 # The masks whose logits are in memory at once: 31 MB of distilbert-base's vocabulary,
@@ -58,26 +56,27 @@ class FillMaskOptions(TruncationOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_integer("top_k", self.top_k, minimum=1)
-        targets = self.target_list
+        self._take_integer("top_k", minimum=1)
+        if self.targets is None:
+            return
+        targets = as_list(self.targets)
         if not all(isinstance(target, str) for target in targets):
             raise TypeError(
                 f"targets is {self.targets!r:.60}, expected a string or a list of them"
             )
-        if self.targets is not None and not len(self.targets):
+        if not targets or targets == [""]:
             raise ValueError(
                 "targets is empty, expected at least one word; leave it out to score "
                 "the whole vocabulary"
             )
         for target in targets:
             check_characters("a target", target)
+        self._take("targets", [*map(str, targets)])
 
     @property
-    def target_list(self) -> Collection[Any]:
-        """The targets, also where there is one alone, or none."""
-        if isinstance(self.targets, Collection) and not isinstance(self.targets, str):
-            return self.targets
-        return [] if self.targets is None else [self.targets]
+    def target_list(self) -> list[str]:
+        """The targets; an empty list for the whole vocabulary."""
+        return [*(self.targets or ())]
 
 
 class View(NamedTuple):
@@ -105,7 +104,7 @@ class FillMaskPipeline(Pipeline[FillMaskOptions]):
 
     def __init__(
         self,
-        model: PreTrainedModel | Engine,
+        model: Computing,
         tokenizer: DistilBertTokenizer,
         **options: Any,
     ) -> None:
@@ -220,7 +219,7 @@ class FillMaskPipeline(Pipeline[FillMaskOptions]):
         whole = add_special_tokens(self.tokenizer, ids)
         if len(ids) <= room:
             return [View(whole, [place + 1 for place in masks], whole)]
-        strategy = strategy_of(options.truncation)
+        strategy = options.strategy()
         if strategy == "window":
             return [
                 View(
@@ -231,7 +230,7 @@ class FillMaskPipeline(Pipeline[FillMaskOptions]):
                 )
                 for start, places in windows_around(masks, len(ids), room)
             ]
-        (kept,) = truncate(ids, room, strategy)
+        (kept,) = truncate(ids, room, lambda: strategy)
         if kept.count(mask) < len(masks):
             raise ValueError(
                 f"the text has {len(ids)} tokens (and [CLS] and [SEP]), of which "
@@ -252,7 +251,7 @@ class FillMaskPipeline(Pipeline[FillMaskOptions]):
         for portion in portions(views, lambda view: len(view.masks), MASKS):
             # Few enough logits, were all views as long as the longest.
             longest = max(len(view.ids) for view in portion)
-            most = max(1, NUMBERS // (longest * self.model.config.vocab_size))
+            most = max(1, NUMBERS // (longest * self.config.vocab_size))
             found = self.run(
                 [view.ids for view in portion],
                 min(options.batch_size, most),

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import torch
 
+from minidistil.pipelines.base import Pipeline
 from minidistil.tokenizer import DistilBertTokenizer
 
 
@@ -28,6 +29,7 @@ class TaskKeywords(TypedDict, total=False):
     dtype: torch.dtype | str | None
     device: torch.device | str | int | None
     attn_implementation: str | None
+    pipeline_class: type[Pipeline[Any]] | None
     batch_size: int
 
 

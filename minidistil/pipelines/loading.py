@@ -9,10 +9,12 @@ import torch
 
 from minidistil.checkpoint.pretrained import PreTrainedModel, usable_device
 from minidistil.engine import Engine, check_precision
+from minidistil.engine.engine import check_device
+from minidistil.pipelines.computing import Computing
 from minidistil.tokenizer import DistilBertTokenizer
 
 Path = str | os.PathLike[str]
-Model = Path | PreTrainedModel | Engine
+Model = Path | Computing
 
 
 def check_request(
@@ -46,14 +48,14 @@ def load_tokenizer(
     Raises:
         ValueError: for a loaded model without a tokenizer.
     """
-    if tokenizer is None:
-        if not isinstance(model, str | os.PathLike):
-            raise ValueError(
-                "a loaded model does not know its tokenizer: give tokenizer= too"
-            )
+    if tokenizer is None and isinstance(model, str | os.PathLike):
         tokenizer = model
+    if tokenizer is None:
+        raise ValueError(
+            "a loaded model does not know its tokenizer: give tokenizer= too"
+        )
     if not isinstance(tokenizer, str | os.PathLike):
-        return tokenizer
+        return tokenizer  # of any class: the pipeline checks it
     # The model's revision says nothing about another repository.
     where = where if tokenizer == model else where | {"revision": None}
     return DistilBertTokenizer.from_pretrained(tokenizer, **where)
@@ -68,7 +70,7 @@ def load_model(
     dtype: torch.dtype | str | None,
     device: torch.device | str | int | None,
     attn_implementation: str | None,
-) -> PreTrainedModel | Engine:
+) -> Computing:
     """Return the model, or an engine of it; `pipeline` says what of the two, and when.
 
     Raises:
@@ -79,20 +81,15 @@ def load_model(
     if place is not None and place.type == "meta":
         raise ValueError("device 'meta' cannot be used: it has shapes, no numbers")
     if isinstance(model, Engine):
-        # Without a number, any device of that type.
-        elsewhere = place is not None and (
-            place.type != model.device.type
-            or place.index not in (None, model.device.index or 0)
-        )
-        if elsewhere or precision not in (None, model.precision):
-            raise ValueError(
-                f"the engine computes in {model.precision} on {model.device}: make "
-                f"another one for another precision or device"
-            )
+        check_device(place, precision, model)
         return model
     if not isinstance(model, str | os.PathLike):
         model = model if place is None else model.to(place)
-        return model if precision is None else Engine(model, precision)
+        if precision is None:
+            return model
+        # Of a model inside of a wrapper, the engine says what to do.
+        given: Any = model
+        return Engine(given, precision)
     if dtype is None and attn_implementation is None:
         precision = precision or "float32"
         return Engine.from_pretrained(model, kind, precision, device=place, **where)

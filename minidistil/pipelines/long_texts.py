@@ -7,7 +7,6 @@ windows; the ids of what is left are a ``part`` of it.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -132,26 +131,28 @@ TRUNCATIONS: dict[str, Callable[[Ids, int], list[Ids]]] = {
 }
 
 
-def strategy_of(truncation: str | bool | None) -> str:
-    """Return the key of `TRUNCATIONS`; a warning if the caller did not choose."""
-    if truncation is None:
-        # Always from this line and in these words: Python then shows it once.
-        warnings.warn(
-            "a text is longer than the model can read, and only its beginning is read; "
-            "truncation='head' says that this is meant, 'head+tail' and 'window' read "
-            "more of it, 'error' refuses it",
-            stacklevel=1,
-        )
-    if isinstance(truncation, str):
-        return truncation
-    return "error" if truncation is False else "head"
+@dataclass
+class Truncated:
+    """What a call has truncated without being asked to.
+
+    Attributes:
+        read: The texts that were read.
+        count: Those of them that were too long.
+    """
+
+    read: int = 0
+    count: int = 0
 
 
-def truncate(ids: Ids, room: int, truncation: str | bool | None) -> list[Ids]:
+# The key of `TRUNCATIONS` to use; asked for each text that is too long.
+Choose = Callable[[], str]
+
+
+def truncate(ids: Ids, room: int, choose: Choose) -> list[Ids]:
     """Return the parts of a text that are read: one, or several windows."""
     if len(ids) <= room:
         return [ids]
-    return TRUNCATIONS[strategy_of(truncation)](ids, room)
+    return TRUNCATIONS[choose()](ids, room)
 
 
 def fit_pairs(
@@ -159,7 +160,7 @@ def fit_pairs(
     first: Ids,
     seconds: list[Ids],
     limit: int,
-    truncation: str | bool | None,
+    choose: Choose,
 ) -> list[list[Pair]]:
     """Return what is read as [CLS] first [SEP] second [SEP], for each second text.
 
@@ -172,7 +173,7 @@ def fit_pairs(
         first: The ids of the long text.
         seconds: The ids of the short ones.
         limit: The tokens that a sequence may have.
-        truncation: See `TruncationOptions`.
+        choose: What to do about a text that is too long.
 
     Returns:
         For each second text equally many pairs: a part of the first text, and it. They
@@ -192,10 +193,10 @@ def fit_pairs(
             f"{limit} that may be read leaves no room for the text beside it: shorten "
             f"it"
         )
-    strategy = strategy_of(truncation)
+    strategy = choose()
     if strategy == "window":
         rooms = [least] * len(seconds)
-    parts = {room: truncate(first, room, strategy) for room in {*rooms}}
+    parts = {room: truncate(first, room, lambda: strategy) for room in {*rooms}}
     return [
         [(part, second) for part in parts[room]]
         for second, room in zip(seconds, rooms, strict=True)

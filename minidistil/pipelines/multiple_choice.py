@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from itertools import chain
 from typing import Any, NamedTuple, overload
 
@@ -11,7 +11,7 @@ from minidistil.messages import check_characters
 from minidistil.pipelines.answers import ChoiceAnswer
 from minidistil.pipelines.base import Pipeline, TruncationOptions, regroup
 from minidistil.pipelines.long_texts import ids_of
-from minidistil.pipelines.reading import Many
+from minidistil.pipelines.reading import Many, as_list, is_many
 
 Input = Mapping[str, Any]  # {"prompt": …, "question": …, "choices": […]}
 
@@ -89,11 +89,13 @@ class MultipleChoicePipeline(Pipeline[TruncationOptions]):
                 f"{question!r:.60}, expected strings"
             )
         # In order: an answer says which of them it is.
-        listed = isinstance(choices, Sequence) and not isinstance(choices, str | bytes)
-        if not listed or not all(isinstance(choice, str) for choice in choices):
+        in_order = is_many(choices) and not isinstance(choices, Set)
+        listed = as_list(choices) if in_order else [choices]
+        if not in_order or not all(isinstance(choice, str) for choice in listed):
             raise TypeError(
                 f"{name} has the choices {choices!r:.60}, expected a list of strings"
             )
+        prompt, choices = str(prompt), [*map(str, listed)]
         if len(choices) < 2 or not all(choice.strip() for choice in choices):
             raise ValueError(
                 f"{name} has the choices {choices!r:.60}, expected two or more, and "
@@ -102,7 +104,7 @@ class MultipleChoicePipeline(Pipeline[TruncationOptions]):
         seconds = [f"{question} {choice}" if question else choice for choice in choices]
         for text in (prompt, *seconds):
             check_characters(name, text)
-        return Problem(prompt, [*choices], seconds)
+        return Problem(prompt, choices, seconds)
 
     def _answer(
         self, inputs: list[Problem], options: TruncationOptions

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from minidistil.heads import DistilBertForQuestionAnswering
-from minidistil.messages import check_characters, check_flag, check_integer
+from minidistil.messages import check_characters
 from minidistil.pipelines.answers import Answer, QuestionAnswer
 from minidistil.pipelines.base import Pipeline, TaskOptions, regroup
 from minidistil.pipelines.long_texts import Ids, TextTokens, tokens_of, windows
@@ -74,16 +74,16 @@ class QuestionOptions(TaskOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_integer("top_k", self.top_k, minimum=1)
-        check_integer("max_answer_len", self.max_answer_len, minimum=1)
-        check_flag("handle_impossible_answer", self.handle_impossible_answer)
-        check_flag("align_to_words", self.align_to_words)
+        self._take_integer("top_k", minimum=1)
+        self._take_integer("max_answer_len", minimum=1)
+        self._take_flag("handle_impossible_answer")
+        self._take_flag("align_to_words")
         if self.doc_stride is not None:
-            check_integer("doc_stride", self.doc_stride, minimum=0)
+            self._take_integer("doc_stride", minimum=0)
         if self.max_seq_len is not None:
-            check_integer("max_seq_len", self.max_seq_len, minimum=SHORTEST)
+            self._take_integer("max_seq_len", minimum=SHORTEST)
         if self.max_question_len is not None:
-            check_integer("max_question_len", self.max_question_len, minimum=1)
+            self._take_integer("max_question_len", minimum=1)
 
 
 class Asked(NamedTuple):
@@ -192,7 +192,7 @@ class QuestionAnsweringPipeline(Pipeline[QuestionOptions], Generic[Answer]):
         # A context of blanks has no answer; a question of blanks asks nothing.
         if value["question"].isspace():
             raise ValueError(f"{name}'s question is blank, expected a text")
-        return Asked(value["question"], value["context"])
+        return Asked(str(value["question"]), str(value["context"]))
 
     def _answer(self, inputs: list[Asked], options: QuestionOptions) -> list[Any]:
         """Give each question its answer, or a list of them."""

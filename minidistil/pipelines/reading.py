@@ -66,16 +66,40 @@ Many = Iterable[Input] | Dataset
 
 
 def is_many(value: object) -> TypeGuard[Many[Any]]:
-    """Whether it can be a list of inputs, an iterator of them, or a data set."""
+    """Whether it can be a list of inputs, an iterator of them, or a data set.
+
+    An array without an axis is one thing.
+    """
     single = isinstance(value, str | bytes | bytearray | Mapping)
+    single = single or getattr(value, "ndim", 1) == 0
     return isinstance(value, Iterable | Dataset) and not single
 
 
 def items_of(many: Many[Any]) -> Iterable[Any]:
-    """Return what can be gone through."""
+    """Return what can be gone through.
+
+    Raises:
+        TypeError: for a table, whose items would be the names of its columns.
+    """
+    if hasattr(many, "columns") and len(getattr(many, "shape", ())) == 2:
+        columns = [*many.columns]
+        raise TypeError(
+            f"got a {type(many).__name__} with the columns {columns!r:.60}, expected "
+            f"one column of it, such as table[{columns[0] if columns else 'text'!r}]"
+        )
+    if hasattr(many, "to_pylist"):  # pyarrow's arrays hold objects of its own
+        items: Iterable[Any] = many.to_pylist()
+        return items
     if isinstance(many, Iterable):
         return many
     return (many[number] for number in range(len(many)))
+
+
+def as_list(value: Any) -> list[Any]:
+    """A list, column or other collection as a list; anything else as one of itself."""
+    if is_many(value) and not is_read_once(items := items_of(value)):
+        return [*items]
+    return [value]
 
 
 def is_read_once(many: Iterable[Any]) -> bool:
@@ -94,9 +118,10 @@ def as_text(name: str, value: object) -> str:
         TypeError: for anything else.
     """
     if not isinstance(value, str):
-        raise wrong_type(name, value, "a string, or a list of them")
+        rows = "; of rows, give one column" if isinstance(value, Mapping) else ""
+        raise wrong_type(name, value, f"a string, or a list of them{rows}")
     check_characters(name, value)
-    return value
+    return str(value)  # numpy has strings of its own
 
 
 def wrong_type(name: str, value: object, expected: str) -> TypeError:

@@ -15,7 +15,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from minidistil.messages import check_flag
 from minidistil.model import DistilBertModel
 from minidistil.pipelines.base import Pipeline, TruncationOptions, regroup
 from minidistil.pipelines.reading import Many
@@ -48,7 +47,7 @@ class EmbeddingOptions(TruncationOptions):
             raise ValueError(
                 f"pooling is {self.pooling!r}, expected {' or '.join(POOLINGS)}"
             )
-        check_flag("normalize", self.normalize)
+        self._take_flag("normalize")
 
 
 class SentenceEmbeddingsPipeline(Pipeline[EmbeddingOptions]):
@@ -112,5 +111,5 @@ class SentenceEmbeddingsPipeline(Pipeline[EmbeddingOptions]):
 
     def _gather(self, answers: list[Tensor]) -> Tensor:
         # Of no text too, the shape says how long the vectors are.
-        none = torch.empty(0, self.model.config.dim)
+        none = torch.empty(0, self.config.dim, dtype=torch.float32)
         return torch.stack(answers) if answers else none

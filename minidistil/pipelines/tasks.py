@@ -12,11 +12,13 @@ from minidistil.auto import identify
 from minidistil.checkpoint.companions import MODULES_FILE
 from minidistil.checkpoint.pretrained import PreTrainedModel
 from minidistil.checkpoint.tensors import CheckpointError
-from minidistil.engine import Engine
+from minidistil.messages import quote
 from minidistil.pipelines.answers import ClassificationAnswer, QuestionAnswer
 from minidistil.pipelines.base import Pipeline
+from minidistil.pipelines.computing import described, kind_of as model_kind
 from minidistil.pipelines.feature_extraction import FeatureExtractionPipeline
 from minidistil.pipelines.fill_mask import FillMaskPipeline
+from minidistil.pipelines.foreign import FOREIGN_NAMES, for_loading, translated
 from minidistil.pipelines.loading import (
     Model,
     check_request,
@@ -165,6 +167,7 @@ def pipeline(
     dtype: torch.dtype | str | None = None,
     device: torch.device | str | int | None = None,
     attn_implementation: str | None = None,
+    pipeline_class: type[Pipeline[Any]] | None = None,
     **options: Any,
 ) -> Pipeline[Any]:
     """Make a pipeline for a task: ``pipeline("sentiment-analysis", model="tiny")``.
@@ -174,7 +177,9 @@ def pipeline(
             "text-classification", "ner" for "token-classification". By default what
             the model is for; without a model "text-classification".
         model: ``"tiny"``, a folder, a hub repository, or a model or an engine that is
-            loaded already. By default what the task has as ``default``, if any.
+            loaded already; a model may be inside of what peft, ``torch.compile`` or a
+            library for training has put around it. By default what the task has as
+            ``default``, if any.
         tokenizer: The same; by default the model's.
         revision: With the next three, for hub repositories: see `from_pretrained`.
         token: The hub token.
@@ -186,7 +191,11 @@ def pipeline(
         dtype: Run the model itself, with weights of this type, without an engine.
         device: Where the model goes; a number counts GPUs, -1 is the CPU.
         attn_implementation: Run the model itself, with ``"sdpa"`` or ``"eager"``.
-        options: Any of the task's options: ``top_k``, ``truncation``, …
+        pipeline_class: A subclass of the task's pipeline, to be made in its place.
+        options: Any of the task's options: ``top_k``, ``truncation``, …; and what
+            transformers takes here: ``torch_dtype``, ``device_map`` (of one device)
+            and ``model_kwargs``, which say the same under other names, and those that
+            make no difference, such as ``framework="pt"`` or ``use_fast``.
 
     Without ``dtype`` and ``attn_implementation`` the files are mapped: they must not be
     changed in place while the pipeline is used.
@@ -199,41 +208,46 @@ def pipeline(
         CheckpointError: for a checkpoint without the task's head; it says which task
             the checkpoint is for.
     """
-    where = {
+    where: dict[str, Any] = {
         "revision": revision,
         "token": token,
         "cache_dir": cache_dir,
         "local_files_only": local_files_only,
     }
-    check_request(model, precision, dtype, attn_implementation)
+    how: dict[str, Any] = {
+        "dtype": dtype,
+        "device": device,
+        "attn_implementation": attn_implementation,
+    }
+    options, asked = for_loading(options, where | how)
+    where, how = ({name: asked[name] for name in some} for some in (where, how))
+    if model is not None and not isinstance(model, str | os.PathLike):
+        described(model)
+    check_request(model, precision, how["dtype"], how["attn_implementation"])
+    if task is None and pipeline_class is not None:
+        task = pipeline_class.task
     if task is None:
         task = "text-classification" if model is None else _task_of(model, where)
     if task not in TASKS:
         raise ValueError(f"task is {task!r}, expected one of {', '.join(TASKS)}")
-    made = TASKS[task]
+    made = _checked(pipeline_class) or TASKS[task]
     # A mistake shows before anything is loaded.
-    made.options_class.check_names(options, *inspect.signature(pipeline).parameters)
+    names = translated(options, made.options_class.names())
+    known = [*inspect.signature(pipeline).parameters, *FOREIGN_NAMES]
+    made.options_class.check_names(names, *known)
     made.options_class().changed(options)
     if model is None:
         if made.default is None:
             raise ValueError(f"there is no default model for {task!r}: give model=")
         model, default_revision = made.default
-        where["revision"] = revision or default_revision
+        where["revision"] = where["revision"] or default_revision
     # First, for it is small: what is wrong with it shows at once.
-    known = load_tokenizer(tokenizer, model, where)
+    loaded = load_tokenizer(tokenizer, model, where)
     if isinstance(model, str | os.PathLike):
-        own = made.checkpoint_options(options, known, source=model, **where)
+        own = made.checkpoint_options(options, loaded, source=model, **where)
         options = own | options
     try:
-        computing = load_model(
-            model,
-            made.kind,
-            where,
-            precision=precision,
-            dtype=dtype,
-            device=device,
-            attn_implementation=attn_implementation,
-        )
+        computing = load_model(model, made.kind, where, precision=precision, **how)
     except CheckpointError as error:
         meant = _task_of(model, where)
         if TASKS[meant].kind is made.kind:
@@ -242,19 +256,27 @@ def pipeline(
             f"{error}\nA pipeline takes no new head. This checkpoint is for "
             f"pipeline({meant!r})."
         ) from error
-    return made(computing, known, **options)
+    return made(computing, loaded, **options)
+
+
+def _checked(made: object) -> type[Pipeline[Any]] | None:
+    """The caller's own class of pipelines, if there is one."""
+    if made is None or (isinstance(made, type) and issubclass(made, Pipeline)):
+        return made
+    raise TypeError(
+        f"pipeline_class is {quote(made)}, expected a subclass of a pipeline of "
+        f"minidistil, such as TextClassificationPipeline"
+    )
 
 
 def _task_of(model: Model, where: dict[str, Any]) -> str:
     """The task that a model is for."""
     found = None
-    if isinstance(model, Engine):
-        kind = model.kind
-    elif isinstance(model, PreTrainedModel):
-        kind = type(model)
-    else:
+    if isinstance(model, str | os.PathLike):
         found = identify(model, **where)
         kind = found.kind
+    else:
+        kind = model_kind(model)
     task = next((TASK_OF[each] for each in TASK_OF if issubclass(kind, each)), None)
     if task is None:
         raise TypeError(f"got a {kind.__name__}, which no task is for: give task=")

@@ -12,15 +12,15 @@ from torch import Tensor
 
 from minidistil.config import DistilBertConfig
 from minidistil.heads import DistilBertForSequenceClassification
-from minidistil.messages import check_characters, check_integer
+from minidistil.messages import check_characters
 from minidistil.pipelines.answers import Answer, ClassificationAnswer
 from minidistil.pipelines.base import Pipeline, TruncationOptions, regroup
 from minidistil.pipelines.long_texts import (
+    Choose,
     Ids,
     add_special_tokens,
     fit_pairs,
     ids_of,
-    strategy_of,
     truncate,
 )
 from minidistil.pipelines.reading import Many, map_inputs, wrong_type
@@ -81,7 +81,7 @@ class ClassificationOptions(TruncationOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.top_k not in (None, "best"):
-            check_integer("top_k", self.top_k, minimum=1)
+            self._take_integer("top_k", minimum=1)
         function = self.function_to_apply
         if function is not None and str(function).lower() not in FUNCTIONS:
             raise ValueError(
@@ -143,7 +143,7 @@ class TextClassificationPipeline(Pipeline[ClassificationOptions], Generic[Answer
             pair = 'a pair {"text": …, "text_pair": …} and nothing else'
             raise wrong_type(name, value, f"a string, {pair}, or a list of them")
         # An empty second text is none, as in transformers.
-        texts = (text, second) if second else (text,)
+        texts = (str(text), str(second)) if second else (str(text),)
         for each in texts:
             check_characters(name, each)
         return texts
@@ -154,28 +154,30 @@ class TextClassificationPipeline(Pipeline[ClassificationOptions], Generic[Answer
         limit = options.limit(self.max_length)
 
         def fit(texts: Texts, ids: list[Ids]) -> list[Ids]:
-            return self._fit(texts, ids, limit, options.truncation)
+            return self._fit(texts, ids, limit, options.strategy)
 
         parts = map_inputs(fit, inputs, each)
         logits = torch.stack(self.run([*chain(*parts)], options.batch_size))
-        function = options.function_to_apply or function_for(self.model.config)
+        function = options.function_to_apply or function_for(self.config)
         scores = FUNCTIONS[function.lower()](logits)  # (parts, C)
         means = [some.mean(dim=0) for some in torch.split(scores, [*map(len, parts)])]
         return [self._name(mean.tolist(), options) for mean in means]
 
     def _fit(
-        self, texts: Texts, ids: list[Ids], limit: int, truncation: str | bool | None
+        self, texts: Texts, ids: list[Ids], limit: int, choose: Choose
     ) -> list[Ids]:
         """Add [CLS] and [SEP] to a text or a pair; truncate it if need be."""
         whole = add_special_tokens(self.tokenizer, *ids)
         if len(whole) <= limit:
             return [whole]
-        strategy = strategy_of(truncation)
         if len(texts) == 1:
-            parts = truncate(ids[0], limit - 2, strategy)
+            parts = truncate(ids[0], limit - 2, choose)
             return [add_special_tokens(self.tokenizer, part) for part in parts]
+        strategy = choose()
         if strategy != "head":
-            (pairs,) = fit_pairs(self.tokenizer, ids[0], ids[1:], limit, strategy)
+            (pairs,) = fit_pairs(
+                self.tokenizer, ids[0], ids[1:], limit, lambda: strategy
+            )
             return [add_special_tokens(self.tokenizer, *pair) for pair in pairs]
         # Which of the two loses how much is the tokenizer's rule.
         encoded = self.tokenizer(*texts, truncation=True, max_length=limit)
@@ -185,7 +187,7 @@ class TextClassificationPipeline(Pipeline[ClassificationOptions], Generic[Answer
         self, scores: list[float], options: ClassificationOptions
     ) -> ClassificationAnswer | list[ClassificationAnswer]:
         """Put the labels to the scores (C,), the best first."""
-        names = self.model.config.id2label
+        names = self.config.id2label
         answers: list[ClassificationAnswer] = [
             {"label": names[i], "score": score} for i, score in enumerate(scores)
         ]

@@ -6,7 +6,6 @@ begins (B) or goes on (I) there; the aggregation makes whole entities of tokens.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import accumulate, chain, pairwise
@@ -16,11 +15,18 @@ from typing import Any, NamedTuple, TypeGuard, overload
 from torch import Tensor
 
 from minidistil.heads import DistilBertForTokenClassification
-from minidistil.messages import check_characters, check_flag, check_integer
+from minidistil.messages import check_characters
 from minidistil.pipelines.answers import EntityAnswer
 from minidistil.pipelines.base import Pipeline, TaskOptions, regroup
 from minidistil.pipelines.long_texts import Ids, TextTokens, tokens_of, windows
-from minidistil.pipelines.reading import Many, is_many, wrong_type
+from minidistil.pipelines.reading import (
+    Many,
+    as_list,
+    is_many,
+    is_read_once,
+    items_of,
+    wrong_type,
+)
 
 SHARED = 64  # tokens of two windows: what is suggested
 
@@ -87,9 +93,11 @@ class TokenOptions(TaskOptions):
             raise TypeError(
                 f"ignore_labels is {self.ignore_labels!r}, expected a list of labels"
             )
+        # Of a Series, `in` would ask the index.
+        self._take("ignore_labels", tuple(as_list(self.ignore_labels)))
         if self.stride is not None:
-            check_integer("stride", self.stride, minimum=0)
-        check_flag("is_split_into_words", self.is_split_into_words)
+            self._take_integer("stride", minimum=0)
+        self._take_flag("is_split_into_words")
         if not isinstance(self.delimiter, str):
             raise TypeError(f"delimiter is {self.delimiter!r}, expected a string")
 
@@ -148,8 +156,9 @@ class TokenClassificationPipeline(Pipeline[TokenOptions]):
         """
         in_words = options.get("is_split_into_words", self.options.is_split_into_words)
         if in_words and _is_collection(inputs):
-            one = any(isinstance(item, str) for item in inputs)
-            inputs = [inputs] if one else inputs
+            listed = as_list(inputs)
+            one = any(isinstance(item, str) for item in listed)
+            inputs = [listed] if one else listed
         return self._respond(inputs, options)
 
     def settings(self, options: Mapping[str, Any]) -> TokenOptions:
@@ -169,12 +178,13 @@ class TokenClassificationPipeline(Pipeline[TokenOptions]):
             if not isinstance(value, str):
                 expected = "a string, or a list of them; for words choose "
                 raise wrong_type(name, value, f"{expected}is_split_into_words=True")
-            text = Text(value)
+            text = Text(str(value))
         else:
-            words = tuple(value) if _is_collection(value) else None
-            if words is None or not all(isinstance(word, str) for word in words):
+            listed = as_list(value) if _is_collection(value) else [None]
+            if not all(isinstance(word, str) for word in listed):
                 expected = "a list of words, which are strings, for "
                 raise wrong_type(name, value, f"{expected}is_split_into_words is True")
+            words = tuple(map(str, listed))
             text = Text(options.delimiter.join(words), words)
         check_characters(name, text.text)
         return text
@@ -184,7 +194,7 @@ class TokenClassificationPipeline(Pipeline[TokenOptions]):
     ) -> list[list[EntityAnswer]]:
         """Give each text what was found in it."""
         tokens = self._tokens(inputs, options)
-        read = [self._windows(each.ids, options.stride) for each in tokens]
+        read = [self._windows(each.ids, options) for each in tokens]
         cls, sep = self.tokenizer.cls_token_id, self.tokenizer.sep_token_id
         sequences = [
             [cls, *each.ids[start:end], sep]
@@ -218,20 +228,20 @@ class TokenClassificationPipeline(Pipeline[TokenOptions]):
             ]
         return tokens
 
-    def _windows(self, ids: Ids, stride: int | None) -> list[tuple[int, int]]:
+    def _windows(self, ids: Ids, options: TokenOptions) -> list[tuple[int, int]]:
         """Split a text into windows; without a stride only the first is returned."""
         room = self.max_length - 2
-        if stride is None and len(ids) > room:
-            # Of one model always in these words: Python then shows it once.
-            shared = min(SHARED, room // 2)
-            warnings.warn(
-                f"a text is longer than the model can read, and only its beginning is "
-                f"labelled; stride={shared} labels all of it, in windows that share "
-                f"{shared} tokens",
-                stacklevel=1,
-            )
+        if options.stride is None and len(ids) > room:
+            options.truncated.count += 1
             return [(0, room)]
-        return windows(len(ids), room, stride or 0)
+        return windows(len(ids), room, options.stride or 0)
+
+    def _instead_of_truncation(self) -> str:
+        shared = min(SHARED, (self.max_length - 2) // 2)
+        return (
+            f"labelled; stride={shared} labels all of it, in windows that share "
+            f"{shared} tokens"
+        )
 
     def _found(
         self,
@@ -264,7 +274,7 @@ class TokenClassificationPipeline(Pipeline[TokenOptions]):
             score, label = (of_word or first)(scores[i:j]).max(dim=0)
             parts.append(
                 {
-                    "entity": self.model.config.id2label[int(label)],
+                    "entity": self.config.id2label[int(label)],
                     "score": float(score),
                     "index": start + i + 1,
                     "word": self._join(written[i:j]) if of_word else written[i],
@@ -330,4 +340,4 @@ def _weight(answer: EntityAnswer) -> tuple[int, float]:
 
 def _is_collection(value: object) -> TypeGuard[Collection[Any]]:
     """Whether it holds several things, and is no text, nor an iterator."""
-    return isinstance(value, Collection) and is_many(value)
+    return is_many(value) and not is_read_once(items_of(value))

@@ -12,13 +12,13 @@ from typing import Any, overload
 
 from torch import Tensor
 
-from minidistil.checkpoint.pretrained import PreTrainedModel
-from minidistil.engine import Engine
 from minidistil.heads import DistilBertForSequenceClassification
-from minidistil.messages import check_characters, check_flag, quote
+from minidistil.messages import check_characters, quote
 from minidistil.pipelines.answers import ZeroShotAnswer
 from minidistil.pipelines.base import Pipeline, TruncationOptions
+from minidistil.pipelines.computing import Computing
 from minidistil.pipelines.long_texts import ids_of
+from minidistil.pipelines.reading import as_list
 from minidistil.tokenizer import DistilBertTokenizer
 
 Labels = str | Collection[str] | None
@@ -46,9 +46,9 @@ class ZeroShotOptions(TruncationOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.candidate_labels is not None:
-            as_labels(self.candidate_labels)
+            self._take("candidate_labels", as_labels(self.candidate_labels))
         check_template(self.hypothesis_template)
-        check_flag("multi_label", self.multi_label)
+        self._take_flag("multi_label")
 
 
 def as_labels(given: Any) -> list[str]:
@@ -60,8 +60,7 @@ def as_labels(given: Any) -> list[str]:
     """
     if isinstance(given, str):
         given = [label.strip() for label in given.split(",") if label.strip()]
-    is_list = isinstance(given, Collection) and not isinstance(given, bytes | Mapping)
-    listed = [*given] if is_list else [given]
+    listed = as_list(given)
     if not all(isinstance(label, str) for label in listed):
         raise TypeError(
             f"candidate_labels is {given!r:.60}, expected a list of strings, or a "
@@ -74,7 +73,7 @@ def as_labels(given: Any) -> list[str]:
         )
     for label in listed:
         check_characters("a candidate label", label)
-    return listed
+    return [*map(str, listed)]
 
 
 def check_template(template: Any) -> None:
@@ -102,7 +101,7 @@ class ZeroShotClassificationPipeline(Pipeline[ZeroShotOptions]):
 
     def __init__(
         self,
-        model: PreTrainedModel | Engine,
+        model: Computing,
         tokenizer: DistilBertTokenizer,
         **options: Any,
     ) -> None:
@@ -112,7 +111,16 @@ class ZeroShotClassificationPipeline(Pipeline[ZeroShotOptions]):
             ValueError: if no label of the model says "entailment".
         """
         super().__init__(model, tokenizer, **options)
-        names = model.config.id2label
+        _ = self.entailment_id
+
+    @property
+    def entailment_id(self) -> int:
+        """The label that says that a hypothesis follows.
+
+        Raises:
+            ValueError: if there is none.
+        """
+        names = self.config.id2label
         entailment = _first(names, "entail")
         if entailment is None:
             raise ValueError(
@@ -120,12 +128,19 @@ class ZeroShotClassificationPipeline(Pipeline[ZeroShotOptions]):
                 f"with 'entail': zero-shot classification needs a model that was "
                 f"trained on natural language inference (MNLI)"
             )
-        self.entailment_id = entailment
-        # transformers takes the first label, or the last if the first is entailment.
-        # Where the labels are in another order, that is not the contradiction.
-        self.contradiction_id = _first(names, "contra")
-        if self.contradiction_id is None and len(names) == 2:
-            self.contradiction_id = 1 - entailment
+        return entailment
+
+    @property
+    def contradiction_id(self) -> int | None:
+        """The label that says that the hypothesis is wrong, if one does.
+
+        transformers takes the first label, or the last if the first is entailment.
+        Where the labels are in another order, that is not the contradiction.
+        """
+        names = self.config.id2label
+        if len(names) == 2:
+            return 1 - self.entailment_id
+        return _first(names, "contra")
 
     @overload
     def __call__(
@@ -186,7 +201,7 @@ class ZeroShotClassificationPipeline(Pipeline[ZeroShotOptions]):
         if self._is_one_by_one(settings) and self.contradiction_id is None:
             raise ValueError(
                 f"the model's labels are "
-                f"{quote([*self.model.config.id2label.values()])}, and none begins "
+                f"{quote([*self.config.id2label.values()])}, and none begins "
                 f"with 'contra': labels can be compared with each other, but not "
                 f"judged one by one (multi_label, or a single label)"
             )

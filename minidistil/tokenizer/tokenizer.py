@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from minidistil.files import write_file
 from minidistil.hub import open_checkpoint
+from minidistil.hub.upload import PushToHub
 from minidistil.tokenizer.backends import (
     Encoding,
     PythonBackend,
@@ -49,7 +50,6 @@ from minidistil.tokenizer.vocabulary import (
     vocab_txt,
     with_specials,
 )
-from minidistil.upload import PushToHub
 from minidistil.wordpiece import WordPiece
 
 PADDINGS = {

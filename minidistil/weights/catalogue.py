@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -148,4 +149,6 @@ def _is_cached(repo: str, cache_dir: str | os.PathLike[str] | None) -> bool:
 
     cache = Path(cache_dir or constants.HF_HUB_CACHE).expanduser()
     snapshots = cache / f"models--{repo.replace('/', '--')}" / "snapshots"
-    return any(path.exists() for path in snapshots.glob(f"*/{SINGLE_FILE}"))
+    with suppress(OSError):  # of a cache that cannot be read
+        return any(path.exists() for path in snapshots.glob(f"*/{SINGLE_FILE}"))
+    return False

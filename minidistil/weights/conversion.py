@@ -22,17 +22,17 @@ from minidistil.checkpoint.matching import OUTPUT_EMBEDDINGS, WORD_EMBEDDINGS, f
 from minidistil.checkpoint.memory import TensorsInMemory
 from minidistil.checkpoint.pretrained import PreTrainedModel, with_dtype
 from minidistil.checkpoint.saving import save
+from minidistil.checkpoint.stored import CheckpointError, parse_json
 from minidistil.checkpoint.tensors import (
     DTYPES,
     INDEX_FILE,
     SINGLE_FILE,
-    CheckpointError,
     Weights,
     all_finite,
-    parse_json,
     plain_name,
 )
 from minidistil.config import ALIASES, DistilBertConfig
+from minidistil.files import mode_of, read_bytes
 from minidistil.hub import CheckpointFiles, open_checkpoint
 from minidistil.messages import quote
 from minidistil.progress import counting_seconds, steps
@@ -136,15 +136,15 @@ def convert(
     files = open_checkpoint(source, **where)
     found = files.require("config.json")
     folder = Path(folder)
-    beside = {name: files.require(name).read_bytes() for name in companions(files)}
-    present = [name for name in COMPANIONS if (folder / name).exists()]
+    beside = {name: read_bytes(files.require(name)) for name in companions(files)}
+    present = [name for name in COMPANIONS if mode_of(folder / name)]
     if stale := [name for name in present if name not in beside]:
         raise ValueError(
             f"'{folder}' holds {', '.join(stale)}, which the source does not have, and "
             "which would be read with the new weights; remove it, or convert into "
             "another folder. Nothing was written"
         )
-    values = parse_json(found, found.read_bytes())
+    values = parse_json(found, read_bytes(found))
     given = tensors = _read_tensors(files)
     for name in drop:
         gone = _find(name, tensors)

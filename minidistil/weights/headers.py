@@ -8,15 +8,13 @@ from __future__ import annotations
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from minidistil.checkpoint.stored import CheckpointError, Header, read_header
 from minidistil.checkpoint.tensors import (
     INDEX_FILE,
     SINGLE_FILE,
-    CheckpointError,
-    Header,
     check_index,
     find_shard,
     no_safetensors,
-    read_header,
     read_index,
 )
 from minidistil.hub import CheckpointFiles, HubCheckpointFiles

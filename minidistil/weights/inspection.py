@@ -14,15 +14,10 @@ from minidistil.auto import KINDS, kind_of
 from minidistil.checkpoint.fitting import skeleton
 from minidistil.checkpoint.matching import Fit, fit, heads_of
 from minidistil.checkpoint.pretrained import PreTrainedModel
-from minidistil.checkpoint.tensors import (
-    SINGLE_FILE,
-    Contents,
-    Entry,
-    Header,
-    plain_name,
-    read_header,
-)
+from minidistil.checkpoint.stored import Entry, Header, read_header
+from minidistil.checkpoint.tensors import SINGLE_FILE, Contents, plain_name
 from minidistil.config import ConfigError, DistilBertConfig
+from minidistil.files import is_file
 from minidistil.hub import CheckpointFiles, open_checkpoint
 from minidistil.weights.headers import read_headers
 
@@ -147,7 +142,7 @@ def inspect(source: str | os.PathLike[str], **where: Any) -> Inspection:
         CheckpointError: if a header is not sound.
     """
     path = Path(source)
-    if path.is_file():
+    if is_file(path):
         files = CheckpointFiles(path.parent, str(path))
         headers = [read_header(path)]
     else:

@@ -12,7 +12,9 @@ code so (CVE-2026-24747). With an older torch no pickle is read.
 
 from __future__ import annotations
 
+import errno
 import math
+import re
 import tarfile
 import zipfile
 from pathlib import Path
@@ -20,6 +22,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from minidistil.checkpoint.stored import EXHAUSTED
 from minidistil.checkpoint.tensors import (
     PICKLES,
     CheckpointError,
@@ -28,6 +31,7 @@ from minidistil.checkpoint.tensors import (
     no_safetensors,
     read_index,
 )
+from minidistil.files import errno_of, reading_from
 from minidistil.hub import CheckpointFiles
 from minidistil.messages import first_line, quote
 from minidistil.progress import steps
@@ -79,8 +83,11 @@ def read_pickle(path: Path) -> dict[str, Tensor]:
         )
     is_zip = _check_format(path)
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
+        with reading_from(path):
+            content = _load(path, mmap=is_zip)
     except Exception as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
         # Whatever goes wrong in a file of unknown origin, the answer is the same. What
         # torch says after its first sentence is how to run the file.
         reason = first_line(error).partition(". ")[0]
@@ -92,15 +99,35 @@ def read_pickle(path: Path) -> dict[str, Tensor]:
     return _tensors(path, content)
 
 
+def _load(path: Path, *, mmap: bool) -> object:
+    """What torch finds in a file; where it cannot be mapped, it is read."""
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
+    except MemoryError:
+        raise ValueError("it asks for more memory than there is") from None
+    except RuntimeError as error:
+        asked = re.search(r"you tried to allocate (\d+) bytes", str(error))
+        if asked and int(asked[1]) > path.stat().st_size:
+            raise ValueError("it asks for more memory than it can fill") from None
+        if not mmap or errno_of(error) in (None, *EXHAUSTED):
+            raise
+    return _load(path, mmap=False)
+
+
 def _check_format(path: Path) -> bool:
     """Whether the file is the newer of the two formats; another is refused."""
-    with path.open("rb") as stream:
-        start = stream.read(len(_LEGACY))
+    with reading_from(path):
+        with path.open("rb") as stream:
+            start = stream.read(len(_LEGACY))
+        is_tar = tarfile.is_tarfile(path)
     if start.startswith(_ZIP):
         try:
-            with zipfile.ZipFile(path) as archive:
+            with reading_from(path), zipfile.ZipFile(path) as archive:
                 members = archive.infolist()
         except (zipfile.BadZipFile, ValueError, OSError) as error:
+            # A place before the beginning of the file is an invalid argument.
+            if errno_of(error) not in (None, errno.EINVAL):
+                raise
             raise CheckpointError(
                 f"{path} is damaged ({error}); fetch it again"
             ) from None
@@ -111,7 +138,7 @@ def _check_format(path: Path) -> bool:
             )
         return True
     # A tar can be given the magic number as the name of its first file.
-    if start != _LEGACY or tarfile.is_tarfile(path):
+    if start != _LEGACY or is_tar:
         raise CheckpointError(
             f"{path} ({path.stat().st_size:,} bytes) is not a file that torch.save "
             "writes; it may be truncated, or only stand for the real file (then run "

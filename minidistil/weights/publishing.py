@@ -28,11 +28,11 @@ from minidistil.checkpoint.tensors import (
     CheckpointError,
 )
 from minidistil.hub import HubCheckpointFiles, open_checkpoint
+from minidistil.hub.upload import PublishError, Repository, check_place
 from minidistil.messages import quote, shorten
 from minidistil.pipelines.tasks import TASK_OF
 from minidistil.progress import steps
 from minidistil.tokenizer import DistilBertTokenizer
-from minidistil.upload import PublishError, Repository, check_place
 from minidistil.weights.verification import Verification, sha256, verify
 
 __all__ = ["Publication", "PublishError", "publish"]

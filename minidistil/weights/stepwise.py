@@ -17,7 +17,7 @@ from minidistil.auto import KINDS, identify
 from minidistil.checkpoint.fitting import check_fit, fill, skeleton_like
 from minidistil.checkpoint.matching import fit, is_tied, parameters
 from minidistil.checkpoint.pretrained import PreTrainedModel
-from minidistil.checkpoint.tensors import read_header
+from minidistil.checkpoint.stored import read_header
 from minidistil.hub import HubCheckpointFiles
 from minidistil.pipelines import FUNCTIONS, function_for
 from minidistil.pipelines.base import max_tokens

@@ -32,6 +32,7 @@ from minidistil.checkpoint.tensors import (
 )
 from minidistil.config import DistilBertConfig
 from minidistil.engine import Engine
+from minidistil.files import reading_from
 from minidistil.heads import DistilBertForMultipleChoice
 from minidistil.hub import (
     CheckpointFiles,
@@ -256,6 +257,7 @@ def sha256(path: Path) -> str:
     """The SHA-256 of a file, in hexadecimal digits."""
     digest = hashlib.sha256()
     with (
+        reading_from(path),
         path.open("rb") as stream,
         counting_bytes(path.stat().st_size, f"hashing {path.name}") as done,
     ):

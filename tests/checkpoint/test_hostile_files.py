@@ -13,7 +13,8 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 from tokenizers.models import WordPiece
 
 from minidistil import CheckpointError, ConfigError, DistilBertTokenizer
-from minidistil.checkpoint.tensors import Weights, read_header
+from minidistil.checkpoint.stored import read_header
+from minidistil.checkpoint.tensors import Weights
 from minidistil.config import DistilBertConfig
 from minidistil.hub import open_checkpoint
 

@@ -19,7 +19,7 @@ from minidistil import (
     DistilBertForSequenceClassification,
 )
 from minidistil.checkpoint.companions import TOKENIZER_FILES
-from minidistil.upload import PublishError
+from minidistil.hub.upload import PublishError
 
 SHAPE = {"vocab_size": 31, "max_position_embeddings": 13, "dim": 12, "n_heads": 3}
 SHAPE |= {"hidden_dim": 20, "n_layers": 2}

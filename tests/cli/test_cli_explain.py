@@ -8,6 +8,7 @@ import struct
 import subprocess
 import sys
 from pathlib import Path
+from threading import Thread
 
 import pytest
 import torch
@@ -219,10 +220,16 @@ def test_a_dash_is_standard_output(explain, folder):
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with names")
-def test_a_pipe_is_refused(explain):
-    os.mkfifo(explain.here / "pipe")
-    assert_refused(explain("one", "-o", "pipe"), "pipe is not a file that a page")
-    assert (explain.here / "pipe").is_fifo()
+def test_a_pipe_gets_the_page(explain, folder):
+    pipe = explain.here / "pipe"
+    os.mkfifo(pipe)
+    found = []
+    reader = Thread(target=lambda: found.append(pipe.read_text("utf-8")), daemon=True)
+    reader.start()
+    assert explain("one", "-o", "pipe").exit_code == 0
+    reader.join(60)
+    assert found == [compare(["one"], folder).to_html()]
+    assert pipe.is_fifo()
 
 
 def test_the_patient_get_the_whole_page(explain, folder, monkeypatch):

@@ -6,8 +6,10 @@ import array
 import itertools
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+from datasets import Dataset
 from engines import PRECISIONS, answers, check, forget, model_of, sequences_of
 from reference import CHOICE, ENCODER, MASKED_LM, SEQUENCE, TOKEN
 from torch import nn
@@ -92,9 +94,26 @@ def test_a_tensor_of_rows_is_a_list_of_sequences(engine):
     check(engine(rows), engine(rows.tolist()), 0)
 
 
-def test_a_list_of_numpys_integers_is_refused_with_a_word(engine):
+@pytest.mark.parametrize(
+    "column",
+    [
+        lambda lists: np.array([np.array(ids) for ids in lists], dtype=object),
+        lambda lists: pd.Series(lists, index=[9, 8, 7, 6]),
+        lambda lists: [[np.int64(id) for id in ids] for ids in lists],
+        lambda lists: [[torch.tensor(id) for id in ids] for ids in lists],
+        lambda lists: Dataset.from_dict({"ids": lists})["ids"],
+        lambda lists: dict(enumerate(lists)).values(),
+    ],
+    ids=["array", "series", "numbers", "tensors", "column", "view"],
+)
+def test_sequences_may_be_a_column_or_hold_numpys_numbers(engine, column):
+    check(engine(column(SEQUENCES)), engine(SEQUENCES), 0)
+
+
+@pytest.mark.parametrize("wrong", [np.float64(3), np.bool_(True), torch.tensor(True)])
+def test_what_is_no_integer_in_numpy_is_none_here(engine, wrong):
     with pytest.raises(TypeError, match=r"sequence 0 is .*expected a list of integers"):
-        engine([[np.int64(3), np.int64(4)]])
+        engine([[3, wrong]])
 
 
 def test_a_mistake_is_found_before_anything_is_computed(engine, monkeypatch):
@@ -155,7 +174,8 @@ def test_unknown_kernels_are_refused(model, kernels):
 
 @pytest.mark.parametrize("budget", [0, -1, True, 1.5, "1024", None])
 def test_a_budget_that_is_no_number_of_tokens_is_refused(model, budget):
-    with pytest.raises(ValueError, match=f"token_budget is {budget!r}, expected 1"):
+    expected = f"token_budget is {budget!r}, expected an integer of at least 1"
+    with pytest.raises(ValueError, match=expected):
         Engine(model, token_budget=budget)
 
 

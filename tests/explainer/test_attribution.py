@@ -421,7 +421,7 @@ def test_a_trace_without_an_answer_says_why(masked_lm, tmp_path):
     [
         ({"tolerance": -0.1}, "tolerance is -0.1, expected 0 or more"),
         ({"tolerance": math.nan}, "tolerance is nan, expected 0 or more"),
-        ({"max_steps": 0}, "max_steps is 0, expected at least 1"),
+        ({"max_steps": 0}, "max_steps is 0, expected an integer of at least 1"),
     ],
 )
 def test_impossible_wishes_are_errors(options, message):

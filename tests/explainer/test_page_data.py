@@ -13,6 +13,7 @@ from functools import cache
 from hashlib import sha256
 from html.parser import HTMLParser
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -343,11 +344,15 @@ def test_the_link_stays_and_its_file_is_replaced(tiny, tmp_path):
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with names")
-def test_a_pipe_is_not_replaced_by_a_page(tiny, tmp_path):
+def test_a_pipe_gets_the_page_and_stays_a_pipe(tiny, tmp_path):
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    with pytest.raises(FileExistsError, match="is not a file that a page could"):
-        tiny.save(pipe)
+    found = []
+    reader = Thread(target=lambda: found.append(pipe.read_text("utf-8")), daemon=True)
+    reader.start()
+    tiny.save(pipe)
+    reader.join(60)
+    assert found == [tiny.to_html()]
     assert pipe.is_fifo()
 
 

@@ -29,7 +29,7 @@ from torch import Tensor
 
 import minidistil
 from minidistil import DistilBertConfig, DistilBertTokenizer
-from minidistil.checkpoint.tensors import Header, read_header
+from minidistil.checkpoint.stored import Header, read_header
 from minidistil.pipelines.sentence_settings import read_settings
 
 CONFIG = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import random
 import struct
@@ -12,8 +13,9 @@ import torch
 from damaged_files import HOSTILE
 from safetensors import SafetensorError, safe_open
 
-from minidistil.checkpoint import tensors
-from minidistil.checkpoint.tensors import CheckpointError, Weights, read_header
+from minidistil.checkpoint import stored
+from minidistil.checkpoint.stored import CheckpointError, read_header
+from minidistil.checkpoint.tensors import Weights
 from minidistil.hub import open_checkpoint
 
 # The types that the format has.
@@ -93,17 +95,19 @@ def test_what_only_the_library_understands_is_one_error_that_names_it(
         assert str(path) in str(error.value)
 
 
-def test_a_file_too_large_to_be_mapped_is_refused(tmp_path, monkeypatch):
+def test_a_file_too_large_to_be_mapped_is_not_called_damaged(tmp_path, monkeypatch):
     path = tmp_path / "model.safetensors"
     safetensors.torch.save_file({"w": torch.ones(1)}, path)
 
     def refuse(*_, **__):
-        raise RuntimeError("unable to mmap 10000000000000 bytes")  # as torch does
+        message = f"unable to mmap 10000000000000 bytes from file <{path}>"
+        raise RuntimeError(f"{message}: Cannot allocate memory (12)")  # as torch does
 
-    monkeypatch.setattr(tensors, "safe_open", refuse)
-    with pytest.raises(CheckpointError, match="unable to mmap") as error:
+    monkeypatch.setattr(stored, "safe_open", refuse)
+    with pytest.raises(OSError, match="Cannot allocate memory") as error:
         read_header(path)
-    assert str(path) in str(error.value)
+    assert error.value.errno == errno.ENOMEM
+    assert error.value.filename == str(path)
 
 
 def test_a_shape_of_ten_thousand_dimensions_takes_no_time(tmp_path):

@@ -13,7 +13,7 @@ from damaged_files import HOSTILE
 from hub_stand_in import COMMIT, point_the_hub_library_at, serving
 from layouts import SMALL, SST_2, UNCASED, config_of, random_tensors, write_layout
 
-from minidistil.checkpoint.tensors import CheckpointError, read_header
+from minidistil.checkpoint.stored import CheckpointError, read_header
 from minidistil.hub import CheckpointNotFoundError
 from minidistil.weights import headers
 from minidistil.weights.inspection import inspect

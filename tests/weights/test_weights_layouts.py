@@ -22,7 +22,7 @@ from layouts import (
 )
 
 import minidistil
-from minidistil.checkpoint.tensors import read_header
+from minidistil.checkpoint.stored import read_header
 from minidistil.weights.catalogue import OFFICIAL as CATALOGUE
 from minidistil.weights.conversion import convert
 from minidistil.weights.inspection import inspect

@@ -12,18 +12,23 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from minidistil.messages import MinidistilError, first_line
+from minidistil.files import is_file, is_folder, mode_of
+from minidistil.hub.errors import (
+    NOT_ALLOWED,
+    CheckpointNotFoundError,
+    refused_here,
+    status,
+    why_not_sent,
+    why_offline,
+    without_a_bar,
+)
+from minidistil.messages import first_line
+from minidistil.progress import can_be_shown
 
-BUNDLED = {"tiny": Path(__file__).parent / "bundled" / "tiny-sst2"}
+BUNDLED = {"tiny": Path(__file__).parents[1] / "bundled" / "tiny-sst2"}
 
 # Any of these in the cache shows which commit of a repository the cache holds.
 _USUAL_FILES = ("config.json", "model.safetensors", "vocab.txt", "tokenizer.json")
-
-_NOT_ALLOWED = (401, 403)  # HTTP: unauthorized, forbidden
-
-
-class CheckpointNotFoundError(MinidistilError, FileNotFoundError):
-    """A checkpoint, or a file it must have, cannot be found or fetched."""
 
 
 class CheckpointFiles:
@@ -48,7 +53,7 @@ class CheckpointFiles:
 
     def _get(self, name: str) -> Path | None:
         path = self._folder / name
-        return path if path.is_file() else None
+        return path if is_file(path) else None
 
     def has(self, name: str) -> bool:
         """Whether the checkpoint has a file called ``name``; it is not fetched."""
@@ -151,6 +156,7 @@ class HubCheckpointFiles(CheckpointFiles):
         if found is None and not self.offline:
             found = self._fetch(name)
         if found is None and self.offline and self._commit is None:
+            is_folder(self._cache / f"models--{self.name.replace('/', '--')}" / "refs")
             raise CheckpointNotFoundError(f"{self} is not in the cache. {self.hint}")
         return found
 
@@ -169,6 +175,12 @@ class HubCheckpointFiles(CheckpointFiles):
         except Exception:
             # As in `_fetch`. Without a reply, nothing is known.
             return False
+
+    @property
+    def _cache(self) -> Path:
+        from huggingface_hub import constants
+
+        return self._cache_dir or Path(constants.HF_HUB_CACHE)
 
     def _look_up(self, name: str) -> object:
         import huggingface_hub
@@ -205,13 +217,14 @@ class HubCheckpointFiles(CheckpointFiles):
                 revision=self.revision,
                 token=self._token,
                 cache_dir=self._cache_dir,
+                **({} if can_be_shown() else without_a_bar()),
             )
         except errors.LocalEntryNotFoundError as error:
-            if _status(error.__cause__) in _NOT_ALLOWED:
+            if status(error.__cause__) in NOT_ALLOWED:
                 raise self.refused(name, error.__cause__ or error) from error
             # The rest must come from the cache too: a connection that fails for one
             # file and works for the next would load half a checkpoint.
-            self.offline = _why_offline(error)
+            self.offline = why_offline(error)
             return None
         except errors.EntryNotFoundError:
             return None
@@ -222,40 +235,18 @@ class HubCheckpointFiles(CheckpointFiles):
             raise self.refused(name, error) from error
         return self._pin(found, name)
 
-    def refused(self, name: str, error: BaseException) -> CheckpointNotFoundError:
-        """The error for a file that the hub did not send, made from the hub's own."""
-        from huggingface_hub import errors
+    def refused(self, name: str, error: BaseException) -> OSError:
+        """The error for a file that could not be fetched, made from the hub's own.
 
-        if isinstance(error, errors.GatedRepoError):
-            reason = (
-                f"{self.name!r} is gated. Ask for access at "
-                f"https://huggingface.co/{self.name}, then run `hf auth login` or "
-                "pass token=."
-            )
-        elif isinstance(error, errors.RepositoryNotFoundError):
-            reason = (
-                f"the hub has no repository {self.name!r}, or it is private, and "
-                "there is no such folder here. Check the spelling; for a private "
-                "repository run `hf auth login` or pass token=."
-            )
-        elif isinstance(error, errors.RevisionNotFoundError):
-            reason = (
-                f"{self.name!r} has no revision {self._revision!r}. A revision is a "
-                "branch, a tag or a full commit hash, as listed at "
-                f"https://huggingface.co/{self.name}/commits/main."
-            )
-        elif _status(error) in _NOT_ALLOWED:
-            reason = (
-                f"the hub refuses access (HTTP {_status(error)}). The token in use is "
-                "missing, expired or without the right to read this repository: run "
-                "`hf auth login` or pass token=."
-            )
-        else:
-            reason = (
-                f"{first_line(error)}. Check the connection and try again, or "
-                f"run: {self._download_command}"
-            )
-        return CheckpointNotFoundError(f"cannot fetch {name} of {self}: {reason}")
+        A `CheckpointNotFoundError`, unless it is the system that refuses: the cache
+        cannot be written, or the disk is full.
+        """
+        what = f"{name} of {self}"
+        here = refused_here(error, what, self._cache)
+        if here is not None:
+            return here
+        reason = why_not_sent(error, self.name, self._revision, self._download_command)
+        return CheckpointNotFoundError(f"cannot fetch {what}: {reason}")
 
     @property
     def revision(self) -> str | None:
@@ -345,20 +336,20 @@ def _open_folder(source: str | os.PathLike[str]) -> CheckpointFiles | None:
         return None
     path = Path(source).expanduser()
     if isinstance(source, str) and source in BUNDLED:
-        if (path / "config.json").is_file():
+        if is_file(path / "config.json"):
             raise ValueError(
                 f"{source!r} is the bundled checkpoint and also a checkpoint folder "
                 f"here. Write './{source}' for the folder, or rename the folder to "
                 "reach the bundled one."
             )
         return CheckpointFiles(BUNDLED[source], f"the bundled checkpoint {source!r}")
-    if path.is_dir():
+    if is_folder(path):
         return CheckpointFiles(path, f"folder '{path}'")
     if isinstance(source, str) and source.lower() in BUNDLED:
         raise CheckpointNotFoundError(
             f"no checkpoint {source!r}; did you mean {source.lower()!r}?"
         )
-    if path.exists():
+    if mode_of(path):
         raise CheckpointNotFoundError(
             f"'{path}' is a file; a checkpoint is named by the folder that holds its "
             f"config.json and model.safetensors, so pass '{path.parent}'"
@@ -381,17 +372,3 @@ def _looks_like_a_path(source: str) -> bool:
         or source.count("/") > 1
         or (os.name == "nt" and Path(source).is_absolute())
     )
-
-
-def _why_offline(error: BaseException) -> str:
-    from huggingface_hub.errors import OfflineModeIsEnabled
-
-    cause = error.__cause__ or error
-    if isinstance(cause, OfflineModeIsEnabled):
-        return "offline mode, HF_HUB_OFFLINE=1"
-    return f"the hub cannot be reached: {first_line(cause)}"
-
-
-def _status(error: BaseException | None) -> int | None:
-    """The HTTP status that an error of the hub carries."""
-    return getattr(getattr(error, "response", None), "status_code", None)
