@@ -133,6 +133,16 @@ class Conveniences(nn.Module):
         """No: it is an encoder."""
         return False
 
+    @classmethod
+    def is_remote_code(cls) -> bool:
+        """No: the code is this library's, or the caller's own."""
+        return False
+
+    @classmethod
+    def is_custom_code(cls) -> bool:
+        """Yes: not of transformers (which peft asks, to leave our names as they are)."""
+        return True
+
     def set_attn_implementation(self, attn_implementation: str) -> None:
         """Choose how attention is computed: ``"sdpa"`` or ``"eager"``.
 

@@ -12,6 +12,7 @@ import torch
 import transformers
 from reference import HEADS, NAMES
 from torch import nn
+from transformers import conversion_mapping
 
 import minidistil
 from minidistil import (
@@ -92,6 +93,15 @@ def test_the_parts_of_a_model_have_the_names_of_transformers(name):
         mine, yours = (getattr(model, getter)() for model in (ours, theirs))
         assert (mine is None) == (yours is None), getter
         assert mine is None or torch.equal(mine.weight, yours.weight), getter
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_code_of_a_model_is_not_of_transformers(name):
+    """Which renames tensors of its own models, as peft wraps them: none of ours."""
+    ours, _ = both(name)
+    assert ours.is_custom_code()
+    assert not ours.is_remote_code()
+    assert not conversion_mapping.get_model_conversion_mapping(ours)
 
 
 def test_a_model_counts_its_labels():

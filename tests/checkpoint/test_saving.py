@@ -7,11 +7,15 @@ import json
 from pathlib import Path
 from typing import Any
 
+import accelerate
 import pytest
 import torch
 import transformers
 from reference import HEADS
 from torch import nn
+from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import (
+    checkpoint_wrapper,
+)
 from torch.nn.utils import parametrizations, parametrize
 
 import minidistil
@@ -75,7 +79,6 @@ def test_the_keywords_of_training_loops_are_taken(tmp_path, given):
 @pytest.mark.parametrize("head", HEADS)
 def test_the_loop_of_the_docs_saves(tmp_path, head):
     """As in accelerate's examples, of all processes at once."""
-    accelerate = pytest.importorskip("accelerate")
     accelerator = accelerate.Accelerator(cpu=True)
     plain = getattr(minidistil, head)(DistilBertConfig(**SHAPE))
     model = accelerator.prepare(plain)
@@ -388,12 +391,9 @@ def test_words_that_are_compiled_stay_tied(tmp_path):
 
 
 def test_blocks_that_are_recomputed_are_saved_by_their_own_names(tmp_path):
-    wrapper = pytest.importorskip(
-        "torch.distributed.algorithms._checkpoint.checkpoint_wrapper"
-    )
     model = classifier()
     layers = model.distilbert.transformer.layer
-    layers[0] = wrapper.checkpoint_wrapper(layers[0])
+    layers[0] = checkpoint_wrapper(layers[0])
     model.save_pretrained(tmp_path)
     layers[0] = layers[0]._checkpoint_wrapped_module
     assert same(load(tmp_path), model)
