@@ -113,8 +113,8 @@ class Engine:
             model = copy.deepcopy(model)
         with without_autocast():
             self._encoder = FastEncoder(model.encoder, chosen)
-            words = self._encoder.embeddings.words
-            self._head = HEADS[type(model)](model, chosen.head, words)
+            embeddings = self._encoder.embeddings
+            self._head = HEADS[type(model)](model, chosen.head, embeddings)
 
     @classmethod
     def from_pretrained(

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from minidistil.engine.encoder import (
+    FastEmbeddings,
     FastNorm,
     float32,
     require_activation,
@@ -45,7 +47,10 @@ class LastLayer:
     """The layer that makes logits, in float32 whatever comes before it."""
 
     def __init__(self, weight: Tensor, bias: Tensor) -> None:
-        self.weight, self.bias = weight, bias
+        # The last bit of a product depends on where the weight begins, which may be
+        # anywhere in a mapped file; a copy in another process has it aligned.
+        aligned = weight.data_ptr() % 64 == 0
+        self.weight, self.bias = weight if aligned else weight.clone(), bias
 
     def __call__(self, x: Tensor) -> Tensor:
         """(R, D) -> (R, width)."""
@@ -77,7 +82,7 @@ class WordLayers:
 def _classifier(
     model: DistilBertForSequenceClassification | DistilBertForMultipleChoice,
     pack: Pack,
-    words: Tensor,
+    embeddings: FastEmbeddings,
 ) -> FastHead:
     hidden = pack(*weight_and_bias(model.pre_classifier))
     last = LastLayer(*weight_and_bias(model.classifier))
@@ -89,24 +94,29 @@ def _token_reader(layer: nn.Linear) -> FastHead:
     return FastHead(True, len(last.weight), last)
 
 
-def _word_scorer(model: DistilBertForMaskedLM, pack: Pack, words: Tensor) -> FastHead:
+def _word_scorer(
+    model: DistilBertForMaskedLM, pack: Pack, embeddings: FastEmbeddings
+) -> FastHead:
     require_activation(model.activation, model.config.activation)
     transform = pack(*weight_and_bias(model.vocab_transform))
     norm = FastNorm(model.vocab_layer_norm)
     projector = require_plain_layer(model.vocab_projector, nn.Linear)
-    # Not packed: it may be the word embeddings, the largest matrix of all. Then it is
-    # the very tensor, so that a copy has it once too.
     tied = projector.weight is model.get_input_embeddings().weight
-    weight = float32(words if tied else projector.weight)
-    last = LastLayer(weight, float32(projector.bias))
-    return FastHead(True, len(weight), WordLayers(transform, norm, last))
+    # Not packed: it may be the word embeddings, the largest matrix of all.
+    words = embeddings.words if tied else projector.weight
+    last = LastLayer(float32(words), float32(projector.bias))
+    if tied and words.dtype == torch.float32:
+        embeddings.words = last.weight  # the very tensor: a copy has it once too
+    return FastHead(True, len(last.weight), WordLayers(transform, norm, last))
 
 
-def _encoder(model: DistilBertModel, pack: Pack, words: Tensor) -> FastHead:
+def _encoder(
+    model: DistilBertModel, pack: Pack, embeddings: FastEmbeddings
+) -> FastHead:
     return FastHead(True, model.config.dim, Tensor.float)
 
 
-# Each takes a model, what packs its layers, and the engine's own word embeddings.
+# Each takes a model, what packs its layers, and the engine's embeddings.
 HEADS: dict[type[nn.Module], Callable[..., FastHead]] = {
     DistilBertModel: _encoder,
     DistilBertForSequenceClassification: _classifier,

@@ -110,10 +110,9 @@ def test_how_much_of_which_text_is_cut_is_told(folder, padding):
 
 def test_the_same_long_text_thrice_is_counted(folder):
     long = "film " * 60
-    with pytest.warns(UserWarning, match="truncated") as warned:
+    with pytest.warns(UserWarning, match="^3 of 4 texts are truncated") as warned:
         compare([long, "short", long, long], folder)
-    (warning,) = warned
-    assert str(warning.message).startswith("3 of 4 texts are truncated")
+    assert len(warned) == 1
 
 
 @pytest.mark.parametrize("padding", [False, True])
