@@ -6,6 +6,7 @@ import codecs
 import json
 import os
 import sys
+import traceback
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -52,8 +53,11 @@ class LibraryCommand(click.Command):
             raise
         except Exception as error:
             text = as_one_line(error)
+            if text is None and self.failed == 1:
+                raise  # Python shows where, and ends with 1
             if text is None:
-                raise
+                print_warning(traceback.format_exc())
+                raise click.exceptions.Exit(self.failed) from error
             missing = isinstance(error, CheckpointNotFoundError)
             if missing and self.offers_tiny and ctx.params["model"] is None:
                 text += "\nOr use --model tiny, which needs no network."
