@@ -7,6 +7,7 @@ take the same words from it.
 from __future__ import annotations
 
 import math
+from itertools import chain
 from typing import Any
 
 import pytest
@@ -49,7 +50,7 @@ def chunks(tokenizer: Any, **options: Any) -> Dataset:
         return result
 
     def group_texts(examples):
-        joined = {k: sum(examples[k], []) for k in examples}
+        joined = {k: list(chain.from_iterable(examples[k])) for k in examples}
         total_length = len(joined["input_ids"]) // CHUNK * CHUNK
         result = {
             k: [t[i : i + CHUNK] for i in range(0, total_length, CHUNK)]
