@@ -86,6 +86,7 @@ def adapted(library: Any, task: str, folder: Path, **options: Any) -> tuple[Any,
     usual = {"r": 2, "lora_alpha": 8, "lora_dropout": 0.0}
     usual |= {"target_modules": ["q_lin", "v_lin"]}
     config = LoraConfig(task_type=task, **usual | options)
+    torch.manual_seed(0)
     model = peft.get_peft_model(model, config)
     draw_adapter(model)
     return model, tokenizer
