@@ -261,6 +261,10 @@ class DistilBertConfig:
         config = cls(**values, extra=extra)
         return config.replace(**changes) if changes else config
 
+    def get_text_config(self, **_: Any) -> DistilBertConfig:
+        """Return itself: peft asks models of several senses for the part of the text."""
+        return self
+
     @classmethod
     def for_model(cls, model_type: str, **values: Any) -> DistilBertConfig:
         """Make a configuration of the one type there is: ``"distilbert"``."""

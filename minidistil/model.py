@@ -34,10 +34,8 @@ LAYER_NORM_EPS = 1e-12
 
 ACTIVATION: dict[str, Callable[[Tensor], Tensor]] = {"gelu": F.gelu, "relu": F.relu}
 
-# (queries, keys, values, attend, dropout) -> (mixed values, attention weights if known)
-Attention = Callable[
-    [Tensor, Tensor, Tensor, Tensor | None, float], tuple[Tensor, Tensor | None]
-]
+# (queries, keys, values, attend, dropout) -> mixed values, and the weights if known
+Attention = Callable[[Tensor, Tensor, Tensor, Tensor | None, float], tuple[Tensor, ...]]
 
 
 class Embeddings(nn.Module):
@@ -86,7 +84,7 @@ def tokens_to_attend(attention_mask: Tensor | None) -> Tensor | None:
 
 def eager_attention(
     q: Tensor, k: Tensor, v: Tensor, attend: Tensor | None, dropout: float
-) -> tuple[Tensor, Tensor | None]:
+) -> tuple[Tensor, ...]:
     """Softmax(q kᵀ / √K) v, step by step (Vaswani et al. 2017, arXiv:1706.03762, 3.2).
 
     Args:
@@ -109,11 +107,11 @@ def eager_attention(
 
 def sdpa_attention(
     q: Tensor, k: Tensor, v: Tensor, attend: Tensor | None, dropout: float
-) -> tuple[Tensor, Tensor | None]:
+) -> tuple[Tensor, ...]:
     """The same formula in one fused operator, which does not return its weights."""
     scale = q.shape[-1] ** -0.5
     mixed = F.scaled_dot_product_attention(q, k, v, attend, dropout, scale=scale)
-    return mixed, None
+    return (mixed,)
 
 
 ATTENTION: dict[str, Attention] = {"eager": eager_attention, "sdpa": sdpa_attention}
@@ -139,15 +137,15 @@ class SelfAttention(nn.Module):
 
     def forward(
         self, x: Tensor, attend: Tensor | None, attention: Attention
-    ) -> tuple[Tensor, Tensor | None]:
+    ) -> tuple[Tensor, ...]:
         """Mix x (B, T, D) across its tokens; with the weights, if known."""
         q = self.split_heads(self.q_lin(x))  # (B, H, T, K)
         k = self.split_heads(self.k_lin(x))  # (B, H, T, K)
         v = self.split_heads(self.v_lin(x))  # (B, H, T, K)
         dropout = self.dropout.p if self.training else 0.0
-        mixed, weights = attention(q, k, v, attend, dropout)  # (B, H, T, K)
+        mixed, *weights = attention(q, k, v, attend, dropout)  # (B, H, T, K)
         merged = mixed.transpose(1, 2).flatten(2)  # (B, T, D)
-        return self.out_lin(merged), weights
+        return self.out_lin(merged), *weights
 
 
 class FFN(nn.Module):
@@ -178,12 +176,12 @@ class TransformerBlock(nn.Module):
 
     def forward(
         self, x: Tensor, attend: Tensor | None, attention: Attention
-    ) -> tuple[Tensor, Tensor | None]:
+    ) -> tuple[Tensor, ...]:
         """Take x (B, T, D) one block further; with the weights, if known."""
-        attended, weights = self.attention(x, attend, attention)
+        attended, *weights = self.attention(x, attend, attention)
         x = self.sa_layer_norm(attended + x)
         x = self.output_layer_norm(self.ffn(x) + x)
-        return x, weights
+        return x, *weights
 
 
 class Transformer(nn.Module):
@@ -209,15 +207,15 @@ class Transformer(nn.Module):
         for block in self.layer:
             if self.gradient_checkpointing and self.training:
                 # Forget what is inside the block; compute it again on the way back.
-                x, weights = checkpoint(
+                x, *weights = checkpoint(
                     block, x, attend, attention, use_reentrant=False
                 )
             else:
-                x, weights = block(x, attend, attention)
+                x, *weights = block(x, attend, attention)
             if output_hidden_states:
                 hidden_states.append(x)
             if output_attentions:
-                attentions.append(weights)
+                attentions += weights
         return BaseModelOutput(
             last_hidden_state=x,
             hidden_states=tuple(hidden_states) if output_hidden_states else None,
@@ -238,7 +236,7 @@ class DistilBertPreTrainedModel(PreTrainedModel):
             module.reset_parameters()
         if isinstance(module, nn.Linear | nn.Embedding):
             module.weight.normal_(std=self.config.initializer_range)
-        if isinstance(module, nn.Linear):
+        if isinstance(module, nn.Linear) and module.bias is not None:
             module.bias.zero_()
         if isinstance(module, nn.Embedding) and module.padding_idx is not None:
             module.weight[module.padding_idx].zero_()

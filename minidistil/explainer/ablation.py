@@ -197,7 +197,7 @@ class _Model:
         x = self._states[first].expand(len(runs), -1, -1)  # (R, T, D)
         attend = tokens_to_attend(self._attend(runs))
         for number, block in enumerate(self._layers[first:], first):
-            after, _ = block(x, attend, self._attention(runs, number))
+            after, *_ = block(x, attend, self._attention(runs, number))
             skipped = self._booleans([[number in run.layers] for run in runs])  # (R, 1)
             x = torch.where(skipped[:, None], x, after)
         return self._logits(x)
@@ -215,9 +215,9 @@ class _Model:
 
         def attention(
             q: Tensor, k: Tensor, v: Tensor, attend: Tensor | None, dropout: float
-        ) -> tuple[Tensor, Tensor | None]:
-            mixed, weights = sdpa_attention(q, k, v, attend, dropout)  # (R, H, T, K)
-            return mixed.masked_fill(silent, 0.0), weights
+        ) -> tuple[Tensor, ...]:
+            (mixed,) = sdpa_attention(q, k, v, attend, dropout)  # (R, H, T, K)
+            return (mixed.masked_fill(silent, 0.0),)
 
         return attention
 

@@ -108,8 +108,8 @@ MUTATIONS = [
     Mutation(
         "out projection missing",
         "model",
-        "self.out_lin(merged), weights",
-        "merged, weights",
+        "self.out_lin(merged), *weights",
+        "merged, *weights",
     ),
     Mutation(
         "values split into heads in the wrong order",
@@ -275,11 +275,11 @@ MUTATIONS = [
     Mutation(
         "normalised before the attention and the FFN",
         "model",
-        "attended, weights = self.attention(x, attend, attention)\n"
+        "attended, *weights = self.attention(x, attend, attention)\n"
         "        x = self.sa_layer_norm(attended + x)\n"
         "        x = self.output_layer_norm(self.ffn(x) + x)",
         "normed = self.sa_layer_norm(x)\n"
-        "        attended, weights = self.attention(normed, attend, attention)\n"
+        "        attended, *weights = self.attention(normed, attend, attention)\n"
         "        x = attended + x\n"
         "        x = self.ffn(self.output_layer_norm(x)) + x",
     ),

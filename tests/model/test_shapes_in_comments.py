@@ -231,6 +231,6 @@ def test_a_wrong_shape_is_found(wrong):
 
 
 def test_a_shape_of_nothing_is_found():
-    assert wrong_shapes(("model", "return x, weights\n", "return x, weights  # (B)\n"))
+    assert wrong_shapes(("model", "return x, *weights\n", "return x, *weights  # (B)\n"))
     line = "        hidden_states, attentions = [x], []\n"
     assert wrong_shapes(("model", line, f"        # (B, T)\n{line}"))
