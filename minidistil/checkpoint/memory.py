@@ -7,7 +7,8 @@ from pathlib import Path
 
 from torch import Tensor
 
-from minidistil.checkpoint.tensors import DTYPES, Contents, Entry, Weights
+from minidistil.checkpoint.stored import Entry
+from minidistil.checkpoint.tensors import DTYPES, Contents, Weights
 from minidistil.messages import quote
 
 _NAMES = {dtype: name for name, dtype in DTYPES.items()}
