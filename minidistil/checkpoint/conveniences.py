@@ -140,7 +140,7 @@ class Conveniences(nn.Module):
 
     @classmethod
     def is_custom_code(cls) -> bool:
-        """Yes: not of transformers. peft asks, and then leaves our names alone."""
+        """Yes: not transformers' (peft asks, and then leaves names as they are)."""
         return True
 
     def set_attn_implementation(self, attn_implementation: str) -> None:
