@@ -262,7 +262,7 @@ class DistilBertConfig:
         return config.replace(**changes) if changes else config
 
     def get_text_config(self, **_: Any) -> DistilBertConfig:
-        """Return itself: peft asks models of several senses for the part of the text."""
+        """Return itself: peft asks, as others have a part for text in theirs."""
         return self
 
     @classmethod

@@ -231,6 +231,7 @@ def test_a_wrong_shape_is_found(wrong):
 
 
 def test_a_shape_of_nothing_is_found():
-    assert wrong_shapes(("model", "return x, *weights\n", "return x, *weights  # (B)\n"))
+    line = "return x, *weights"
+    assert wrong_shapes(("model", f"{line}\n", f"{line}  # (B)\n"))
     line = "        hidden_states, attentions = [x], []\n"
     assert wrong_shapes(("model", line, f"        # (B, T)\n{line}"))
