@@ -537,8 +537,9 @@ class Pipeline(Generic[Options]):
         mask = torch.tensor(batch["attention_mask"], device=self.device)
         if isinstance(self._described, DistilBertForMultipleChoice):
             ids, mask = ids[:, None], mask[:, None]  # one choice each: (B, 1, T)
+        model: Any = self.model
         with torch.inference_mode():
-            found = as_one_tensor(self.model(ids, mask)).float().cpu()
+            found = as_one_tensor(model(ids, mask)).float().cpu()
         if not all_finite(found):
             raise ValueError(
                 "the model's results are NaN or infinite: its weights are damaged, or "
