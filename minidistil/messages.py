@@ -104,7 +104,7 @@ def with_library(value: object) -> str:
     kind = type(value)
     library = kind.__module__.partition(".")[0]
     of = "" if library in ("builtins", "__main__") else f" of {library}"
-    return f"{'an' if kind.__name__[0] in 'AEIOU' else 'a'} {kind.__name__}{of}"
+    return f"{'an' if kind.__name__[0] in 'AEIOUaeiou' else 'a'} {kind.__name__}{of}"
 
 
 def check_characters(name: str, text: str) -> None:

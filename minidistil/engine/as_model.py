@@ -93,13 +93,14 @@ def padded_batch(
         input_ids: (B, T), of multiple choice (B, C, T).
         attention_mask: Of that shape; 0 at padding, which is at the ends.
     """
-    ids, mask, shape = input_ids, attention_mask, input_ids.shape
+    ids, mask = input_ids, attention_mask
     if kind is DistilBertForMultipleChoice:
         check_choices(ids, None)
         merged, mask = merge_choices(ids), merge_choices(mask)
         assert merged is not None
         ids = merged
     found = compute(without_padding(config, ids, mask))
+    shape = input_ids.shape
     if kind is DistilBertForMultipleChoice:
         result = torch.cat(found).view(shape[:2]) if found else _filled(0.0, *shape[:2])
     elif kind is DistilBertForSequenceClassification:

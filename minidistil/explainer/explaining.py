@@ -10,6 +10,8 @@ from html import escape
 from pathlib import Path
 from typing import Any, overload
 
+import torch
+
 from minidistil.checkpoint.pretrained import PreTrainedModel
 from minidistil.explainer import ablation, attribution, page
 from minidistil.explainer.lens import lens as logit_lens
@@ -299,12 +301,15 @@ def _run(loaded: LoadedModel, texts: list[str], pairs: list[str] | None) -> list
         max_length=_limit(loaded),
         padding=True,
         padding_side="right",  # the head of a classifier reads the first token
-        return_tensors="pt",
         return_offsets_mapping=True,
-    ).to(loaded.model.device)
+    )
     # Some of the heads that are not shown do not take one text.
     watched = loaded.model.encoder if type(loaded.model) in NOT_SHOWN else loaded.model
-    recording = Recording(watched, encoded["input_ids"], encoded["attention_mask"])
+    ids, mask = (
+        torch.tensor(encoded[name], device=loaded.model.device)
+        for name in ("input_ids", "attention_mask")
+    )
+    recording = Recording(watched, ids, mask)
     traces = []
     for row, text in enumerate(texts):
         tokens = tokens_in(encoded, row)

@@ -86,10 +86,10 @@ def tokens_in(encoded: BatchEncoding, row: int) -> tuple[Token, ...]:
     """The tokens of one row of a batch, padding included."""
     columns = zip(
         encoded.tokens(row),
-        encoded["input_ids"][row].tolist(),
+        encoded["input_ids"][row],
         encoded.word_ids(row),
         encoded.sequence_ids(row),
-        encoded["attention_mask"][row].tolist(),
+        encoded["attention_mask"][row],
         strict=True,
     )
     tokens = []

@@ -532,15 +532,14 @@ class Pipeline(Generic[Options]):
     def _run_batch(self, sequences: list[Ids]) -> Tensor:
         """Run the model itself; (B, T, …) or, of a whole text, (B, C)."""
         # To the right: the rows of the tokens then come first, and so do positions.
-        batch = self.tokenizer.pad(
-            {"input_ids": sequences}, padding_side="right", return_tensors="pt"
-        )
-        ids = batch["input_ids"].to(self.device)  # (B, T)
-        mask = batch["attention_mask"].to(self.device)
+        batch = self.tokenizer.pad({"input_ids": sequences}, padding_side="right")
+        ids = torch.tensor(batch["input_ids"], device=self.device)  # (B, T)
+        mask = torch.tensor(batch["attention_mask"], device=self.device)
         if isinstance(self._described, DistilBertForMultipleChoice):
             ids, mask = ids[:, None], mask[:, None]  # one choice each: (B, 1, T)
+        model: Any = self.model
         with torch.inference_mode():
-            found = as_one_tensor(self.model(ids, mask)).float().cpu()
+            found = as_one_tensor(model(ids, mask)).float().cpu()
         if not all_finite(found):
             raise ValueError(
                 "the model's results are NaN or infinite: its weights are damaged, or "

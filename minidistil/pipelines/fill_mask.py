@@ -247,7 +247,8 @@ class FillMaskPipeline(Pipeline[FillMaskOptions]):
         """Yield the best scores of each mask, and the ids of the words."""
         targets = None
         if words := [*dict.fromkeys(options.target_list)]:  # each once
-            targets = torch.tensor(self.tokenizer.convert_tokens_to_ids(words))
+            wanted = self.tokenizer.convert_tokens_to_ids(words)
+            targets = torch.tensor(wanted, device="cpu")
         for portion in portions(views, lambda view: len(view.masks), MASKS):
             # Few enough logits, were all views as long as the longest.
             longest = max(len(view.ids) for view in portion)

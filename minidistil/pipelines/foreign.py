@@ -67,7 +67,7 @@ _OF_PIPELINE: dict[str, tuple[tuple[object, ...], str]] = {
     ),
 }
 # Other names of arguments that `pipeline` has; these are translated.
-FOREIGN_NAMES = ("torch_dtype", "device_map", "model_kwargs", *_OF_PIPELINE)
+FOREIGN_NAMES = ("torch_dtype", "device_map", "model_kwargs")
 # Of calls: how, and not what, is answered.
 IGNORED = ("num_workers", "padding", "return_token_type_ids")
 

@@ -82,7 +82,7 @@ def items_of(many: Many[Any]) -> Iterable[Any]:
         TypeError: for a table, whose items would be the names of its columns.
     """
     if hasattr(many, "columns") and len(getattr(many, "shape", ())) == 2:
-        columns = [*many.columns]
+        columns = [*getattr(many, "column_names", many.columns)]
         raise TypeError(
             f"got a {type(many).__name__} with the columns {columns!r:.60}, expected "
             f"one column of it, such as table[{columns[0] if columns else 'text'!r}]"
