@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,8 +11,10 @@ from types import SimpleNamespace
 
 import huggingface_hub
 import pytest
+from hub_stand_in import point_the_hub_library_at, serving
 from huggingface_hub import errors
 
+import minidistil
 from minidistil.hub import CheckpointNotFoundError, open_checkpoint
 
 REPO = "someone/a-model"
@@ -482,3 +486,93 @@ def test_a_folder_needs_neither_torch_nor_the_hub_library(folder):
         "assert not {'torch', 'huggingface_hub'} & sys.modules.keys()"
     )
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+
+
+# The cache
+
+
+def os_error(number, place=None):
+    where = () if place is None else (str(place),)
+    return OSError(number, os.strerror(number), *where)
+
+
+@pytest.mark.parametrize(
+    ("number", "place"),
+    [
+        (errno.EACCES, "cache"),
+        (errno.EACCES, "."),  # in which the cache's folder cannot be made
+        (errno.EROFS, "cache/.locks/models--a--b/x.lock"),
+        (errno.ENOSPC, None),  # which write() says without a name
+        (errno.EDQUOT, None),
+        (errno.EIO, None),
+        (errno.ENOTDIR, "cache/models--a--b"),
+    ],
+)
+def test_a_cache_that_cannot_be_written_is_not_called_a_lost_connection(
+    cache, hub, number, place
+):
+    where = None if place is None else cache.parent / place
+    hub.answer = lambda name: os_error(number, where)
+    with pytest.raises(OSError, match="HF_HOME") as error:
+        open_checkpoint(REPO, cache_dir=cache).require("config.json")
+    assert error.value.errno == number
+    assert os.strerror(number) in str(error.value)
+    assert Path(error.value.filename) == (where or cache)
+    assert "connection" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "problem",
+    [
+        os_error(errno.ECONNREFUSED),
+        os_error(errno.ENETUNREACH),
+        os_error(errno.ENOENT, "/etc/certificates.pem"),
+    ],
+    ids=str,
+)
+def test_a_refused_connection_is_not_called_a_full_disk(cache, hub, problem):
+    hub.answer = lambda name: problem
+    with pytest.raises(CheckpointNotFoundError, match="Check the connection") as error:
+        open_checkpoint(REPO, cache_dir=cache).require("config.json")
+    assert "HF_HOME" not in str(error.value)
+
+
+def test_a_cache_in_place_of_a_file_is_told_by_the_hub_library_itself(
+    tmp_path, monkeypatch, socket_enabled
+):
+    files = Path(minidistil.__file__).parent / "bundled" / "tiny-sst2"
+    (tmp_path / "file").write_text("")
+    with serving() as server:
+        cache = tmp_path / "file" / "hub"  # for root, rights would not do
+        point_the_hub_library_at(server, monkeypatch, cache)
+        server.repos[REPO] = files
+        with pytest.raises(OSError, match="HF_HOME") as error:
+            open_checkpoint(REPO).require("config.json")
+    assert error.value.errno == errno.ENOTDIR
+
+
+@pytest.mark.parametrize("stream", [None, object()], ids=["none", "odd"])
+def test_files_are_fetched_where_there_is_no_standard_error(
+    tmp_path, monkeypatch, socket_enabled, stream
+):
+    files = Path(minidistil.__file__).parent / "bundled" / "tiny-sst2"
+    with serving() as server:
+        point_the_hub_library_at(server, monkeypatch, tmp_path / "cache")
+        server.repos[REPO] = files
+        monkeypatch.setattr(sys, "stderr", stream)
+        found = open_checkpoint(REPO).require("config.json")
+    assert found.read_bytes() == (files / "config.json").read_bytes()
+
+
+def test_a_cache_that_may_not_be_searched_is_not_called_empty(cache, hub, monkeypatch):
+    real = Path.stat
+
+    def refuse(self, **how):
+        if cache in self.parents:
+            raise os_error(errno.EACCES, self)
+        return real(self, **how)
+
+    monkeypatch.setattr(Path, "stat", refuse)
+    files = open_checkpoint(REPO, cache_dir=cache, local_files_only=True)
+    with pytest.raises(PermissionError, match="rights"):
+        files.require("config.json")

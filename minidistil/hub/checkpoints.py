@@ -235,11 +235,11 @@ class HubCheckpointFiles(CheckpointFiles):
             raise self.refused(name, error) from error
         return self._pin(found, name)
 
-    def refused(self, name: str, error: BaseException) -> OSError:
+    def refused(self, name: str, error: BaseException) -> CheckpointNotFoundError:
         """The error for a file that could not be fetched, made from the hub's own.
 
-        A `CheckpointNotFoundError`, unless it is the system that refuses: the cache
-        cannot be written, or the disk is full.
+        If it is the system that refuses (the cache cannot be written, the disk is
+        full), the error has its number, as every `OSError` has.
         """
         what = f"{name} of {self}"
         here = refused_here(error, what, self._cache)

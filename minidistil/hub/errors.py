@@ -60,8 +60,13 @@ def why_not_sent(
     return f"{first_line(error)}. Check the connection and try again, or run: {command}"
 
 
-def refused_here(error: BaseException, what: str, cache: Path) -> OSError | None:
-    """The error if this system refused to keep a file, not the hub to send it."""
+def refused_here(
+    error: BaseException, what: str, cache: Path
+) -> CheckpointNotFoundError | None:
+    """The error if this system refused to keep a file, not the hub to send it.
+
+    It has the system's number (``errno``) and names the place (``filename``).
+    """
     number = errno_of(error)
     at = getattr(error, "filename", None)
     place = Path(os.fsdecode(at)) if at is not None else cache
@@ -69,7 +74,7 @@ def refused_here(error: BaseException, what: str, cache: Path) -> OSError | None
     in_the_cache = at is not None and _one_in_the_other(place, cache.parent)
     if number is None or not (in_the_cache or number in _DISK):
         return None
-    return OSError(
+    return CheckpointNotFoundError(
         number,
         f"cannot keep {what}: {os.strerror(number)}; set HF_HOME to a folder that can "
         "be written and has room, or pass cache_dir=",

@@ -216,7 +216,7 @@ except OSError as error:
 @pytest.mark.skipif(sys.platform != "linux", reason="limits memory as Linux does")
 @pytest.mark.parametrize(
     ("kind", "room", "number"),
-    [("memory", 2**20, errno.ENOMEM), ("files", 0, errno.EMFILE)],
+    [("memory", 2**20, errno.ENOMEM), ("files", 1, errno.EMFILE)],
 )
 def test_at_the_limits_of_the_system_a_sound_file_is_not_called_damaged(
     kind, room, number
