@@ -29,8 +29,9 @@ PACKAGES = (
     "idna==3.10",
     "charset_normalizer==3.4.3",
 )
+ROOT = Path(__file__).parents[2]
 # Where pytest keeps what is to outlive a session.
-CACHE = Path(__file__).parents[2] / ".pytest_cache" / "d"
+CACHE = ROOT / ".pytest_cache" / "d"
 FOLDER = CACHE / PACKAGES[0].replace("==", "-")
 WORKER = Path(__file__).with_name("transformers4_worker.py")
 SECONDS = 300
@@ -64,19 +65,24 @@ def install() -> Path:
     return FOLDER
 
 
+def environment(packages: Path) -> dict[str, str]:
+    """What a process needs that uses it, with minidistil from this clone."""
+    settings = {
+        "PYTHONPATH": os.pathsep.join([str(packages), str(ROOT)]),
+        "HF_HUB_OFFLINE": "1",
+        "TRANSFORMERS_VERBOSITY": "error",
+        "RUST_BACKTRACE": "0",
+    }
+    return os.environ | settings
+
+
 class Transformers4:
     """Its question answering pipeline, in a process that waits for questions."""
 
     def __init__(self, packages: Path) -> None:
-        settings = {
-            "PYTHONPATH": str(packages),
-            "HF_HUB_OFFLINE": "1",
-            "TRANSFORMERS_VERBOSITY": "error",
-            "RUST_BACKTRACE": "0",
-        }
         self._process = subprocess.Popen(
             [sys.executable, "-W", "ignore", str(WORKER)],
-            env=os.environ | settings,
+            env=environment(packages),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -122,12 +128,12 @@ class OldError(Exception):
     """What version 4.57 raised: its class and its words."""
 
 
-def start() -> Transformers4:
-    """Start it; the test is skipped if it is not here and cannot be fetched."""
+def installed() -> Path:
+    """Its folder; the test is skipped if it is not here and cannot be fetched."""
     import pytest  # `install` has to do without it
 
     try:
-        return Transformers4(install())
+        return install()
     except subprocess.CalledProcessError as error:
         said = (error.stderr or "nothing").strip().splitlines()[-1]
     except subprocess.TimeoutExpired:
@@ -136,6 +142,25 @@ def start() -> Transformers4:
         f"{PACKAGES[0]} is missing and pip cannot install it into {FOLDER} ({said}): "
         f"run python tests/helpers/transformers4.py where there is a package index"
     )
+
+
+def start() -> Transformers4:
+    """Start it, or skip the test."""
+    return Transformers4(installed())
+
+
+def run(script: Path, *arguments: object) -> None:
+    """Run another program with it, to the end."""
+    found = subprocess.run(
+        [sys.executable, "-W", "ignore", str(script), *map(str, arguments)],
+        env=environment(installed()),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    assert found.returncode == 0, found.stdout
 
 
 if __name__ == "__main__":
