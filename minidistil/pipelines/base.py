@@ -22,6 +22,7 @@ from minidistil.heads import DistilBertForMultipleChoice
 from minidistil.messages import (
     check_flag,
     check_integer,
+    is_boolean,
     unknown_keyword,
     with_library,
 )
@@ -166,6 +167,8 @@ class TruncationOptions(TaskOptions):
             # Room for one token between [CLS] and [SEP].
             self._take_integer("max_length", minimum=3)
         # 0 and 1 are equal to False and True, but are not accepted for them.
+        if is_boolean(self.truncation):
+            self._take("truncation", bool(self.truncation))
         known = self.truncation is None or isinstance(self.truncation, bool)
         if not known and self.truncation not in TRUNCATIONS:
             raise ValueError(
