@@ -10,7 +10,8 @@ from typing import Any, Generic, overload
 from minidistil.messages import is_boolean
 from minidistil.model import DistilBertModel
 from minidistil.pipelines.answers import Answer
-from minidistil.pipelines.base import Pipeline, TruncationOptions
+from minidistil.pipelines.base import Pipeline
+from minidistil.pipelines.options import TruncationOptions
 from minidistil.pipelines.reading import Many
 
 # What transformers uses when no model is named, at its revision.

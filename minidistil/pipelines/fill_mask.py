@@ -13,7 +13,7 @@ import torch
 from minidistil.heads import DistilBertForMaskedLM
 from minidistil.messages import check_characters
 from minidistil.pipelines.answers import MaskAnswer
-from minidistil.pipelines.base import Pipeline, TruncationOptions, portions
+from minidistil.pipelines.base import Pipeline, portions
 from minidistil.pipelines.computing import Computing
 from minidistil.pipelines.long_texts import (
     Ids,
@@ -22,6 +22,7 @@ from minidistil.pipelines.long_texts import (
     truncate,
     windows_around,
 )
+from minidistil.pipelines.options import TruncationOptions
 from minidistil.pipelines.reading import Many, as_list, as_text, map_inputs
 from minidistil.tokenizer import DistilBertTokenizer
 
