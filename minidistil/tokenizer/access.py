@@ -153,17 +153,22 @@ class VocabularyAccess(Words):
         check_keywords("add_special_tokens()", old, self.add_special_tokens)
         tokens: list[AddedToken] = []
         named: dict[str, str] = {}
+        given = dict(special_tokens_dict)
+        if OLD_EXTRA in given and not given.get(EXTRA):
+            given[EXTRA] = given.pop(OLD_EXTRA)  # behind those with a name
         with CHANGING:
             state = self._state
             extra = state.extra
             known = (*SPECIALS, *OPTIONAL_SPECIALS, *state.named)
-            for name, value in special_tokens_dict.items():
+            for name, value in given.items():
                 if name in (EXTRA, OLD_EXTRA):
                     if not isinstance(value, (list, tuple)):
                         raise ValueError(
                             f"{name} is {quote(value)}, expected a list of tokens"
                         )
                     new = [as_added(token, special=True) for token in value]
+                    if not replaces:
+                        new = [token for token in new if token.content not in extra]
                     contents = tuple(token.content for token in new)
                     kept = () if replaces and new else extra
                     extra = tuple(dict.fromkeys((*kept, *contents)))

@@ -141,6 +141,12 @@ class RustBackend:
 
     def __init__(self, recipe: Recipe) -> None:
         self._tokenizer = build_rust(recipe)
+        # Where one is matched in normalized text, that is what the library decodes.
+        self.written: dict[int, str] = {
+            token.id: str(self._tokenizer.id_to_token(token.id))
+            for token in recipe.added
+            if token.normalized
+        }
 
     def encode(self, texts: list[Any], split_into_words: bool) -> list[TextTokens]:
         """Tokenize texts, or lists of words; offsets then count within the word."""
@@ -155,6 +161,7 @@ class PythonBackend:
 
     def __init__(self, recipe: Recipe) -> None:
         self._ids = recipe.ids
+        self.written: dict[int, str] = {}  # it has no such tokens
         self._wordpiece = build_python(recipe)
 
     def encode(self, texts: list[Any], split_into_words: bool) -> list[TextTokens]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from minidistil.tokenizer.backends import PythonBackend, RustBackend
 from minidistil.tokenizer.rows import Frame
-from minidistil.tokenizer.vocabulary import Recipe
+from minidistil.tokenizer.vocabulary import OPTIONAL_SPECIALS, SPECIALS, Recipe
 
 BACKENDS: dict[str, type[RustBackend | PythonBackend]] = {
     "rust": RustBackend,
@@ -33,6 +33,11 @@ class State:
     extra: tuple[str, ...]
     kind: str
 
+    def __post_init__(self) -> None:
+        order = dict.fromkeys((*OPTIONAL_SPECIALS, *SPECIALS, *self.named))
+        named = {name: self.named[name] for name in order if name in self.named}
+        object.__setattr__(self, "named", named)
+
     @cached_property
     def ids(self) -> dict[str, int]:
         """The id of each token, added ones included."""
@@ -40,13 +45,16 @@ class State:
 
     @cached_property
     def tokens(self) -> dict[int, str]:
-        """The token of each id."""
-        return {id: token for token, id in self.ids.items()}
+        """The token of each id, as it is decoded."""
+        tokens = {id: token for token, id in self.ids.items()}
+        return tokens | self.backend.written
 
     @cached_property
     def skipped(self) -> frozenset[str]:
-        """What `decode` leaves out if asked to: all that was added as special."""
-        return frozenset(one.content for one in self.recipe.added if one.special)
+        """What `decode` leaves out if asked to: the literals that are special."""
+        return frozenset(
+            self.tokens[one.id] for one in self.recipe.added if one.special
+        )
 
     @cached_property
     def all_special(self) -> list[str]:

@@ -38,13 +38,12 @@ CHANGING = threading.Lock()
 
 
 def _names(value: Any) -> list[str]:
-    if not isinstance(value, Sequence) or not all(
-        isinstance(one, str) for one in value
-    ):
+    names = value if isinstance(value, (list, tuple)) else [None]
+    if not all(isinstance(name, str) for name in names):
         raise ValueError(
             f"model_input_names is {quote(value)}, expected a list of names"
         )
-    return [*value]
+    return [*names]
 
 
 # What can be set, and the function that checks it.
@@ -210,7 +209,7 @@ class Words:
         self.padding_side = padding_side
         self.truncation_side = truncation_side
         self.clean_up_tokenization_spaces = clean_up_tokenization_spaces
-        self.model_input_names = [*model_input_names]
+        self.model_input_names = model_input_names  # type: ignore[assignment]
         self.name_or_path = name_or_path
         self.deprecation_warnings = {}  # transformers' collators write here
         state = State(recipe, named, names, backend)
