@@ -12,7 +12,6 @@ from typing import Any, TypeVar
 
 from minidistil.files import replacing_all, write_file
 from minidistil.hub import open_checkpoint
-from minidistil.messages import quote
 from minidistil.tokenizer.backends import build_rust, import_rust, rust_token
 from minidistil.tokenizer.checkpoint_files import OWN_CLASS, read_checkpoint
 from minidistil.tokenizer.decoding import TIDY
@@ -236,11 +235,6 @@ class Stored(Decoder):
         rust = build_rust(empty)
         rust.train_from_iterator(text_iterator, trainer=trainer, length=length)
         vocab = rust.get_vocab(with_added_tokens=False)
-        missing = [one.content for one in specials if one.content not in vocab]
-        if missing:
-            raise ValueError(
-                f"vocab_size={vocab_size} leaves no place for {quote(missing)}"
-            )
         settings = self._settings()
         named = {name: new_names.get(one, one) for name, one in state.named.items()}
         for name in settings.keys() & named.keys():

@@ -76,7 +76,7 @@ class DistilBertTokenizer(Stored):
 
     def __call__(
         self,
-        text: Any,
+        text: Any = None,
         text_pair: Any = None,
         *,
         add_special_tokens: bool = True,
@@ -316,7 +316,8 @@ class DistilBertTokenizer(Stored):
         Args:
             encoded_inputs: One encoding, a batch of them, or a list of encodings, with
                 `input_ids`. `attention_mask`, `token_type_ids` and
-                `special_tokens_mask` are padded along; other values stay as they are.
+                `special_tokens_mask` are padded along, and for tensors also
+                `offset_mapping`; other values stay as they are.
             padding: As in a call, and so is what follows.
             max_length: The length that "max_length" pads to.
             pad_to_multiple_of: Round the length up to a multiple of this.
@@ -355,6 +356,9 @@ class DistilBertTokenizer(Stored):
             if name in data:
                 data[name] = [pad.fill(row, filler, width) for row in data[name]]
         if kind is not None:
+            if "offset_mapping" in data:  # as masking whole words needs it
+                rows = data["offset_mapping"]
+                data["offset_mapping"] = [pad.fill(row, (0, 0), width) for row in rows]
             data = to_tensors(data, kind)
         elif single:
             data = {name: value[0] for name, value in data.items()}
