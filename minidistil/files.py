@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,7 +19,7 @@ _JSON_NAMES = {dict: "a JSON object", list: "a list"}
 
 @contextmanager
 def replacing_all(
-    *paths: Path, remove_first: Path | None = None
+    *paths: Path, remove_first: Path | Sequence[Path] | None = None
 ) -> Iterator[tuple[Path, ...]]:
     """Give a path beside each of ``paths`` to write to; on success they are renamed.
 
@@ -30,8 +30,9 @@ def replacing_all(
     Args:
         paths: What is to be written; folders are made if need be.
         remove_first: Removed before the first rename: a file without which nobody
-            reads the others. If the process is killed between two renames, new files
-            are then not read together with old ones.
+            reads the others, or all of which one must be there for that. If the process
+            is killed between two renames, new files are then not read together with old
+            ones.
     """
     temporaries = [_beside(path) for path in paths]
     try:
@@ -45,9 +46,10 @@ def replacing_all(
             temporary.chmod(mode)  # safetensors puts a file of its own there, mode 600
             with temporary.open("rb") as file:
                 os.fsync(file.fileno())
-        if remove_first is not None:
-            remove_first.unlink(missing_ok=True)
-            _fsync_folder(remove_first.parent)
+        first = [remove_first] if isinstance(remove_first, Path) else remove_first
+        for path in first or ():
+            path.unlink(missing_ok=True)
+            _fsync_folder(path.parent)
         for temporary, path in zip(temporaries, paths, strict=True):
             temporary.replace(path)
         for folder in {path.parent for path in paths}:

@@ -16,15 +16,9 @@ from minidistil.checkpoint.tensors import all_finite
 from minidistil.config import DistilBertConfig
 from minidistil.engine import Engine
 from minidistil.heads import DistilBertForMultipleChoice
-from minidistil.messages import (
-    with_library,
-)
+from minidistil.messages import with_library
 from minidistil.outputs import BaseModelOutput, QuestionAnsweringOutput
-from minidistil.pipelines.computing import (
-    Computing,
-    is_training,
-    kind_of,
-)
+from minidistil.pipelines.computing import Computing, is_training, kind_of
 from minidistil.pipelines.familiar import Familiar
 from minidistil.pipelines.long_texts import (
     Ids,
@@ -46,6 +40,10 @@ from minidistil.tokenizer import DistilBertTokenizer
 # The tokens that are read at once, at least: 50 MB of distilbert-base's vectors.
 TOKENS = 16384
 
+# So many words of a vocabulary may have no row in the model that it is still the
+# model's own. Those of two official checkpoints differ by 522 words or more.
+MOST_ROWLESS = 16
+
 T = TypeVar("T")
 
 
@@ -57,9 +55,14 @@ def max_tokens(config: DistilBertConfig, tokenizer: DistilBertTokenizer) -> int:
 def check_tokenizer(tokenizer: object, config: DistilBertConfig) -> None:
     """Check that a tokenizer can be of the same checkpoint as a model.
 
+    A word or two without a row in the model (a blank line at the end of `vocab.txt`, a
+    token that was added) do no harm until a text has one: the model then raises
+    IndexError. A vocabulary of another size does, as its words mean other rows.
+
     Raises:
         TypeError: for a tokenizer of another class.
-        ValueError: for one with more tokens than the model.
+        ValueError: for one with many more words than the model, or whose special tokens
+            have no row.
     """
     if not isinstance(tokenizer, DistilBertTokenizer):
         raise TypeError(
@@ -67,7 +70,15 @@ def check_tokenizer(tokenizer: object, config: DistilBertConfig) -> None:
             f"DistilBertTokenizer of minidistil: write one of another library with "
             f"save_pretrained(FOLDER), and load FOLDER here"
         )
-    if len(tokenizer) > config.vocab_size:
+    if len(tokenizer) <= config.vocab_size:
+        return
+    rowless = {
+        word for word, id in tokenizer.get_vocab().items() if id >= config.vocab_size
+    }
+    # Those that were added were meant for a model of this size, and are seldom few.
+    words = [word for word in rowless - {*tokenizer.get_added_vocab()} if word]
+    around = {tokenizer.cls_token, tokenizer.sep_token, tokenizer.pad_token}
+    if len(words) > MOST_ROWLESS or rowless & {*around, tokenizer.unk_token}:
         raise ValueError(
             f"the tokenizer has {len(tokenizer)} tokens and the model "
             f"{config.vocab_size}: they belong to two different checkpoints"

@@ -158,6 +158,13 @@ class FillMaskPipeline(Pipeline[FillMaskOptions]):
             raise ValueError(
                 f"none of the targets {settings.targets!r:.60} can be scored"
             )
+        rows = self.config.vocab_size
+        for target in targets:
+            if (id := vocabulary[target]) >= rows:
+                raise IndexError(
+                    f"the target {target!r} has the id {id}, expected 0 to {rows - 1}: "
+                    "the model has no row for it; resize_token_embeddings gives it one"
+                )
         return dataclasses.replace(settings, targets=targets)
 
     def _first_token(self, target: str) -> str | None:
