@@ -46,7 +46,7 @@ def first_line(error: BaseException) -> str:
     return shorten(text.splitlines()[0].rstrip(" ."))
 
 
-def _is_boolean(value: object) -> bool:
+def is_boolean(value: object) -> bool:
     """Whether it is True or False: Python's, or one that numpy or torch made."""
     return isinstance(value, bool) or (
         # Asked by name, since neither of the two is imported for this.
@@ -61,7 +61,7 @@ def as_integer(value: object) -> int | None:
     Those of numpy are integers, and so is a tensor that holds one and nothing else.
     """
     # bool is a subclass of int; top_k=True is a mistake.
-    if _is_boolean(value) or getattr(value, "ndim", 0) != 0:
+    if is_boolean(value) or getattr(value, "ndim", 0) != 0:
         return None
     try:
         return operator.index(value)  # type: ignore[arg-type]  # that is the question
@@ -71,7 +71,7 @@ def as_integer(value: object) -> int | None:
 
 def is_number(value: object) -> TypeGuard[Real]:
     """Whether it is a number, integer or not, of Python or numpy; a bool is none."""
-    return isinstance(value, Real) and not _is_boolean(value)
+    return isinstance(value, Real) and not is_boolean(value)
 
 
 def check_integer(
@@ -91,7 +91,7 @@ def check_integer(
 
 def check_flag(name: str, value: object) -> bool:
     """Return True or False as Python's own; raise ValueError for anything else."""
-    if not _is_boolean(value):
+    if not is_boolean(value):
         raise ValueError(f"{name} is {quote(value)}, expected True or False")
     return bool(value)
 

@@ -16,7 +16,7 @@ import pytest
 import minidistil
 from minidistil import DistilBertConfig, DistilBertTokenizer, pipeline
 from minidistil.pipelines import TASKS, Task, keywords
-from minidistil.pipelines.base import TaskOptions, TruncationOptions
+from minidistil.pipelines.options import TaskOptions, TruncationOptions
 
 ROOT = Path(minidistil.__file__).parent.parent
 

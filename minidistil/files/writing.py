@@ -20,7 +20,7 @@ from minidistil.messages import MinidistilError
 
 @contextmanager
 def replacing_all(
-    *paths: Path, remove_first: Path | None = None
+    *paths: Path, remove_first: Path | Sequence[Path] = ()
 ) -> Iterator[tuple[Path, ...]]:
     """Give a path beside each of ``paths`` to write to; on success they are renamed.
 
@@ -36,8 +36,9 @@ def replacing_all(
     Args:
         paths: What is to be written; folders are made if need be.
         remove_first: Out of the way before the first rename: a file without which
-            nobody reads the others. If the process is killed between two renames, new
-            files are then not read together with old ones.
+            nobody reads the others, or all of which one must be there for that. If the
+            process is killed between two renames, new files are then not read together
+            with old ones.
 
     Raises:
         OSError: if the system refuses; it names one of ``paths``.
@@ -53,7 +54,8 @@ def replacing_all(
                 each.finish()
             for each in written:
                 each.pour_into_stream()
-            _rename([each for each in written if not each.stream], remove_first)
+            first = [remove_first] if isinstance(remove_first, Path) else remove_first
+            _rename([each for each in written if not each.stream], first)
     finally:
         for each in written:
             with suppress(OSError):
@@ -135,9 +137,9 @@ class _Written:
             shutil.copyfileobj(source, target)
 
 
-def _rename(written: Sequence[_Written], remove_first: Path | None) -> None:
+def _rename(written: Sequence[_Written], remove_first: Sequence[Path]) -> None:
     """Rename all, or none: if one cannot be renamed, the old files are put back."""
-    together = remove_first is not None
+    together = bool(remove_first)
     kept: list[tuple[Path, Path | None]] = []  # what was there: where it is, and now is
 
     def keep(path: Path) -> None:
@@ -154,11 +156,12 @@ def _rename(written: Sequence[_Written], remove_first: Path | None) -> None:
             kept.append((path, other))
 
     try:
-        if remove_first is not None:
-            keep(Path(os.path.realpath(remove_first)))
-            _sync_folder(remove_first.parent)
+        moved = {Path(os.path.realpath(path)) for path in remove_first}
+        for path in moved:
+            keep(path)
+            _sync_folder(path.parent)
         for each in written:
-            if together or each is not written[-1]:
+            if each.target not in moved and (together or each is not written[-1]):
                 keep(each.target)
             each.temporary.replace(each.target)
     except BaseException:

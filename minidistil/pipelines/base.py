@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import functools
-import os
 import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
@@ -19,29 +16,18 @@ from minidistil.checkpoint.tensors import all_finite
 from minidistil.config import DistilBertConfig
 from minidistil.engine import Engine
 from minidistil.heads import DistilBertForMultipleChoice
-from minidistil.messages import (
-    check_flag,
-    check_integer,
-    unknown_keyword,
-    with_library,
-)
+from minidistil.messages import with_library
 from minidistil.outputs import BaseModelOutput, QuestionAnsweringOutput
-from minidistil.pipelines.computing import (
-    Computing,
-    described,
-    is_training,
-    kind_of,
-)
-from minidistil.pipelines.foreign import HOOKS, NO_HOOKS, NOT_HERE, translated
+from minidistil.pipelines.computing import Computing, is_training, kind_of
+from minidistil.pipelines.familiar import Familiar
 from minidistil.pipelines.long_texts import (
-    TRUNCATIONS,
     Ids,
-    Truncated,
     add_special_tokens,
     fit_pairs,
     ids_of,
     truncate,
 )
+from minidistil.pipelines.options import Options, TruncationOptions
 from minidistil.pipelines.reading import (
     RefusedError,
     answer_many,
@@ -54,9 +40,9 @@ from minidistil.tokenizer import DistilBertTokenizer
 # The tokens that are read at once, at least: 50 MB of distilbert-base's vectors.
 TOKENS = 16384
 
-# How transformers' pipelines pass arguments on to the tokenizer; here they are options.
-FOR_TOKENIZER = {"tokenizer_kwargs", "tokenize_kwargs"}
-LENGTHS = ("truncation", "max_length", "max_seq_len", "doc_stride", "stride")
+# So many words of a vocabulary may have no row in the model that it is still the
+# model's own. Those of two official checkpoints differ by 522 words or more.
+MOST_ROWLESS = 16
 
 T = TypeVar("T")
 
@@ -69,9 +55,14 @@ def max_tokens(config: DistilBertConfig, tokenizer: DistilBertTokenizer) -> int:
 def check_tokenizer(tokenizer: object, config: DistilBertConfig) -> None:
     """Check that a tokenizer can be of the same checkpoint as a model.
 
+    A word or two without a row in the model (a blank line at the end of `vocab.txt`, a
+    token that was added) do no harm until a text has one: the model then raises
+    IndexError. A vocabulary of another size does, as its words mean other rows.
+
     Raises:
         TypeError: for a tokenizer of another class.
-        ValueError: for one with more tokens than the model.
+        ValueError: for one with many more words than the model, or whose special tokens
+            have no row.
     """
     if not isinstance(tokenizer, DistilBertTokenizer):
         raise TypeError(
@@ -79,120 +70,22 @@ def check_tokenizer(tokenizer: object, config: DistilBertConfig) -> None:
             f"DistilBertTokenizer of minidistil: write one of another library with "
             f"save_pretrained(FOLDER), and load FOLDER here"
         )
-    if len(tokenizer) > config.vocab_size:
+    if len(tokenizer) <= config.vocab_size:
+        return
+    rowless = {
+        word for word, id in tokenizer.get_vocab().items() if id >= config.vocab_size
+    }
+    # Those that were added were meant for a model of this size, and are seldom few.
+    words = [word for word in rowless - {*tokenizer.get_added_vocab()} if word]
+    around = {tokenizer.cls_token, tokenizer.sep_token, tokenizer.pad_token}
+    if len(words) > MOST_ROWLESS or rowless & {*around, tokenizer.unk_token}:
         raise ValueError(
             f"the tokenizer has {len(tokenizer)} tokens and the model "
             f"{config.vocab_size}: they belong to two different checkpoints"
         )
 
 
-@dataclasses.dataclass(frozen=True)
-class TaskOptions:
-    """The options of every task.
-
-    They are given to a pipeline, or to a call of it, which then takes precedence.
-
-    Attributes:
-        batch_size: The texts that go through a model together. An engine goes by
-            tokens, and ignores it.
-    """
-
-    batch_size: int = 32
-
-    def __post_init__(self) -> None:
-        self._take_integer("batch_size", minimum=1)
-
-    def _take(self, name: str, value: object) -> None:
-        """Give an option another form; they are frozen only once they are made."""
-        object.__setattr__(self, name, value)
-
-    def _take_integer(self, name: str, *, minimum: int) -> None:
-        self._take(name, check_integer(name, getattr(self, name), minimum=minimum))
-
-    def _take_flag(self, name: str) -> None:
-        self._take(name, check_flag(name, getattr(self, name)))
-
-    @classmethod
-    def names(cls) -> list[str]:
-        """The options there are."""
-        return [field.name for field in dataclasses.fields(cls)]
-
-    @functools.cached_property
-    def truncated(self) -> Truncated:
-        """What a call has truncated; each call has options of its own: `changed`."""
-        return Truncated()
-
-    @classmethod
-    def check_names(cls, given: Iterable[str], *others: str) -> None:
-        """Raise TypeError for a name that is neither an option nor in ``others``."""
-        known = [*cls.names(), *others]
-        unknown = [name for name in given if name not in known]
-        lengths = [f"{name}=" for name in LENGTHS if name in known]
-        for name in FOR_TOKENIZER.intersection(unknown):
-            raise TypeError(
-                f"the pipeline has no argument {name!r}; to say what is done about a "
-                f"long text, use {' and '.join(lengths)}"
-            )
-        if unknown:
-            raise unknown_keyword(unknown, known, "the pipeline")
-
-    def changed(self: Options, changes: Mapping[str, Any]) -> Options:
-        """Return a copy with some options changed; TypeError for one unknown."""
-        changes = translated(changes, self.names())
-        self.check_names(changes)
-        return dataclasses.replace(self, **changes)
-
-
-@dataclasses.dataclass(frozen=True)
-class TruncationOptions(TaskOptions):
-    """The options of tasks that read a text in parts if it is too long.
-
-    Attributes:
-        truncation: What to do about a text that is too long. "head" reads its
-            beginning, "head+tail" its beginning and end, "window" all of it in
-            overlapping windows whose scores are averaged; "error" refuses. The default
-            is "head" with a warning. True is "head", False is "error".
-        max_length: The tokens a text may have, with [CLS] and [SEP]; by default, and
-            at most, as many as the model has positions.
-        batch_size: See `TaskOptions`.
-    """
-
-    truncation: str | bool | None = None
-    max_length: int | None = None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.max_length is not None:
-            # Room for one token between [CLS] and [SEP].
-            self._take_integer("max_length", minimum=3)
-        # 0 and 1 are equal to False and True, but are not accepted for them.
-        known = self.truncation is None or isinstance(self.truncation, bool)
-        if not known and self.truncation not in TRUNCATIONS:
-            raise ValueError(
-                f"truncation is {self.truncation!r}, expected one of "
-                f"{', '.join(TRUNCATIONS)}"
-            )
-
-    def limit(self, most: int) -> int:
-        """The tokens that a sequence may have, where the model reads ``most``."""
-        return min(most, self.max_length or most)
-
-    def strategy(self) -> str:
-        """The key of `TRUNCATIONS` for one text that is too long.
-
-        It is counted if the caller did not choose.
-        """
-        if self.truncation is None:
-            self.truncated.count += 1
-        if isinstance(self.truncation, str):
-            return str(self.truncation)
-        return "error" if self.truncation is False else "head"
-
-
-Options = TypeVar("Options", bound=TaskOptions)
-
-
-class Pipeline(Generic[Options]):
+class Pipeline(Familiar, Generic[Options]):
     """What every task has. A call changes nothing in it, so threads can share it.
 
     A task is what it reads (`_read`) and how it answers (`_answer`); `_respond` makes
@@ -252,69 +145,15 @@ class Pipeline(Generic[Options]):
             )
         self.options = self.options_class().changed(options)
 
-    def __init_subclass__(cls, **options: Any) -> None:
-        super().__init_subclass__(**options)
-        for name in HOOKS:
-            if hasattr(cls, name):
-                raise TypeError(f"{cls.__name__} has a method {name}: {NO_HOOKS}")
-
-    def __setattr__(self, name: str, value: object) -> None:
-        if name in HOOKS:
-            raise AttributeError(f"{name} is set on a pipeline: {NO_HOOKS}")
-        super().__setattr__(name, value)
-
-    def __getattr__(self, name: str) -> Any:
-        # Only for what is not there.
-        hint = f": {NO_HOOKS}" if name in HOOKS else NOT_HERE.get(name, "")
-        raise AttributeError(f"{type(self).__name__} has no {name!r}{hint}")
-
-    @property
-    def _described(self) -> PreTrainedModel | Engine:
-        """The model inside of its wrappers, or the engine: what has a configuration."""
-        return described(self.model)
-
     @property
     def config(self) -> DistilBertConfig:
         """The model's configuration, as it is now."""
         return self._described.config
 
     @property
-    def device(self) -> torch.device:
-        """Where the model computes."""
-        return self._described.device
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """The type of the model's parameters, or of an engine's results."""
-        return self._described.dtype
-
-    @property
     def max_length(self) -> int:
         """The tokens that the model can read at once, [CLS] and [SEP] included."""
         return max_tokens(self.config, self.tokenizer)
-
-    def predict(self, inputs: Any) -> Any:
-        """Answer inputs: what scikit-learn calls."""
-        return self(inputs)
-
-    transform = predict
-
-    def save_pretrained(
-        self, save_directory: str | os.PathLike[str], **options: Any
-    ) -> None:
-        """Write the model, if it is no engine, and the tokenizer into a folder.
-
-        Args:
-            save_directory: The folder.
-            options: What the model's own ``save_pretrained`` takes.
-
-        Raises:
-            AttributeError: for an engine, with what to do.
-        """
-        own = hasattr(self.model, "save_pretrained") or isinstance(self.model, Engine)
-        model: Any = self.model if own else self._described
-        model.save_pretrained(save_directory, **options)
-        self.tokenizer.save_pretrained(save_directory)
 
     @classmethod
     def checkpoint_options(

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Generic, overload
 
+from minidistil.messages import is_boolean
 from minidistil.model import DistilBertModel
 from minidistil.pipelines.answers import Answer
-from minidistil.pipelines.base import Pipeline, TruncationOptions
+from minidistil.pipelines.base import Pipeline
+from minidistil.pipelines.options import TruncationOptions
 from minidistil.pipelines.reading import Many
 
 # What transformers uses when no model is named, at its revision.
@@ -32,7 +34,7 @@ class FeatureOptions(TruncationOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         # 0 and 1 are equal to False and True, but are not accepted for them.
-        if not isinstance(self.return_tensors, bool) and self.return_tensors != "pt":
+        if not is_boolean(self.return_tensors) and self.return_tensors != "pt":
             raise ValueError(
                 f"return_tensors is {self.return_tensors!r}, expected True or False"
             )

@@ -13,7 +13,7 @@ import torch
 from minidistil.heads import DistilBertForMaskedLM
 from minidistil.messages import check_characters
 from minidistil.pipelines.answers import MaskAnswer
-from minidistil.pipelines.base import Pipeline, TruncationOptions, portions
+from minidistil.pipelines.base import Pipeline, portions
 from minidistil.pipelines.computing import Computing
 from minidistil.pipelines.long_texts import (
     Ids,
@@ -22,6 +22,7 @@ from minidistil.pipelines.long_texts import (
     truncate,
     windows_around,
 )
+from minidistil.pipelines.options import TruncationOptions
 from minidistil.pipelines.reading import Many, as_list, as_text, map_inputs
 from minidistil.tokenizer import DistilBertTokenizer
 
@@ -157,6 +158,13 @@ class FillMaskPipeline(Pipeline[FillMaskOptions]):
             raise ValueError(
                 f"none of the targets {settings.targets!r:.60} can be scored"
             )
+        rows = self.config.vocab_size
+        for target in targets:
+            if (id := vocabulary[target]) >= rows:
+                raise IndexError(
+                    f"the target {target!r} has the id {id}, expected 0 to {rows - 1}: "
+                    "the model has no row for it; resize_token_embeddings gives it one"
+                )
         return dataclasses.replace(settings, targets=targets)
 
     def _first_token(self, target: str) -> str | None:

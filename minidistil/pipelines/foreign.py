@@ -1,4 +1,4 @@
-"""What people know of transformers' pipelines, and what it is here.
+"""The keywords of transformers' pipelines, and what they are here.
 
 A keyword that asks for nothing is accepted. Of one that asks for what is not done here,
 the error says what to use.
@@ -18,35 +18,6 @@ from minidistil.checkpoint.keywords import (
 )
 from minidistil.messages import check_flag, quote
 
-# What a subclass of transformers' pipelines overrides. Nothing would call it here.
-HOOKS = (
-    "_forward",
-    "_sanitize_parameters",
-    "ensure_tensor_on_device",
-    "forward",
-    "get_inference_context",
-    "get_iterator",
-    "iterate",
-    "postprocess",
-    "preprocess",
-    "run_multi",
-    "run_single",
-)
-NO_HOOKS = (
-    "that is a hook of transformers' pipelines, which nothing calls here; override "
-    "__call__, and change what super().__call__(inputs, **options) is given or returns"
-)
-# Attributes, and what to use.
-NOT_HERE = {
-    "push_to_hub": "; save_pretrained(FOLDER) writes model and tokenizer, and `hf "
-    "upload REPO FOLDER` sends them",
-    "feature_extractor": "; texts need none, pipe.tokenizer is all there is",
-    "image_processor": "; texts need none, pipe.tokenizer is all there is",
-    "processor": "; texts need none, pipe.tokenizer is all there is",
-    "framework": "; it is PyTorch, always",
-    "torch_dtype": "; it is pipe.dtype",
-    "check_model_type": "; a pipeline checks its model when it is made",
-}
 # What `pipeline` takes in transformers and needs no more than a look: the values that
 # ask for nothing, and what to do about others.
 _NO_IMAGES = "texts need a tokenizer and nothing else: leave it out"

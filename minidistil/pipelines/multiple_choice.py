@@ -9,8 +9,9 @@ from typing import Any, NamedTuple, overload
 from minidistil.heads import DistilBertForMultipleChoice
 from minidistil.messages import check_characters
 from minidistil.pipelines.answers import ChoiceAnswer
-from minidistil.pipelines.base import Pipeline, TruncationOptions, regroup
+from minidistil.pipelines.base import Pipeline, regroup
 from minidistil.pipelines.long_texts import ids_of
+from minidistil.pipelines.options import TruncationOptions
 from minidistil.pipelines.reading import Many, as_list, is_many
 
 Input = Mapping[str, Any]  # {"prompt": …, "question": …, "choices": […]}

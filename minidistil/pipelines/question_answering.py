@@ -18,8 +18,9 @@ from torch import Tensor
 from minidistil.heads import DistilBertForQuestionAnswering
 from minidistil.messages import check_characters
 from minidistil.pipelines.answers import Answer, QuestionAnswer
-from minidistil.pipelines.base import Pipeline, TaskOptions, regroup
+from minidistil.pipelines.base import Pipeline, regroup
 from minidistil.pipelines.long_texts import Ids, TextTokens, tokens_of, windows
+from minidistil.pipelines.options import TaskOptions
 from minidistil.pipelines.reading import (
     is_many,
     is_read_once,

@@ -16,7 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from minidistil.model import DistilBertModel
-from minidistil.pipelines.base import Pipeline, TruncationOptions, regroup
+from minidistil.pipelines.base import Pipeline, regroup
+from minidistil.pipelines.options import TruncationOptions
 from minidistil.pipelines.reading import Many
 from minidistil.pipelines.sentence_settings import read_settings
 from minidistil.tokenizer import DistilBertTokenizer

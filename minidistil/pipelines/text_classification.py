@@ -14,7 +14,7 @@ from minidistil.config import DistilBertConfig
 from minidistil.heads import DistilBertForSequenceClassification
 from minidistil.messages import check_characters
 from minidistil.pipelines.answers import Answer, ClassificationAnswer
-from minidistil.pipelines.base import Pipeline, TruncationOptions, regroup
+from minidistil.pipelines.base import Pipeline, regroup
 from minidistil.pipelines.computing import settled_config
 from minidistil.pipelines.long_texts import (
     Choose,
@@ -24,6 +24,7 @@ from minidistil.pipelines.long_texts import (
     ids_of,
     truncate,
 )
+from minidistil.pipelines.options import TruncationOptions
 from minidistil.pipelines.reading import Many, map_inputs, wrong_type
 
 # What the course and transformers use when no model is named, at their revision.

@@ -17,8 +17,9 @@ from torch import Tensor
 from minidistil.heads import DistilBertForTokenClassification
 from minidistil.messages import check_characters
 from minidistil.pipelines.answers import EntityAnswer
-from minidistil.pipelines.base import Pipeline, TaskOptions, regroup
+from minidistil.pipelines.base import Pipeline, regroup
 from minidistil.pipelines.long_texts import Ids, TextTokens, tokens_of, windows
+from minidistil.pipelines.options import TaskOptions
 from minidistil.pipelines.reading import (
     Many,
     as_list,

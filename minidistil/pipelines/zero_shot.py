@@ -15,9 +15,10 @@ from torch import Tensor
 from minidistil.heads import DistilBertForSequenceClassification
 from minidistil.messages import check_characters, quote
 from minidistil.pipelines.answers import ZeroShotAnswer
-from minidistil.pipelines.base import Pipeline, TruncationOptions
+from minidistil.pipelines.base import Pipeline
 from minidistil.pipelines.computing import Computing
 from minidistil.pipelines.long_texts import ids_of
+from minidistil.pipelines.options import TruncationOptions
 from minidistil.pipelines.reading import as_list
 from minidistil.tokenizer import DistilBertTokenizer
 

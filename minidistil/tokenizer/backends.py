@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from minidistil.tokenizer.vocabulary import Recipe
+from minidistil.tokenizer.decoding import SPACED, TIDY
+from minidistil.tokenizer.vocabulary import AddedToken, Recipe
 from minidistil.wordpiece import LONGEST_WORD, WordPiece
 
 if TYPE_CHECKING:
@@ -20,10 +21,10 @@ if TYPE_CHECKING:
 #   tokens    the token as the vocabulary writes it
 #   offsets   the characters of the text (or of the given word) that it stands for
 #   word_ids  the number of its word in the text
-Encoding: TypeAlias = dict[str, list[Any]]
+TextTokens: TypeAlias = dict[str, list[Any]]
 
 
-class RustEncoding(Encoding):
+class RustTokens(TextTokens):
     """The library makes a new list at every look; here it is made once, if at all."""
 
     def __init__(self, encoding: tokenizers.Encoding) -> None:
@@ -42,56 +43,84 @@ def build_rust(recipe: Recipe) -> tokenizers.Tokenizer:
         ValueError: An added token would get another id than it should have: the library
             numbers them on from the end of the vocabulary.
     """
-    from tokenizers import AddedToken as RustToken, Tokenizer
-    from tokenizers.models import WordPiece as RustWordPiece
-    from tokenizers.normalizers import BertNormalizer
-    from tokenizers.pre_tokenizers import BertPreTokenizer
-
-    model = RustWordPiece(
+    rust = import_rust()
+    model = rust.models.WordPiece(
         recipe.vocab,
         unk_token=recipe.unk_token,
         max_input_chars_per_word=LONGEST_WORD,
     )
-    tokenizer = Tokenizer(model)
-    tokenizer.normalizer = BertNormalizer(
+    tokenizer: tokenizers.Tokenizer = rust.Tokenizer(model)
+    tokenizer.normalizer = rust.normalizers.BertNormalizer(
         lowercase=recipe.do_lower_case,
         strip_accents=recipe.strip_accents,
         handle_chinese_chars=recipe.tokenize_chinese_chars,
     )
-    tokenizer.pre_tokenizer = BertPreTokenizer()
+    tokenizer.pre_tokenizer = rust.pre_tokenizers.BertPreTokenizer()
     for token in recipe.added:
-        flags = token._asdict()
-        content, id = flags.pop("content"), flags.pop("id")
-        tokenizer.add_tokens([RustToken(content, **flags)])
-        given = tokenizer.token_to_id(content)
-        if given != id:
+        tokenizer.add_tokens([rust_token(token)])
+        given = tokenizer.token_to_id(token.content)
+        if given != token.id:
             raise ValueError(
-                f"added token {content!r} has id {id}, expected {given}: added tokens "
-                "must go on from the end of the vocabulary, without a hole"
+                f"added token {token.content!r} has id {token.id}, expected {given}: "
+                "added tokens must go on from the end of the vocabulary, without a "
+                "hole, behind those that were added before"
             )
+    tokenizer.encode_special_tokens = recipe.split_special_tokens
     return tokenizer
 
 
-def tokenizer_json(recipe: Recipe, cls_token: str, sep_token: str) -> str:
-    """The pipeline as a `tokenizer.json`, special tokens around texts included."""
-    from tokenizers.decoders import WordPiece as RustDecoder
-    from tokenizers.processors import TemplateProcessing
+def import_rust() -> Any:
+    """The library `tokenizers`.
 
+    Raises:
+        ImportError: It is version 1.0 or later, which gives no offsets and cannot be
+            told how text is split.
+    """
+    import tokenizers
+
+    if not hasattr(tokenizers, "AddedToken"):
+        raise ImportError(
+            f"tokenizers {tokenizers.__version__} cannot do what is needed here "
+            "(offsets, added tokens): pip install 'tokenizers<1', or use "
+            "DistilBertTokenizer(…, backend='python')"
+        )
+    return tokenizers
+
+
+def rust_token(token: AddedToken) -> tokenizers.AddedToken:
+    """The token as the library has it, where its id is not part of it."""
+    made: tokenizers.AddedToken = import_rust().AddedToken(
+        token.content, **token.flags()
+    )
+    return made
+
+
+def build_whole_rust(
+    recipe: Recipe, cls_token: str, sep_token: str, joining: str
+) -> tokenizers.Tokenizer:
+    """The pipeline with special tokens around texts, and with what decodes."""
+    rust = import_rust()
     tokenizer = build_rust(recipe)
-    tokenizer.decoder = RustDecoder(prefix="##")
-    tokenizer.post_processor = TemplateProcessing(
+    if joining != SPACED:
+        tokenizer.decoder = rust.decoders.WordPiece("##", cleanup=joining == TIDY)
+    tokenizer.post_processor = rust.processors.TemplateProcessing(
         single=f"{cls_token} $A {sep_token}",
         pair=f"{cls_token} $A {sep_token} $B:1 {sep_token}:1",
         special_tokens=[
             (token, tokenizer.token_to_id(token)) for token in (cls_token, sep_token)
         ],
     )
-    return tokenizer.to_str(pretty=True)
+    return tokenizer
 
 
 def build_python(recipe: Recipe) -> WordPiece:
     """BERT's pipeline in `wordpiece.py`."""
-    for token in recipe.added:
+    literals = [
+        token
+        for token in recipe.added
+        if not (token.special and recipe.split_special_tokens)
+    ]
+    for token in literals:
         if token.normalized or token.lstrip or token.rstrip or token.single_word:
             raise ValueError(
                 f"wordpiece.py takes added tokens literally, but {token} asks for "
@@ -99,7 +128,7 @@ def build_python(recipe: Recipe) -> WordPiece:
             )
     return WordPiece(
         recipe.vocab,
-        specials=frozenset(token.content for token in recipe.added),
+        specials=frozenset(token.content for token in literals),
         unknown=recipe.unk_token,
         lower_case=recipe.do_lower_case,
         strip_accents=recipe.strip_accents,
@@ -112,13 +141,19 @@ class RustBackend:
 
     def __init__(self, recipe: Recipe) -> None:
         self._tokenizer = build_rust(recipe)
+        # Where one is matched in normalized text, that is what the library decodes.
+        self.written: dict[int, str] = {
+            token.id: str(self._tokenizer.id_to_token(token.id))
+            for token in recipe.added
+            if token.normalized
+        }
 
-    def encode(self, texts: list[Any], split_into_words: bool) -> list[Encoding]:
+    def encode(self, texts: list[Any], split_into_words: bool) -> list[TextTokens]:
         """Tokenize texts, or lists of words; offsets then count within the word."""
         found = self._tokenizer.encode_batch(
             texts, is_pretokenized=split_into_words, add_special_tokens=False
         )
-        return [RustEncoding(encoding) for encoding in found]
+        return [RustTokens(encoding) for encoding in found]
 
 
 class PythonBackend:
@@ -126,16 +161,17 @@ class PythonBackend:
 
     def __init__(self, recipe: Recipe) -> None:
         self._ids = recipe.ids
+        self.written: dict[int, str] = {}  # it has no such tokens
         self._wordpiece = build_python(recipe)
 
-    def encode(self, texts: list[Any], split_into_words: bool) -> list[Encoding]:
+    def encode(self, texts: list[Any], split_into_words: bool) -> list[TextTokens]:
         """Tokenize texts, or lists of words; offsets then count within the word."""
         return [
             self._encode_words(text) if split_into_words else self._encode(text)
             for text in texts
         ]
 
-    def _encode(self, text: str) -> Encoding:
+    def _encode(self, text: str) -> TextTokens:
         pieces = self._wordpiece(text).pieces
         return {
             "ids": [self._ids[piece.text] for piece in pieces],
@@ -144,8 +180,8 @@ class PythonBackend:
             "word_ids": [piece.word for piece in pieces],
         }
 
-    def _encode_words(self, words: list[str]) -> Encoding:
-        whole: Encoding = {"ids": [], "tokens": [], "offsets": [], "word_ids": []}
+    def _encode_words(self, words: list[str]) -> TextTokens:
+        whole: TextTokens = {"ids": [], "tokens": [], "offsets": [], "word_ids": []}
         for number, word in enumerate(words):
             encoding = self._encode(word)
             encoding["word_ids"] = [number] * len(encoding["ids"])

@@ -3,11 +3,28 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import operator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 from minidistil.messages import quote, unknown_keyword
 from minidistil.wordpiece import whole_characters
+
+# What people know from elsewhere, and what does it here.
+INSTEAD = {
+    "text_target": "an encoder has no target texts: tokenize them in a call of its own",
+    "text_pair_target": "an encoder has no target texts",
+    "vocab_file": "pass the path of vocab.txt as the first argument",
+    "tokenizer_file": "use DistilBertTokenizer.from_pretrained(folder)",
+    "tokenizer_object": "save it to a folder as tokenizer.json; use from_pretrained",
+    "lowercase": "use do_lower_case",
+    "force_download": "`hf download REPO --force-download` fetches a repository anew",
+    "proxies": "set HTTPS_PROXY in the environment",
+    "add_prefix_space": "BERT's tokenizer does the same with and without a space",
+    "chat_template": "DistilBERT is an encoder: there is no chat",
+    "filename_prefix": "save to a folder of its own",
+    "push_to_hub": "call tokenizer.push_to_hub(repository)",
+}
 
 Text: TypeAlias = "str | list[str]"  # a text, or its words
 
@@ -26,6 +43,7 @@ def read_texts(text: Any, text_pair: Any, split: bool) -> Texts:
     As in transformers, an empty `text_pair` beside one text is no text at all, while
     in a batch it is an empty one.
     """
+    text, text_pair = as_list(text), as_list(text_pair)
     if not _is_batch(text, split):
         pair = None if text_pair is None else _read(text_pair, "text_pair", split)
         return Texts([_read(text, "text", split)], [pair or None], single=True)
@@ -52,11 +70,26 @@ def read_texts(text: Any, text_pair: Any, split: bool) -> Texts:
 def _is_batch(text: Any, split: bool) -> bool:
     if not isinstance(text, (list, tuple)):
         return False
-    return not split or (len(text) > 0 and isinstance(text[0], (list, tuple)))
+    return not split or (len(text) > 0 and isinstance(as_list(text[0]), (list, tuple)))
+
+
+def as_list(value: Any) -> Any:
+    """A column or an array of texts as a list; anything else as it is.
+
+    The columns of pandas, numpy, pyarrow, polars and datasets are known by what they
+    can do: none of these libraries is needed here.
+    """
+    if isinstance(value, (str, bytes, list, tuple, Mapping)):
+        return value
+    for name in ("tolist", "to_pylist", "to_list"):
+        if callable(getattr(value, name, None)):
+            return getattr(value, name)()
+    return list(value) if isinstance(value, Sequence) else value
 
 
 def _read_row(row: Any, name: str, split: bool) -> tuple[Text, Text | None]:
     """A row of a batch is a text, or a pair of texts."""
+    row = as_list(row)
     text_kind: type | tuple[type, ...] = (list, tuple) if split else str
     is_pair = isinstance(row, (list, tuple)) and len(row) == 2
     if is_pair and all(isinstance(part, text_kind) for part in row):
@@ -67,6 +100,7 @@ def _read_row(row: Any, name: str, split: bool) -> tuple[Text, Text | None]:
 def _read(text: Any, name: str, split: bool) -> Text:
     if not split:
         return _read_string(text, name)
+    text = as_list(text)
     if not isinstance(text, (list, tuple)):
         raise TypeError(
             f"{name} is {_show(text)}, expected a list of words; for text that is not "
@@ -79,6 +113,8 @@ def _read_string(text: Any, name: str) -> str:
     if isinstance(text, str):
         return whole_characters(text)
     hint = "many texts come in a list"
+    if isinstance(text, Iterator):
+        hint = "make a list of what it gives, as in list(texts)"
     if isinstance(text, (list, tuple)):
         hint = "for a text that is split into words pass is_split_into_words=True"
     raise TypeError(f"{name} is {_show(text)}, expected a string; {hint}")
@@ -86,6 +122,14 @@ def _read_string(text: Any, name: str) -> str:
 
 def _show(value: object) -> str:
     return f"{quote(value)} ({type(value).__name__})"
+
+
+def kind_of_tensors(values: Any) -> str | None:
+    """Which tensors rows of ids came as, "pt" or "np"; None for lists."""
+    first = values[0] if isinstance(values, (list, tuple)) and values else values
+    if not hasattr(first, "tolist") or not getattr(first, "shape", ()):
+        return None
+    return "pt" if hasattr(first, "numpy") else "np"
 
 
 def one_of(name: str, value: Any, allowed: Mapping[Any, Any]) -> Any:
@@ -98,19 +142,34 @@ def one_of(name: str, value: Any, allowed: Mapping[Any, Any]) -> Any:
 
 
 def integer(name: str, value: Any, minimum: int) -> int:
-    """`value`, if it is an integer (or else `TypeError`) of at least `minimum`."""
-    if not isinstance(value, int) or isinstance(value, bool):
+    """`value`, if it is an integer (or else `TypeError`) of at least `minimum`.
+
+    Those of numpy are integers too, and become Python's own.
+    """
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = None
+    if number is None or isinstance(value, bool):
         raise TypeError(f"{name} is {_show(value)}, expected an integer")
-    if value < minimum:
-        raise ValueError(f"{name} is {value}, expected {minimum} or more")
-    return value
+    if number < minimum:
+        raise ValueError(f"{name} is {number}, expected {minimum} or more")
+    return number
 
 
 def check_keywords(
     where: str, given: Iterable[str], *calls: Callable[..., Any]
 ) -> None:
-    """Raise `TypeError` for a keyword that no call takes, with the nearest they do."""
+    """Raise `TypeError` for a keyword that no call takes: what to use, or the nearest.
+
+    Args:
+        where: The function, as an error calls it.
+        given: The keywords.
+        calls: Those that take them.
+    """
     for keyword in given:
+        if keyword in INSTEAD:
+            raise TypeError(f"{where} has no argument {keyword!r}; {INSTEAD[keyword]}")
         known = [
             parameter.name
             for call in calls
@@ -132,8 +191,11 @@ def to_lists(values: Any) -> Any:
 
 def collate(
     encodings: Mapping[str, Any] | Sequence[Mapping[str, Any]],
-) -> dict[str, Any]:
-    """Encodings as lists by name, whether they came one by one or together."""
+) -> tuple[dict[str, Any], str | None]:
+    """Encodings as lists by name, whether they came one by one or together.
+
+    Also "pt" or "np" if the ids came as tensors or arrays.
+    """
     if not isinstance(encodings, Mapping):
         names = encodings[0].keys() if encodings else ("input_ids",)
         encodings = {name: [one[name] for one in encodings] for name in names}
@@ -142,4 +204,5 @@ def collate(
             f"the encodings hold {', '.join(encodings) or 'nothing'}, expected "
             "input_ids among them"
         )
-    return {name: to_lists(values) for name, values in encodings.items()}
+    kind = kind_of_tensors(encodings["input_ids"])
+    return {name: to_lists(values) for name, values in encodings.items()}, kind

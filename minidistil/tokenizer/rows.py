@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from minidistil.tokenizer.backends import Encoding
+from minidistil.tokenizer.backends import TextTokens
 
 
 class Frame(NamedTuple):
@@ -35,7 +35,7 @@ CONSTANT: dict[str, tuple[Any, Any, Frame]] = {
 class Span:
     """The tokens `start:end` of one text."""
 
-    encoding: Encoding
+    tokens: TextTokens
     start: int
     end: int
 
@@ -44,7 +44,7 @@ class Span:
 
     def of(self, name: str) -> list[Any]:
         """One list of the tokens, such as their `ids`."""
-        return self.encoding[name][self.start : self.end]
+        return self.tokens[name][self.start : self.end]
 
 
 @dataclass(frozen=True)
@@ -56,12 +56,40 @@ class Row:
     with_specials: bool
     padding: int = 0
     pad_left: bool = False
+    width: int = 0  # the length that rows of the batch are padded to, if they are
+    truncation: Truncation | None = None  # which made it; of a first row alone
 
     @property
     def size(self) -> int:
         """The number of tokens before padding."""
         specials = count_specials(self.second is not None) if self.with_specials else 0
         return len(self.first) + len(self.second or ()) + specials
+
+    @property
+    def overflow(self) -> list[Row]:
+        """The rows of what truncation removed."""
+        if self.truncation is None:
+            return []
+        second = None if self.second is None else self.second.tokens
+        every = replace(self.truncation, overflow=True)
+        rows = every.rows(self.first.tokens, second, self.with_specials)[1:]
+        return [row.padded(self.width, self.pad_left) for row in rows]
+
+    def padded(self, width: int, left: bool) -> Row:
+        """The row with padding, unless it is longer than ``width`` already."""
+        missing = max(0, width - self.size)
+        return replace(self, padding=missing, pad_left=left, width=width)
+
+    def places(self, sequence: int) -> range:
+        """The places of a text's tokens; where there is no such text, all of them."""
+        start = self.padding if self.pad_left else 0
+        around = int(self.with_specials)
+        if sequence == 0:
+            return range(start + around, start + around + len(self.first))
+        if sequence == 1 and self.second is not None:
+            end = start + self.size - around
+            return range(end - len(self.second), end)
+        return range(self.size + self.padding)
 
     def column(self, name: str, frame: Frame) -> list[Any]:
         """One list of the tokens, such as their `ids`, framed and padded."""
@@ -98,9 +126,10 @@ class Truncation:
     max_length: int
     stride: int
     overflow: bool
+    side: str = "right"  # which end of a text is removed
 
     def rows(
-        self, first: Encoding, second: Encoding | None, with_specials: bool
+        self, first: TextTokens, second: TextTokens | None, with_specials: bool
     ) -> list[Row]:
         """The row of the beginnings; with `overflow`, those of what comes after too.
 
@@ -124,14 +153,16 @@ class Truncation:
         keep_first, keep_second = self._shares(*sizes, room, pair)
         firsts = self._windows(first, keep_first)
         if second is None:
-            return [Row(window, None, with_specials) for window in firsts]
+            rows = [Row(window, None, with_specials) for window in firsts]
+            return [replace(rows[0], truncation=self), *rows[1:]]
         seconds = self._windows(second, keep_second)
         pairs = [
             (firsts[0], seconds[0]),
             *((one, other) for one in firsts[1:] for other in seconds),
             *((firsts[0], other) for other in seconds[1:]),
         ]
-        return [Row(one, other, with_specials) for one, other in pairs]
+        rows = [Row(one, other, with_specials) for one, other in pairs]
+        return [replace(rows[0], truncation=self), *rows[1:]]
 
     def _shares(
         self, first: int, second: int, room: int, pair: bool
@@ -159,10 +190,16 @@ class Truncation:
             return room - kept, kept
         return kept, room - kept
 
-    def _windows(self, encoding: Encoding, size: int) -> list[Span]:
-        length = len(encoding["ids"])
+    def _windows(self, text: TextTokens, size: int) -> list[Span]:
+        length = len(text["ids"])
+        spans = self._spans(length, size)
+        if self.side == "left":  # the same, counted from the end
+            spans = [(length - end, length - start) for start, end in spans]
+        return [Span(text, start, end) for start, end in spans]
+
+    def _spans(self, length: int, size: int) -> list[tuple[int, int]]:
         if length <= size or not self.overflow:
-            return [Span(encoding, 0, min(size, length))]
+            return [(0, min(size, length))]
         step = size - self.stride
         if step <= 0:
             raise ValueError(
@@ -171,7 +208,7 @@ class Truncation:
                 "expected a smaller stride or a larger max_length"
             )
         starts = range(0, length - self.stride, step)
-        return [Span(encoding, at, min(at + size, length)) for at in starts]
+        return [(at, min(at + size, length)) for at in starts]
 
 
 NO_TRUNCATION = Truncation("longest_first", sys.maxsize, stride=0, overflow=False)
@@ -203,10 +240,7 @@ class Padding:
         """The rows, padded."""
         width = self.width([row.size for row in rows])
         left = self.side == "left"
-        return [
-            replace(row, padding=max(0, width - row.size), pad_left=left)
-            for row in rows
-        ]
+        return [row.padded(width, left) for row in rows]
 
     def check(self, truncation: Truncation) -> None:
         """Raise `ValueError` if rows would be padded beyond their `max_length`."""

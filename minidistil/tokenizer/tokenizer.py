@@ -2,26 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import os
-import re
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from minidistil.files import write_file
-from minidistil.hub import open_checkpoint
-from minidistil.hub.upload import PushToHub
-from minidistil.tokenizer.backends import (
-    Encoding,
-    PythonBackend,
-    RustBackend,
-    build_python,
-    tokenizer_json,
-)
-from minidistil.tokenizer.decoding import close_up, join
-from minidistil.tokenizer.encoding import BatchEncoding, to_tensors
+from minidistil.tokenizer.backends import TextTokens
+from minidistil.tokenizer.encoding import BatchEncoding
 from minidistil.tokenizer.inputs import (
     Texts,
     check_keywords,
@@ -31,26 +17,19 @@ from minidistil.tokenizer.inputs import (
     read_texts,
     to_lists,
 )
+from minidistil.tokenizer.row_encoding import Encoding
 from minidistil.tokenizer.rows import (
     CONSTANT,
     NO_TRUNCATION,
     OFFSETS,
-    Frame,
     Padding,
     Truncation,
     count_specials,
 )
-from minidistil.tokenizer.vocabulary import (
-    KINDS,
-    POSITIONS,
-    AddedToken,
-    Recipe,
-    read_checkpoint,
-    read_vocab_txt,
-    vocab_txt,
-    with_specials,
-)
-from minidistil.wordpiece import WordPiece
+from minidistil.tokenizer.state import State
+from minidistil.tokenizer.storage import Stored
+from minidistil.tokenizer.tensors import TENSORS, to_tensors
+from minidistil.tokenizer.words import SIDES
 
 PADDINGS = {
     False: None,
@@ -68,14 +47,11 @@ TRUNCATIONS = {
     "only_second": "only_second",
     "do_not_truncate": None,
 }
-TENSORS = {None: None, "pt": "pt", "np": "np"}
-SIDES = {"right": "right", "left": "left"}
-BACKENDS = {"rust": RustBackend, "python": PythonBackend}
 # The lists that `pad` fills up beside `input_ids`.
 PADDED = ("attention_mask", "token_type_ids", "special_tokens_mask")
 
 
-class DistilBertTokenizer(PushToHub):
+class DistilBertTokenizer(Stored):
     """Turns text into token ids and back.
 
     >>> words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "sun", "##ny", "day"]
@@ -85,108 +61,9 @@ class DistilBertTokenizer(PushToHub):
     >>> tokenizer.decode([2, 5, 6, 7, 3], skip_special_tokens=True)
     'sunny day'
 
-    It never changes after it is made, so threads can share it. To have other settings
-    make another one.
+    No call changes it, so threads can share it. `add_tokens` and the like do, all at
+    once: a call that goes on meanwhile uses the words of before or of after.
     """
-
-    _own_files = re.compile(
-        r"vocab\.txt|tokenizer\.json|tokenizer_config\.json|"
-        r"special_tokens_map\.json|added_tokens\.json"
-    )
-
-    def __init__(
-        self,
-        vocab: str | os.PathLike[str] | Mapping[str, int],
-        do_lower_case: bool = True,
-        strip_accents: bool | None = None,
-        tokenize_chinese_chars: bool = True,
-        model_max_length: int = POSITIONS,
-        *,
-        backend: Literal["rust", "python"] = "rust",
-        padding_side: Literal["right", "left"] = "right",
-        clean_up_tokenization_spaces: bool = False,
-        unk_token: str = "[UNK]",
-        sep_token: str = "[SEP]",
-        pad_token: str = "[PAD]",
-        cls_token: str = "[CLS]",
-        mask_token: str = "[MASK]",
-        added_tokens: Iterable[AddedToken] = (),
-    ) -> None:
-        """Make a tokenizer from a `vocab.txt`, or from a mapping of tokens to ids.
-
-        Args:
-            vocab: The vocabulary, or the path of its file.
-            do_lower_case: Whether the vocabulary is an uncased one.
-            strip_accents: Whether to drop accents; None: when lower-casing.
-            tokenize_chinese_chars: Whether each Chinese character is a word.
-            model_max_length: The most tokens that the model takes.
-            backend: "rust" (the `tokenizers` library) or "python" (`wordpiece.py`).
-            padding_side: Where padding goes unless a call says otherwise.
-            clean_up_tokenization_spaces: The default of `decode`'s argument.
-            unk_token: Stands for a word that the vocabulary cannot spell.
-            sep_token: Stands after each text.
-            pad_token: Fills rows up to one length.
-            cls_token: Stands before the first text.
-            mask_token: Hides a token that the model is to predict.
-            added_tokens: Literals beyond the vocabulary.
-
-        Raises:
-            ValueError: A special token is missing in the vocabulary, or an id is not
-                that of one token.
-        """
-        if not isinstance(vocab, Mapping):
-            vocab = read_vocab_txt(Path(vocab))
-        self._named = {
-            "unk_token": unk_token,
-            "sep_token": sep_token,
-            "pad_token": pad_token,
-            "cls_token": cls_token,
-            "mask_token": mask_token,
-        }
-        self._recipe = Recipe(
-            dict(vocab),
-            with_specials(vocab, added_tokens, self._named),
-            unk_token,
-            do_lower_case,
-            strip_accents,
-            tokenize_chinese_chars,
-        )
-        self._ids = self._recipe.ids
-        self._tokens = {id: token for token, id in self._ids.items()}
-        special = (token.content for token in self._recipe.added if token.special)
-        self._specials = dict.fromkeys(special)  # a set that keeps their order
-
-        self.unk_token = unk_token
-        self.sep_token = sep_token
-        self.pad_token = pad_token
-        self.cls_token = cls_token
-        self.mask_token = mask_token
-        self.unk_token_id = self._ids[unk_token]
-        self.sep_token_id = self._ids[sep_token]
-        self.pad_token_id = self._ids[pad_token]
-        self.cls_token_id = self._ids[cls_token]
-        self.mask_token_id = self._ids[mask_token]
-        self._token_frame = Frame(cls_token, sep_token, sep_token, pad_token)
-        self._id_frame = Frame(*map(self._ids.get, self._token_frame))
-
-        self.do_lower_case = do_lower_case
-        self.strip_accents = strip_accents
-        self.tokenize_chinese_chars = tokenize_chinese_chars
-        self.clean_up_tokenization_spaces = clean_up_tokenization_spaces
-        self.model_max_length = integer("model_max_length", model_max_length, 0)
-        self.padding_side = one_of("padding_side", padding_side, SIDES)
-        self.backend = backend
-        make = one_of("backend", backend, BACKENDS)
-        self._backend: RustBackend | PythonBackend = make(self._recipe)
-        self._sealed = True
-
-    def __setattr__(self, name: str, value: object) -> None:
-        if "_sealed" in self.__dict__:
-            raise AttributeError(
-                f"cannot set {name!r}: a tokenizer does not change, so that threads "
-                f"can share it; make another one, as in from_pretrained(…, {name}=…)"
-            )
-        super().__setattr__(name, value)
 
     def __repr__(self) -> str:
         return (
@@ -195,76 +72,12 @@ class DistilBertTokenizer(PushToHub):
             f"model_max_length={self.model_max_length}, backend={self.backend!r})"
         )
 
-    # Files
-
-    @classmethod
-    def from_pretrained(
-        cls,
-        source: str | os.PathLike[str],
-        *,
-        revision: str | None = None,
-        token: str | bool | None = None,
-        cache_dir: str | os.PathLike[str] | None = None,
-        local_files_only: bool = False,
-        **settings: Any,
-    ) -> DistilBertTokenizer:
-        """Load the tokenizer of a checkpoint.
-
-        Args:
-            source: "tiny" (the bundled one), a repository on the hub, or a folder with
-                `vocab.txt` or `tokenizer.json`.
-            revision: The branch, tag or commit on the hub.
-            token: The access token for the hub.
-            cache_dir: Where hub files are kept, if not in the usual place.
-            local_files_only: Whether to do without network.
-            settings: Arguments of `DistilBertTokenizer` that go before those in the
-                files, such as `backend="python"` or `do_lower_case=False`.
-
-        Raises:
-            CheckpointNotFoundError: There is no such checkpoint or no vocabulary in it.
-            ValueError: The files are broken, or are not those of a BERT tokenizer.
-        """
-        check_keywords("from_pretrained()", settings, cls.from_pretrained, cls)
-        files = open_checkpoint(
-            source,
-            revision=revision,
-            token=token,
-            cache_dir=cache_dir,
-            local_files_only=local_files_only,
-        )
-        try:
-            return cls(**(read_checkpoint(files) | settings))
-        except (ValueError, TypeError) as error:
-            raise type(error)(f"the tokenizer of {files}: {error}") from error
-
-    def save_pretrained(self, folder: str | os.PathLike[str]) -> tuple[str, ...]:
-        """Write `vocab.txt`, `tokenizer_config.json` and `tokenizer.json`.
-
-        transformers and `tokenizers` read them and give the same results. Returns the
-        paths written.
-        """
-        config = {
-            "tokenizer_class": "DistilBertTokenizer",
-            **{name: getattr(self, name) for name in KINDS},
-            **self._named,
-        }
-        settings = json.dumps(config, indent=2, ensure_ascii=False) + "\n"
-        pipeline = tokenizer_json(self._recipe, self.cls_token, self.sep_token)
-        files = {
-            Path(folder) / "vocab.txt": vocab_txt(self._recipe.vocab),
-            Path(folder) / "tokenizer_config.json": settings,
-            Path(folder) / "tokenizer.json": pipeline,
-        }
-        for path, content in files.items():
-            write_file(path, content.encode())
-        return tuple(map(str, files))
-
     # Text to ids
 
     def __call__(
         self,
-        text: str | Sequence[Any],
-        text_pair: str | Sequence[Any] | None = None,
+        text: Any = None,
+        text_pair: Any = None,
         *,
         add_special_tokens: bool = True,
         padding: bool | str = False,
@@ -274,20 +87,24 @@ class DistilBertTokenizer(PushToHub):
         is_split_into_words: bool = False,
         pad_to_multiple_of: int | None = None,
         padding_side: str | None = None,
+        truncation_side: str | None = None,
+        split_special_tokens: bool | None = None,
         return_tensors: str | None = None,
-        return_token_type_ids: bool | None = False,
-        return_attention_mask: bool | None = True,
+        return_token_type_ids: bool | None = None,
+        return_attention_mask: bool | None = None,
         return_overflowing_tokens: bool = False,
         return_special_tokens_mask: bool = False,
         return_offsets_mapping: bool = False,
         return_length: bool = False,
+        verbose: bool = True,
         **unknown: Any,
     ) -> BatchEncoding:
         """Encode a text, a pair of texts, or a batch of either.
 
         Args:
             text: A string, or a list of strings; with `is_split_into_words` a list of
-                words, or a list of those. A row of a batch may be a pair of texts.
+                words, or a list of those. A row of a batch may be a pair of texts. A
+                column of pandas, numpy, pyarrow or datasets is a list, too.
             text_pair: The second text or texts, where there are two.
             add_special_tokens: Whether to put [CLS] and [SEP] around texts.
             padding: True or "longest" pads to the longest row, "max_length" to
@@ -301,14 +118,20 @@ class DistilBertTokenizer(PushToHub):
             is_split_into_words: Whether texts come as lists of words.
             pad_to_multiple_of: Round the padded length up to a multiple of this.
             padding_side: "right" or "left"; by default the tokenizer's.
+            truncation_side: Which end of a text is removed, "right" or "left"; by
+                default the tokenizer's.
+            split_special_tokens: Whether a text that spells "[SEP]" is just text; by
+                default the tokenizer's.
             return_tensors: "pt" for torch, "np" for numpy, None for lists.
             return_token_type_ids: Also give 0 for the first text and 1 for the second.
+                None: if it is among `model_input_names`, and so for the next.
             return_attention_mask: Give 1 for tokens and 0 for padding.
             return_overflowing_tokens: Give what truncation removes as further rows,
                 and `overflow_to_sample_mapping`, the number of each row's text.
             return_special_tokens_mask: Also give 1 for the tokens that were put there.
             return_offsets_mapping: Also give the characters of each token in its text.
             return_length: Also give the number of tokens in each row.
+            verbose: Whether to warn.
             unknown: Anything else is a mistake.
 
         Returns:
@@ -323,6 +146,7 @@ class DistilBertTokenizer(PushToHub):
             UserWarning: A row is longer than the model takes, and is not truncated.
         """
         check_keywords("the tokenizer", unknown, self.__call__)
+        state = self._state
         kind = one_of("return_tensors", return_tensors, TENSORS)
         pad = self._padding(padding, max_length, pad_to_multiple_of, padding_side)
         if truncation is None and padding is False and max_length is not None:
@@ -332,9 +156,14 @@ class DistilBertTokenizer(PushToHub):
         if strategy is not None:
             stride = integer("stride", stride, 0)
             limit = self._max_length(max_length)
-            shorten = Truncation(strategy, limit, stride, return_overflowing_tokens)
+            side = one_of(
+                "truncation_side", truncation_side or self.truncation_side, SIDES
+            )
+            shorten = Truncation(
+                strategy, limit, stride, return_overflowing_tokens, side
+            )
             pad.check(shorten)
-        elif max_length is not None and pad.strategy == "longest":
+        elif max_length is not None and pad.strategy == "longest" and verbose:
             warnings.warn(
                 f"max_length={max_length} changes nothing here: pass truncation=True "
                 "to shorten texts to it, or padding='max_length' to pad to it",
@@ -344,26 +173,29 @@ class DistilBertTokenizer(PushToHub):
         texts = read_texts(text, text_pair, is_split_into_words)
         samples = [
             shorten.rows(first, second, add_special_tokens)
-            for first, second in self._encode(texts, is_split_into_words)
+            for first, second in _encode(
+                state, texts, is_split_into_words, split_special_tokens
+            )
         ]
         rows = [row for sample in samples for row in sample]
-        if any(row.size > self.model_max_length for row in rows):
+        most = self.model_max_length
+        if verbose and any(row.size > most for row in rows):
             warnings.warn(
-                f"a row is longer than the {self.model_max_length} tokens that the "
+                f"a row is longer than the {most} tokens that the "
                 "model takes; pass truncation=True to shorten it",
                 stacklevel=2,
             )
         rows = pad.rows(rows)
 
         data: dict[str, Any] = {
-            "input_ids": [row.column("ids", self._id_frame) for row in rows]
+            "input_ids": [row.column("ids", state.id_frame) for row in rows]
         }
         for name, wanted in {
             "token_type_ids": return_token_type_ids,
-            "attention_mask": return_attention_mask is not False,
+            "attention_mask": return_attention_mask,
             "special_tokens_mask": return_special_tokens_mask,
         }.items():
-            if wanted:
+            if name in self.model_input_names if wanted is None else wanted:
                 data[name] = [row.constant(name) for row in rows]
         if return_offsets_mapping:
             data["offset_mapping"] = [row.column("offsets", OFFSETS) for row in rows]
@@ -381,7 +213,8 @@ class DistilBertTokenizer(PushToHub):
                 name: value[0] if isinstance(value[0], list) else value
                 for name, value in data.items()
             }
-        return BatchEncoding(data, rows, self._token_frame)
+        frames = state.token_frame, state.id_frame
+        return BatchEncoding(data, [Encoding(row, *frames) for row in rows])
 
     def encode(
         self, text: Any, text_pair: Any = None, **options: Any
@@ -400,17 +233,71 @@ class DistilBertTokenizer(PushToHub):
         options["add_special_tokens"] = add_special_tokens
         return self(text, pair, **options).tokens()
 
-    def wordpiece(self) -> WordPiece:
-        """The same vocabulary and settings in plain Python, to watch each step.
+    def encode_plus(
+        self, text: Any, text_pair: Any = None, **options: Any
+    ) -> BatchEncoding:
+        """The same as a call."""
+        return self(text, text_pair, **options)
 
-        Raises:
-            ValueError: An added token is not a plain literal.
-        """
-        return build_python(self._recipe)
+    def batch_encode_plus(
+        self, batch_text_or_text_pairs: Any, **options: Any
+    ) -> BatchEncoding:
+        """The same as a call with a batch."""
+        return self(batch_text_or_text_pairs, **options)
 
     def num_special_tokens_to_add(self, pair: bool = False) -> int:
         """How many special tokens stand around one text, or around a pair."""
         return count_specials(pair)
+
+    @property
+    def max_len_single_sentence(self) -> int:
+        """The most tokens of a text, without those that stand around it."""
+        return self.model_max_length - count_specials(pair=False)
+
+    @property
+    def max_len_sentences_pair(self) -> int:
+        """The most tokens of two texts together, without those around them."""
+        return self.model_max_length - count_specials(pair=True)
+
+    def build_inputs_with_special_tokens(
+        self, token_ids_0: Sequence[int], token_ids_1: Sequence[int] | None = None
+    ) -> list[int]:
+        """The ids of one text or two with those that stand around them."""
+        frame = self._state.id_frame
+        second = [] if token_ids_1 is None else [*to_lists(token_ids_1), frame.last]
+        return [frame.cls, *to_lists(token_ids_0), frame.sep, *second]
+
+    def create_token_type_ids_from_sequences(
+        self, token_ids_0: Sequence[int], token_ids_1: Sequence[int] | None = None
+    ) -> list[int]:
+        """0 for the first text and what stands around it, 1 for the second."""
+        second = 0 if token_ids_1 is None else len(token_ids_1) + 1
+        return [0] * (len(token_ids_0) + 2) + [1] * second
+
+    def get_special_tokens_mask(
+        self,
+        token_ids_0: Any,
+        token_ids_1: Any = None,
+        already_has_special_tokens: bool = False,
+    ) -> list[int]:
+        """1 for each special token in a row, 0 for others.
+
+        Args:
+            token_ids_0: The ids of a row; or of a text, which is still to be put
+                between special tokens.
+            token_ids_1: The ids of a second text.
+            already_has_special_tokens: Whether it is a row.
+        """
+        if not already_has_special_tokens:
+            second = [] if token_ids_1 is None else [*[0] * len(token_ids_1), 1]
+            return [1, *[0] * len(token_ids_0), 1, *second]
+        if token_ids_1 is not None:
+            raise ValueError(
+                "token_ids_1 is given, but a row that has its special tokens is whole; "
+                "leave it out"
+            )
+        special = {*self.all_special_ids}
+        return [int(id in special) for id in to_lists(token_ids_0)]
 
     def pad(
         self,
@@ -419,8 +306,9 @@ class DistilBertTokenizer(PushToHub):
         max_length: int | None = None,
         pad_to_multiple_of: int | None = None,
         padding_side: str | None = None,
-        return_attention_mask: bool | None = True,
+        return_attention_mask: bool | None = None,
         return_tensors: str | None = None,
+        verbose: bool = True,
         **unknown: Any,
     ) -> BatchEncoding:
         """Pad encodings to one length, as a data collator does.
@@ -428,13 +316,15 @@ class DistilBertTokenizer(PushToHub):
         Args:
             encoded_inputs: One encoding, a batch of them, or a list of encodings, with
                 `input_ids`. `attention_mask`, `token_type_ids` and
-                `special_tokens_mask` are padded along; other values stay as they are.
+                `special_tokens_mask` are padded along, and for tensors also
+                `offset_mapping`; other values stay as they are.
             padding: As in a call, and so is what follows.
             max_length: The length that "max_length" pads to.
             pad_to_multiple_of: Round the length up to a multiple of this.
             padding_side: "right" or "left"; by default the tokenizer's.
             return_attention_mask: Make an `attention_mask` if there is none.
-            return_tensors: "pt" for torch, "np" for numpy, None for lists.
+            return_tensors: "pt" for torch, "np" for numpy; None for what the ids are.
+            verbose: Taken for transformers' sake.
             unknown: Anything else is a mistake.
 
         Raises:
@@ -444,7 +334,8 @@ class DistilBertTokenizer(PushToHub):
         check_keywords("pad()", unknown, self.pad)
         kind = one_of("return_tensors", return_tensors, TENSORS)
         pad = self._padding(padding, max_length, pad_to_multiple_of, padding_side)
-        data = collate(encoded_inputs)
+        data, given = collate(encoded_inputs)
+        kind = kind or given
         single = any(isinstance(id, int) for id in data["input_ids"])
         if single:
             data = {name: [value] for name, value in data.items()}
@@ -455,7 +346,9 @@ class DistilBertTokenizer(PushToHub):
                     f"{name} has rows of {[len(row) for row in data[name]]} values, "
                     f"expected {sizes} as in input_ids"
                 )
-        if return_attention_mask is not False and "attention_mask" not in data:
+        if return_attention_mask is None:
+            return_attention_mask = "attention_mask" in self.model_input_names
+        if return_attention_mask and "attention_mask" not in data:
             data["attention_mask"] = [[1] * size for size in sizes]
         width = pad.width(sizes)
         fillers = {name: CONSTANT[name][2].pad for name in PADDED}
@@ -463,22 +356,13 @@ class DistilBertTokenizer(PushToHub):
             if name in data:
                 data[name] = [pad.fill(row, filler, width) for row in data[name]]
         if kind is not None:
+            if "offset_mapping" in data:  # as masking whole words needs it
+                rows = data["offset_mapping"]
+                data["offset_mapping"] = [pad.fill(row, (0, 0), width) for row in rows]
             data = to_tensors(data, kind)
         elif single:
             data = {name: value[0] for name, value in data.items()}
         return BatchEncoding(data)
-
-    def _encode(
-        self, texts: Texts, split: bool
-    ) -> list[tuple[Encoding, Encoding | None]]:
-        """The tokens of the two texts of each row; one batch keeps all cores busy."""
-        seconds = [text for text in texts.seconds if text is not None]
-        found: Sequence[Encoding] = self._backend.encode(texts.firsts + seconds, split)
-        of_seconds = iter(found[len(texts.firsts) :])
-        return [
-            (first, None if second is None else next(of_seconds))
-            for first, second in zip(found, texts.seconds, strict=False)
-        ]
 
     def _max_length(self, max_length: int | None) -> int:
         if max_length is None:
@@ -495,108 +379,18 @@ class DistilBertTokenizer(PushToHub):
             one_of("padding_side", side or self.padding_side, SIDES),
         )
 
-    # Ids to text
 
-    def decode(
-        self,
-        token_ids: Any,
-        skip_special_tokens: bool = False,
-        clean_up_tokenization_spaces: bool | None = None,
-    ) -> str | list[str]:
-        """The text of ids: an id, a list of ids or a tensor; a batch gives a list.
-
-        Args:
-            token_ids: The ids.
-            skip_special_tokens: Leave out [CLS], [SEP], [PAD], [UNK], [MASK].
-            clean_up_tokenization_spaces: Also close up what spans tokens: "it ' s"
-                becomes "it's". None: as the tokenizer was made.
-
-        Raises:
-            ValueError: An id is not in the vocabulary.
-        """
-        ids = to_lists(token_ids)
-        if clean_up_tokenization_spaces is None:
-            clean_up_tokenization_spaces = self.clean_up_tokenization_spaces
-
-        def text_of(ids: list[int]) -> str:
-            text = join(self._tokens_of(ids, skip_special_tokens))
-            return close_up(text) if clean_up_tokenization_spaces else text
-
-        if isinstance(ids, list) and any(isinstance(row, list) for row in ids):
-            return [text_of(row) for row in ids]
-        return text_of([ids] if isinstance(ids, int) else ids)
-
-    def batch_decode(
-        self,
-        sequences: Any,
-        skip_special_tokens: bool = False,
-        clean_up_tokenization_spaces: bool | None = None,
-    ) -> list[str]:
-        """The text of each row of ids."""
-        if len(sequences) == 0:
-            return []
-        text = self.decode(sequences, skip_special_tokens, clean_up_tokenization_spaces)
-        return [text] if isinstance(text, str) else text
-
-    def convert_tokens_to_string(self, tokens: Iterable[str]) -> str:
-        """Tokens put together to text."""
-        return join(tokens)
-
-    def convert_ids_to_tokens(
-        self, ids: Any, skip_special_tokens: bool = False
-    ) -> str | list[str]:
-        """The token of an id, or the tokens of many.
-
-        Raises:
-            ValueError: An id is not in the vocabulary.
-        """
-        ids = to_lists(ids)
-        if isinstance(ids, int):
-            return self._tokens_of([ids], skip=False)[0]
-        return self._tokens_of(ids, skip_special_tokens)
-
-    def _tokens_of(self, ids: Iterable[int], skip: bool) -> list[str]:
-        tokens = []
-        for id in ids:
-            if id not in self._tokens:
-                raise ValueError(
-                    f"there is no token with id {id!r}; expected an integer from 0 to "
-                    f"{max(self._tokens)} that is in this tokenizer's vocabulary"
-                )
-            tokens.append(self._tokens[id])
-        return [token for token in tokens if not (skip and token in self._specials)]
-
-    # The vocabulary
-
-    def convert_tokens_to_ids(self, tokens: str | Iterable[str]) -> int | list[int]:
-        """The id of a token, or the ids of many; the unknown token's for any other."""
-        if isinstance(tokens, str):
-            return self._ids.get(tokens, self.unk_token_id)
-        return [self._ids.get(token, self.unk_token_id) for token in tokens]
-
-    def get_vocab(self) -> dict[str, int]:
-        """A copy of the vocabulary, added tokens included: token to id."""
-        return dict(self._ids)
-
-    @property
-    def vocab_size(self) -> int:
-        """The number of tokens without the added ones; `len()` counts all."""
-        return len(self._recipe.vocab)
-
-    def __len__(self) -> int:
-        return len(self._ids)
-
-    @property
-    def special_tokens_map(self) -> dict[str, str]:
-        """The special tokens by name."""
-        return dict(self._named)
-
-    @property
-    def all_special_tokens(self) -> list[str]:
-        """The special tokens, those that were added included."""
-        return list(dict.fromkeys((*self._named.values(), *self._specials)))
-
-    @property
-    def all_special_ids(self) -> list[int]:
-        """Their ids."""
-        return [self._ids[token] for token in self.all_special_tokens]
+def _encode(
+    state: State, texts: Texts, split: bool, split_special_tokens: bool | None
+) -> list[tuple[TextTokens, TextTokens | None]]:
+    """The tokens of the two texts of each row; one batch keeps all cores busy."""
+    backend = state.backend
+    if split_special_tokens not in (None, state.recipe.split_special_tokens):
+        backend = state.other_backend
+    seconds = [text for text in texts.seconds if text is not None]
+    found: Sequence[TextTokens] = backend.encode(texts.firsts + seconds, split)
+    of_seconds = iter(found[len(texts.firsts) :])
+    return [
+        (first, None if second is None else next(of_seconds))
+        for first, second in zip(found, texts.seconds, strict=False)
+    ]

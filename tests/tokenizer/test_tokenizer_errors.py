@@ -223,12 +223,25 @@ def test_an_id_outside_the_vocabulary_is_refused(
         tokenizer.decode(ids)
 
 
-def test_a_tokenizer_does_not_change(tokenizer: DistilBertTokenizer) -> None:
-    with pytest.raises(AttributeError, match=r"padding_side=…"):
-        tokenizer.padding_side = "left"
-    vocab = tokenizer.get_vocab()
-    vocab.clear()
+def test_what_decides_how_text_is_split_cannot_be_set(
+    tokenizer: DistilBertTokenizer,
+) -> None:
+    for name in ("do_lower_case", "strip_accents", "backend", "vocab_size", "vocab"):
+        with pytest.raises(AttributeError, match=f"from_pretrained\\(…, {name}=…\\)"):
+            setattr(tokenizer, name, None)
+
+
+def test_what_it_returns_is_not_what_it_keeps(tokenizer: DistilBertTokenizer) -> None:
+    for mutable in (
+        tokenizer.get_vocab(),
+        tokenizer.vocab,
+        tokenizer.special_tokens_map,
+        tokenizer.all_special_tokens,
+        tokenizer.get_added_vocab(),
+    ):
+        mutable.clear()
     assert len(tokenizer) == 30522
+    assert len(tokenizer.all_special_ids) == len(tokenizer.get_added_vocab()) == 5
 
 
 def test_a_backend_that_does_not_exist_is_refused() -> None:

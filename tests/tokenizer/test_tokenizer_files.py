@@ -371,7 +371,7 @@ def test_a_tokenizer_json_without_model_type_is_read(tmp_path: Path) -> None:
     ("config", "named"),
     [
         ({"do_lower_case": "yes"}, "do_lower_case"),
-        ({"truncation_side": "left"}, "truncation_side"),
+        ({"truncation_side": "top"}, "truncation_side"),
         ({"padding_side": "top"}, "padding_side"),
         ({"model_max_length": "512"}, "model_max_length"),
     ],
