@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -178,30 +178,17 @@ def test_a_token_that_the_python_backend_cannot_match_changes_nothing() -> None:
 def test_threads_see_the_tokens_of_before_or_of_after() -> None:
     ours = DistilBertTokenizer(VOCAB)
     text = "a " + "<n0> " * 20
-    before, after = ours(text).input_ids, []
-    found, done = [], threading.Event()
-
-    def tokenize() -> None:
-        while not done.is_set():
-            found.append(tuple(ours(text).input_ids))
-
-    threads = [threading.Thread(target=tokenize) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    adders = [
-        threading.Thread(target=ours.add_tokens, args=([f"<n{i}>"],)) for i in range(9)
-    ]
-    for thread in adders:
-        thread.start()
-    for thread in adders:
-        thread.join()
-    done.set()
-    for thread in threads:
-        thread.join()
-    after = ours(text).input_ids
+    before = tuple(ours(text).input_ids)
+    found = []
+    with ThreadPoolExecutor(8) as pool:
+        adding = [pool.submit(ours.add_tokens, [f"<n{i}>"]) for i in range(9)]
+        for _ in range(200):
+            found.append(pool.submit(ours, text))
+        assert sum(future.result() for future in adding) == 9
+    after = tuple(ours(text).input_ids)
     assert len(ours) == len(VOCAB) + 9  # none undid another
     assert before != after
-    assert {*found} <= {tuple(before), tuple(after)}
+    assert {tuple(future.result().input_ids) for future in found} <= {before, after}
 
 
 # What is set
