@@ -6,10 +6,8 @@ import dataclasses
 import difflib
 import functools
 import json
-import operator
 import warnings
 from collections.abc import Mapping
-from numbers import Real
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -18,6 +16,7 @@ from minidistil.hub import open_checkpoint
 from minidistil.messages import (
     MinidistilError,
     check_integer,
+    is_number,
     quote,
     unknown_keyword,
 )
@@ -113,10 +112,8 @@ class DistilBertConfig:
         for name, maximum in _SIZES.items():
             values[name] = _integer(name, values[name], 1, maximum)
         for name, highest in _NUMBERS.items():
-            number = values[name]
-            # numpy's numbers are Real, too.
-            of_type = isinstance(number, Real) and not isinstance(number, bool)
-            if not of_type or not 0 <= number <= highest:
+            number: Any = values[name]
+            if not (is_number(values[name]) and 0 <= number <= highest):
                 raise _wrong(name, number, f"a number from 0 to {highest}")
             values[name] = number if isinstance(number, int) else float(number)
         for name in _SWITCHES:
@@ -410,10 +407,10 @@ def _wrong(name: str, got: object, expected: str) -> ConfigError:
 
 def _integer(name: str, value: Any, minimum: int, maximum: int | None = None) -> int:
     """The value as an int; ConfigError if it is none, or out of range."""
-    check_integer(name, value, minimum=minimum, error=ConfigError)
-    if maximum is not None and value > maximum:
+    integer = check_integer(name, value, minimum=minimum, error=ConfigError)
+    if maximum is not None and integer > maximum:
         raise _wrong(name, value, f"at most {maximum}")
-    return operator.index(value)
+    return integer
 
 
 def _id2label(labels: object) -> dict[int, str]:

@@ -35,6 +35,7 @@ from minidistil.checkpoint.tensors import DTYPES, WEIGHT_FILES, Weights
 from minidistil.config import DistilBertConfig
 from minidistil.hub import open_checkpoint
 from minidistil.hub.upload import PushToHub, Repository, check_place
+from minidistil.messages import as_integer
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -371,8 +372,9 @@ def usable_device(device: torch.device | str | int | None) -> torch.device:
     Raises:
         ValueError: if this machine, or this build of torch, has no such device.
     """
-    if isinstance(device, int):
-        device = "cpu" if device < 0 else f"cuda:{device}"
+    number = as_integer(device)
+    if number is not None:
+        device = "cpu" if number < 0 else f"cuda:{number}"
     try:
         found = torch.device("cpu" if device is None else device)
         torch.zeros(1, device=found)

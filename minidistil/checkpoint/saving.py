@@ -82,10 +82,10 @@ def save(
     weights = [folder / name for name in [*shards, *([INDEX_FILE] if index else [])]]
     config_path = folder / "config.json"
     # Old weights with a new vocabulary would load, and give wrong results.
-    remove_first = [config_path] if changed else []
+    remove_first = config_path if changed else None
     with replacing_all(
         *(*changed, *weights, config_path),
-        remove_first=[_read_before(folder)] if index else remove_first,
+        remove_first=_read_before(folder) if index else remove_first,
     ) as written:
         for other, content in zip(written, changed.values(), strict=False):
             other.write_bytes(content)

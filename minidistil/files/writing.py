@@ -20,7 +20,7 @@ from minidistil.messages import MinidistilError
 
 @contextmanager
 def replacing_all(
-    *paths: Path, remove_first: Path | Sequence[Path] = ()
+    *paths: Path, remove_first: Path | Sequence[Path] | None = None
 ) -> Iterator[tuple[Path, ...]]:
     """Give a path beside each of ``paths`` to write to; on success they are renamed.
 
@@ -55,7 +55,7 @@ def replacing_all(
             for each in written:
                 each.pour_into_stream()
             first = [remove_first] if isinstance(remove_first, Path) else remove_first
-            _rename([each for each in written if not each.stream], first)
+            _rename([each for each in written if not each.stream], first or ())
     finally:
         for each in written:
             with suppress(OSError):

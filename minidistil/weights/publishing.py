@@ -29,7 +29,7 @@ from minidistil.checkpoint.tensors import (
 )
 from minidistil.hub import HubCheckpointFiles, open_checkpoint
 from minidistil.hub.upload import PublishError, Repository, check_place
-from minidistil.messages import quote, shorten
+from minidistil.messages import is_number, quote, shorten
 from minidistil.pipelines.tasks import TASK_OF
 from minidistil.progress import steps
 from minidistil.tokenizer import DistilBertTokenizer
@@ -102,8 +102,7 @@ def publish(
             repository that should be private is not.
     """
     for name, value in (metrics or {}).items():
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number or not math.isfinite(value):
+        if not is_number(value) or not math.isfinite(value):
             raise ValueError(f"metric {name!r} is {quote(value)}, expected a number")
     files = open_checkpoint(folder)
     if isinstance(files, HubCheckpointFiles):
