@@ -181,7 +181,8 @@ class _Model:
 
     def __init__(self, prediction: Prediction) -> None:
         encoder, self._prediction = prediction.encoder, prediction
-        out = encoder(prediction.ids, prediction.attend, output_hidden_states=True)
+        asked = {"output_hidden_states": True, "return_dict": True}
+        out = encoder(prediction.ids, prediction.attend, **asked)
         self._layers = encoder.transformer.layer
         self._states: tuple[Tensor, ...] = out.hidden_states  # L + 1 of (1, T, D)
         self.n_heads: int = encoder.config.n_heads

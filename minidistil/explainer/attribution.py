@@ -199,7 +199,9 @@ class _Path:
         x = self._start + points.to(direction)[:, None, None] * direction  # (R, T, D)
         x.requires_grad_()
         attend = prediction.attend.expand(len(x), -1)
-        encoded = prediction.encoder(inputs_embeds=x, attention_mask=attend)
+        encoded = prediction.encoder(
+            inputs_embeds=x, attention_mask=attend, return_dict=True
+        )
         vectors = encoded.last_hidden_state[:, prediction.position]
         logits = prediction.from_vectors(vectors)[:, self._target]  # (R,)
         # The rows are independent: the gradient of their sum is each one's.

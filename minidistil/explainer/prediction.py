@@ -76,7 +76,8 @@ class Prediction:
 
         They are on the CPU, like the trace's own.
         """
-        logits: Tensor = self._head(x[:, None]).logits  # (R, C) or (R, 1, C)
+        out = self._head(x[:, None], return_dict=True)
+        logits: Tensor = out.logits  # (R, C) or (R, 1, C)
         return logits.flatten(1).cpu()
 
     def index_of(self, target: SupportsIndex | str | None) -> int:

@@ -77,7 +77,7 @@ class Recording:
         self._config = model.settled_config
         # The eager path: the only one that has weights to show.
         with torch.no_grad(), watching(model) as seen:
-            out = model(ids, mask, output_attentions=True)
+            out = model(ids, mask, output_attentions=True, return_dict=True)
         self._encoder = seen if model.encoder is model else _below("distilbert.", seen)
         self._seen, self._out = seen, out
         self._weights: tuple[Tensor, ...] = out.attentions  # L of (B, H, T, T)

@@ -378,7 +378,7 @@ class Pipeline(Familiar, Generic[Options]):
             ids, mask = ids[:, None], mask[:, None]  # one choice each: (B, 1, T)
         model: Any = self.model
         with torch.inference_mode():
-            found = as_one_tensor(model(ids, mask)).float().cpu()
+            found = as_one_tensor(model(ids, mask, return_dict=True)).float().cpu()
         if not all_finite(found):
             raise ValueError(
                 "the model's results are NaN or infinite: its weights are damaged, or "

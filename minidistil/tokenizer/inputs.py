@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import inspect
-import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
-from minidistil.messages import quote, unknown_keyword
+from minidistil.messages import as_integer, quote, unknown_keyword
 from minidistil.wordpiece import whole_characters
 
 # What people know from elsewhere, and what does it here.
@@ -146,11 +145,8 @@ def integer(name: str, value: Any, minimum: int) -> int:
 
     Those of numpy are integers too, and become Python's own.
     """
-    try:
-        number = operator.index(value)
-    except TypeError:
-        number = None
-    if number is None or isinstance(value, bool):
+    number = as_integer(value)
+    if number is None:
         raise TypeError(f"{name} is {_show(value)}, expected an integer")
     if number < minimum:
         raise ValueError(f"{name} is {number}, expected {minimum} or more")

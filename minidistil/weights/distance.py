@@ -74,7 +74,13 @@ def run_model(model: PreTrainedModel, sequences: Iterable[list[int]]) -> Results
         if isinstance(model, DistilBertForMultipleChoice):
             inputs = inputs[None]
         # Every id is meant to be read, the padding's too.
-        out = model(inputs, torch.ones_like(inputs), output_hidden_states=True)
+        out = model(
+            inputs,
+            torch.ones_like(inputs),
+            output_hidden_states=True,
+            output_attentions=False,
+            return_dict=True,
+        )
         results.states.append(out.hidden_states[-1][0])
         results.outputs.append(as_one_tensor(out)[0])
     return results

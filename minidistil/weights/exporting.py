@@ -29,6 +29,7 @@ from minidistil.heads import (
     DistilBertForSequenceClassification,
 )
 from minidistil.messages import MinidistilError
+from minidistil.outputs import ModelOutput
 from minidistil.progress import counting_seconds, steps
 
 # The oldest in which torch writes every operator that the model has.
@@ -120,10 +121,19 @@ class _TupleOutput(nn.Module):
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, ...]:
         """Run the model."""
-        result: tuple[Tensor, ...] = self.model(
-            input_ids=input_ids, attention_mask=attention_mask
-        ).to_tuple()
-        return result
+        return _run(self.model, input_ids, attention_mask).to_tuple()
+
+
+def _run(model: PreTrainedModel, ids: Tensor, mask: Tensor) -> ModelOutput:
+    """What a program gives: whatever else the model's configuration asks for."""
+    result: ModelOutput = model(
+        input_ids=ids,
+        attention_mask=mask,
+        output_hidden_states=False,
+        output_attentions=False,
+        return_dict=True,
+    )
+    return result
 
 
 def _axes(model: nn.Module) -> list[str]:
@@ -160,7 +170,7 @@ def _write_onnx(wrapped: _TupleOutput, file: Path) -> None:
     tracing: dict[str, Any] = {"dynamo": False} if "dynamo" in known else {}
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # of values that become constants; see above
-        outputs = [*model(*_example(model))]
+        outputs = [*_run(model, *_example(model))]
         torch.onnx.export(
             _TupleOutput(model).eval(),
             _example(model),
@@ -235,7 +245,7 @@ def check_program(model: PreTrainedModel, program: Program) -> Checked:
     batches = list(_batches(model))
     largest = 0.0
     for ids, mask in steps(batches, "checking"):
-        ours = model(input_ids=ids, attention_mask=mask).items()
+        ours = _run(model, ids, mask).items()
         for (name, our), their in zip(ours, program(ids, mask), strict=True):
             difference = _difference(our, their)
             if not difference <= TOLERANCE:

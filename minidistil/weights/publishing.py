@@ -152,7 +152,9 @@ def _check(found: Checkpoint) -> Verification:
         weights.tensor(name, dtype=stored.dtype, device=stored.device)
     kind.from_pretrained(files.name)
     tokenizer = DistilBertTokenizer.from_pretrained(files.name)
-    highest = max(tokenizer.get_vocab().values())
+    # Of those who load it, a text with such a word would be the first to know. (A blank
+    # line at the end of a vocabulary is no word.)
+    highest = max(id for word, id in tokenizer.get_vocab().items() if word)
     if highest >= config.vocab_size:
         raise CheckpointError(
             f"{files}: the tokenizer has a token with id {highest}, the model has "

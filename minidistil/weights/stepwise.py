@@ -170,7 +170,7 @@ def _asked(
     lines += [f"  -> {tokenizer.convert_ids_to_tokens(ids)}", f"  -> {ids}"]
     if kind is KINDS["DistilBertForMultipleChoice"]:
         inputs = {name: tensor[None] for name, tensor in inputs.items()}
-    out = model(**inputs)
+    out = model(**inputs, return_dict=True)
     result = out[0]
     lines.append(f"  -> {next(iter(out))} of shape {tuple(result.shape)}")
     if kind is KINDS["DistilBertForSequenceClassification"]:

@@ -351,7 +351,7 @@ def run_with_model(model: PreTrainedModel) -> goldens.Run:
     @torch.inference_mode()
     def run(inputs: Mapping[str, Tensor]) -> Tensor:
         there = {name: tensor.to(model.device) for name, tensor in inputs.items()}
-        return as_one_tensor(model(**there)).float().cpu()
+        return as_one_tensor(model(**there, return_dict=True)).float().cpu()
 
     return run
 
