@@ -46,6 +46,8 @@ USES = {
 @pytest.mark.parametrize("use", USES)
 def test_the_results_are_those_of_a_plain_configuration(use, folders, tmp_path):
     plain, asking = (USES[use](folder, tmp_path) for folder in folders)
+    if use == "reasons":  # gradients of weights that lie elsewhere in memory
+        plain = pytest.approx(plain, abs=1e-6)
     assert asking == plain
 
 
