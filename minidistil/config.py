@@ -254,7 +254,8 @@ class DistilBertConfig:
                 del values[name]
             elif name not in _RESULTS and not values.get(name, True):
                 raise _wrong(name, values[name], "at least one label")
-        extra = {key: values.pop(key) for key in list(values) if key not in _fields()}
+        known = _fields() - {"extra"}
+        extra = {key: values.pop(key) for key in list(values) if key not in known}
         config = cls(**values, extra=extra)
         return config.replace(**changes) if changes else config
 

@@ -82,6 +82,7 @@ def listed_token(fields: object, id: object = None) -> AddedToken:
         raise ValueError(f"added token {quote(fields)} is not an object")
     if isinstance(id, str) and id.isdecimal() and len(id) < 20:
         fields = {**fields, "id": int(id)}
-    if type(fields.get("id")) is not int or not isinstance(fields.get("content"), str):
+    number, content = fields.get("id"), fields.get("content")
+    if type(number) is not int or number < 0 or not isinstance(content, str):
         raise ValueError(f"added token {quote(dict(fields))} has no content or no id")
     return as_added(fields, special=True)

@@ -117,7 +117,7 @@ def _extra(content: Mapping[str, Any], *names: str) -> list[Any]:
 
 def _numbered_token(content: str, id: object, special: set[str]) -> AddedToken:
     """A token of `added_tokens.json`, which says no more than the id."""
-    if type(id) is not int:
+    if type(id) is not int or id < 0:
         raise ValueError(
             f"added_tokens.json: {quote(content)} has the id {quote(id)}, expected a "
             "number"

@@ -151,7 +151,7 @@ def test_a_length_is_no_truth_value(folder):
             "lstrip is 2, expected true or false",
         ),
         ({"additional_special_tokens": "x"}, "expected a list"),
-        ({"extra_special_tokens": 3}, "expected an object or a list"),
+        ({"extra_special_tokens": 3}, "expected a list or an object"),
     ],
 )
 def test_added_tokens_of_another_form_are_refused(folder, settings, said):

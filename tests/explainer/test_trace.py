@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -648,7 +649,7 @@ def test_what_does_not_go_with_the_model_is_refused(loaded, checkpoint):
 @pytest.mark.parametrize("model", [5, nn.Linear(2, 2), ["tiny"], b"tiny", object])
 def test_what_is_no_model_is_refused(model):
     told = error(TypeError, TEXT, model)
-    assert f"the model is a {type(model).__name__}" in told
+    assert re.search(rf"the model is an? {type(model).__name__}\b", told)
     assert "expected a checkpoint's name, a DistilBertModel, or one with a head" in told
 
 

@@ -156,8 +156,8 @@ def assert_opens_in_both(folder: Path, name: str, model: torch.nn.Module) -> Non
     ids = ids_for(name, 2, TOKENS, 53)
     with torch.no_grad():
         expected = model.eval()(ids)
-        for library in (KINDS, vars(transformers)):
-            found = library[name].from_pretrained(folder).eval()(ids)
+        for kind in (KINDS[name], getattr(transformers, name)):
+            found = kind.from_pretrained(folder).eval()(ids)
             # Weights that lie elsewhere in memory can give another last bit.
             assert_same(found, expected, tolerance=1e-6)
 
