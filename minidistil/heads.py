@@ -1,7 +1,8 @@
 """The five task heads: a few layers each, on top of the encoder.
 
 Shapes use the letters of `minidistil.model`. Every forward pass takes the arguments of
-`DistilBertModel.forward`, and labels to compute a loss from (`minidistil.losses`).
+`DistilBertModel.forward`, and labels to compute a loss from: see `minidistil.losses`,
+also for ``num_items_in_batch``.
 """
 
 from __future__ import annotations
@@ -110,7 +111,7 @@ class DistilBertForSequenceClassification(Head):
         loss = classification_loss(
             self.config, logits, labels, num_items_in_batch, self.training
         )
-        if labels is not None:
+        if labels is not None:  # how the answers are to be read, from now on
             self.trained_as["problem_type"] = kind_of_problem(self.config, labels)
         return SequenceClassifierOutput(loss, logits, out.hidden_states, out.attentions)
 
