@@ -117,7 +117,7 @@ class Full:
 # No standard error
 
 
-@pytest.mark.sample(6)
+@pytest.mark.sample(2)
 @OF_EVERY_COMMAND
 @pytest.mark.parametrize("stream", [None, Full()], ids=["none", "full"])
 def test_without_standard_error_the_answers_are_given(
@@ -133,7 +133,7 @@ def test_without_standard_error_the_answers_are_given(
     assert capsys.readouterr().out == expected
 
 
-@pytest.mark.sample(4)
+@pytest.mark.sample(2)
 @OF_EVERY_COMMAND
 def test_without_any_stream_nothing_fails(monkeypatch, arguments, names):
     """As under pythonw, or in a service."""

@@ -238,6 +238,7 @@ def compiled(model):
     return torch.compile(model, backend="aot_eager", fullgraph=True)
 
 
+@pytest.mark.sample(6)
 @pytest.mark.parametrize("run", [as_it_is, compiled])
 @pytest.mark.parametrize("count", [None, 0], ids=["alone", "of a batch"])
 @pytest.mark.parametrize("name", HEADS)
@@ -255,6 +256,7 @@ def test_in_training_the_loss_of_no_label_is_0_with_a_warning(name, count, run):
     assert any(grad is not None for grad in gradients)
 
 
+@pytest.mark.sample(6)
 @pytest.mark.parametrize("run", [as_it_is, compiled])
 @pytest.mark.parametrize("count", [None, 0], ids=["alone", "of a batch"])
 @pytest.mark.parametrize("name", HEADS)
@@ -273,6 +275,7 @@ def test_a_part_without_a_label_is_no_cause_for_a_warning(name, recwarn):
     assert not [each for each in recwarn if NOTHING_AT_ALL in str(each.message)]
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("name", HEADS)
 def test_a_compiled_model_has_the_loss_and_gradients_of_transformers(name):
     ours, theirs = twins(OURS, name, **SMALL)

@@ -129,6 +129,7 @@ def test_a_model_without_numbers_runs():
     assert model(ids, torch.ones_like(ids)).last_hidden_state.shape == (2, 3, 20)
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("full", [True, False], ids=["nothing hidden", "padded"])
 @pytest.mark.parametrize("name", NAMES)
 @torch.no_grad()
