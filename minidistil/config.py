@@ -182,7 +182,8 @@ class DistilBertConfig:
                     f"changes nothing; did you mean {near[0]!r}?",
                     stacklevel=2,
                 )
-            name, value = "extra", self.extra | {name: value}
+            vars(self)["extra"] = self.extra | {name: value}
+            return
         vars(self).update(vars(self.replace(**{name: value})))
 
     def __getattr__(self, name: str) -> Any:
@@ -190,6 +191,10 @@ class DistilBertConfig:
         extra = vars(self).get("extra", {})
         if name in ALIASES:
             return getattr(self, ALIASES[name])
+        if name == "use_return_dict":
+            return self.return_dict
+        if name in ("name_or_path", "_name_or_path"):
+            return extra.get("_name_or_path", "")
         if name not in extra:
             raise AttributeError(f"the configuration has no {name!r}")
         return extra[name]
@@ -207,7 +212,14 @@ class DistilBertConfig:
             changes = {"num_labels": 0, "id2label": {}, "label2id": {}} | changes
         elif self._label2id_follows and "label2id" not in changes:
             changes["label2id"] = {}
-        return dataclasses.replace(self, **changes)
+        if unknown := changes.keys() - _fields():
+            raise unknown_keyword(unknown, _fields(), "the configuration")
+        # Not by the constructor: a subclass may have another one.
+        new = object.__new__(type(self))
+        own = {name: value for name, value in vars(self).items() if name in _fields()}
+        vars(new).update(own | changes)
+        new.__post_init__()
+        return new
 
     def update(self, changes: Mapping[str, Any]) -> None:
         """Change some values, all or none; keys may be any."""
@@ -256,7 +268,8 @@ class DistilBertConfig:
                 raise _wrong(name, values[name], "at least one label")
         known = _fields() - {"extra"}
         extra = {key: values.pop(key) for key in list(values) if key not in known}
-        config = cls(**values, extra=extra)
+        config = cls(**values)
+        vars(config)["extra"] = config.extra | extra
         return config.replace(**changes) if changes else config
 
     def get_text_config(self, **_: Any) -> DistilBertConfig:
@@ -306,6 +319,8 @@ class DistilBertConfig:
             ConfigError: if the configuration is not a DistilBERT's.
             TypeError: for a change of what is no field.
         """
+        if unknown := _without_aliases(changes).keys() - _fields():
+            raise unknown_keyword(unknown, _fields(), "the configuration")
         files = open_checkpoint(
             source,
             revision=revision,
@@ -339,7 +354,8 @@ class DistilBertConfig:
 
     def to_json_string(self) -> str:
         """Return the text of a ``config.json``: sorted keys, two spaces."""
-        return json.dumps(self.to_dict(), indent=2, sort_keys=True) + "\n"
+        text = json.dumps(self.to_dict(), indent=2, sort_keys=True, default=_as_json)
+        return text + "\n"
 
     def save_pretrained(self, save_directory: str | Path) -> None:
         """Write ``config.json`` into a folder, which is made if need be.
@@ -391,6 +407,15 @@ def _without_aliases(values: Mapping[str, Any]) -> dict[str, Any]:
                     f"they are two names of one number; drop one"
                 )
     return values
+
+
+def _as_json(value: Any) -> Any:
+    """What JSON can write of a dtype of torch's, or of a number of numpy's."""
+    if type(value).__name__ == "dtype":
+        return str(value).removeprefix("torch.")
+    if hasattr(value, "item"):
+        return value.item()
+    raise TypeError(f"{quote(value)} cannot be written as JSON; give text or a number")
 
 
 def default_labels(count: int) -> dict[int, str]:

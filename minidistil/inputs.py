@@ -202,9 +202,10 @@ def _check_classes(
         )
     items = counts if num_items_in_batch is None else num_items_in_batch
     if is_true(~items.any()):
-        nothing = (
-            f"{name} has nothing to take a loss of: every value is {ignored} (ignored)"
-        )
+        why = f"every value is {ignored} (ignored)"
+        if bool(counts.any()):
+            why = "num_items_in_batch is 0"
+        nothing = f"{name} has nothing to take a loss of: {why}"
         if not training:
             raise ValueError(f"{nothing}; give at least one class")
         warnings.warn(f"{nothing}; the loss of this batch is 0", stacklevel=1)
@@ -256,6 +257,8 @@ def check_targets(
         raise ValueError(f"{name} has nothing to take a loss of: it is empty")
     # Not (targets < lowest) | …, which is false for nan.
     if is_true(~((targets >= lowest) & (targets <= highest)).all()):
+        if targets.isnan().any():
+            raise ValueError(f"{name} holds nan, expected numbers alone")
         low, high = (float(end) for end in targets.aminmax())
         raise ValueError(
             f"{name} holds numbers from {low} to {high}, expected {lowest} to {highest}"

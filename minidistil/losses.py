@@ -71,18 +71,19 @@ def classification_loss(
     check_tensor("labels", labels)
     problem = kind_of_problem(config, labels)
     if problem == "single_label_classification":
-        return label_loss(logits, labels.flatten(), num_items_in_batch, training)
+        if labels.ndim == 2 and labels.shape[1] == 1:
+            labels = labels[:, 0]
+        return label_loss(logits, labels, num_items_in_batch, training)
     if config.num_labels == 1:
         labels = labels.reshape(-1, 1)
-    # float64, as made from Python or numpy numbers, would fail on the way back.
+    # Integers are numbers, too; and float64 would fail on the way back.
+    labels = labels.to(logits.dtype)
     if problem == "regression":
         check_targets("labels", labels, logits.shape)
-        losses = F.mse_loss(logits, labels.to(logits.dtype), reduction="none")
+        losses = F.mse_loss(logits, labels, reduction="none")
     else:
         check_targets("labels", labels, logits.shape, lowest=0.0, highest=1.0)
-        losses = F.binary_cross_entropy_with_logits(
-            logits, labels.to(logits.dtype), reduction="none"
-        )
+        losses = F.binary_cross_entropy_with_logits(logits, labels, reduction="none")
     items = _as_tensor(num_items_in_batch, logits)
     return losses.mean() if items is None else losses.sum() / items
 

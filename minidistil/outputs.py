@@ -93,6 +93,13 @@ class ModelOutput(dict[str, Any]):
                 if other in self:
                     super().__setitem__(other, self.pop(other))
 
+    def __delattr__(self, name: str) -> None:
+        self[name] = None
+
+    def copy(self) -> Any:
+        """Return another result of the same fields."""
+        return type(self)(**self)
+
     __eq__ = object.__eq__
     __ne__ = object.__ne__
     __hash__ = object.__hash__  # type: ignore[assignment]

@@ -11,6 +11,7 @@ import warnings
 
 import numpy as np
 import pytest
+import torch
 import transformers
 
 from minidistil.config import ConfigError, DistilBertConfig
@@ -607,3 +608,37 @@ def test_a_configuration_is_made_for_its_type():
 def test_program_code_of_a_checkpoint_is_refused_by_its_name(part):
     with refused(f"auto_map is {{'{part}': 'my_model.Mine'}}, expected none"):
         DistilBertConfig.from_dict({"auto_map": {part: "my_model.Mine"}})
+
+
+class Mine(DistilBertConfig):
+    """How people add a setting of their own."""
+
+    def __init__(self, mine=3, **values):
+        super().__init__(**values)
+        self.mine = mine
+
+
+def test_a_subclass_keeps_a_setting_of_its_own(tmp_path):
+    config = Mine(mine=5, dim=12, n_heads=2)
+    config.problem_type = "regression"
+    assert (config.mine, config.replace(n_layers=2).mine) == (5, 5)
+    config.save_pretrained(tmp_path)
+    again = Mine.from_pretrained(tmp_path)
+    assert (type(again), again.mine, again.dim) == (Mine, 5, 12)
+
+
+def test_a_dtype_and_a_number_of_numpy_are_written(tmp_path):
+    config, theirs = both_configs()
+    for each in (config, theirs):
+        each.dtype = torch.float16
+    config.finetuned = np.int64(3)
+    config.save_pretrained(tmp_path)
+    read = json.loads((tmp_path / "config.json").read_text())
+    assert read["dtype"] == json.loads(theirs.to_json_string())["dtype"]
+    assert read["finetuned"] == 3
+
+
+def test_what_else_others_ask_for():
+    ours, theirs = both_configs()
+    for name in ("use_return_dict", "name_or_path", "_name_or_path"):
+        assert getattr(ours, name) == getattr(theirs, name)

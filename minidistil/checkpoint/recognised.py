@@ -6,11 +6,12 @@ a ``config.json``, so that nothing can open them, and not at all where two names
 tensor, as in masked language modelling. It offers no other way.
 
 So where transformers has been imported, a model counts as one of that class. Nothing is
-taken from it: all methods of a model are its own.
+taken from it: all methods of a model, and of its class, are its own.
 """
 
 from __future__ import annotations
 
+import copyreg
 import functools
 import sys
 from typing import Any
@@ -29,13 +30,42 @@ def _set_class(model: object, kind: type) -> None:
     object.__dict__["__class__"].__set__(model, kind)  # for torch's fully_shard
 
 
+def _own(kind: Any) -> Any:
+    """The class of a model that a `_CountsAsBoth` stands for; else the class itself."""
+    return type.__getattribute__(kind, "_own") if type(kind) is _CountsAsBoth else kind
+
+
+class _CountsAsBoth(type):
+    """A class that is a subclass of two, and in all else is the first of them."""
+
+    def __new__(cls, name: str, bases: tuple[type, ...], names: dict[str, Any]) -> Any:
+        if "_own" in names:
+            return super().__new__(cls, name, bases, names)
+        return type(name, tuple(map(_own, bases)), names)  # a subclass of somebody's
+
+    def __call__(cls, *values: Any, **named: Any) -> Any:
+        return _own(cls)(*values, **named)
+
+    def __getattribute__(cls, name: str) -> Any:
+        return getattr(_own(cls), name)
+
+    def __eq__(cls, other: object) -> bool:
+        return _own(cls) is _own(other)
+
+    def __hash__(cls) -> int:
+        return hash(_own(cls))
+
+
+copyreg.pickle(_CountsAsBoth, lambda kind: (_own, (_own(kind),)))  # type: ignore[arg-type]
+
+
 @functools.cache
 def _of_both(kind: type, theirs: type) -> type:
-    names = {"__module__": kind.__module__, "__qualname__": kind.__qualname__}
     try:
-        return type(kind.__name__, (kind, theirs), names | {"_of_both": True})
+        both: type = _CountsAsBoth(kind.__name__, (kind, theirs), {"_own": kind})
     except TypeError:  # a subclass of somebody's that does not go with it
         return kind
+    return both
 
 
 class Recognised(nn.Module):
@@ -47,7 +77,7 @@ class Recognised(nn.Module):
     # Not by super(), which needs the __class__ that was just defined otherwise.
     def __init_subclass__(cls, **options: Any) -> None:
         # Theirs reads the annotations of the class, which may not be there to read.
-        if "_of_both" not in vars(cls):
+        if "_own" not in type.__getattribute__(cls, "__dict__"):
             nn.Module.__init_subclass__(**options)
 
     def __reduce_ex__(self, protocol: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, overload
 
@@ -210,6 +210,16 @@ class Engine:
                 large for the precision.
         """
         check_arguments(more, self.kind)
+        masked = isinstance(positions, Tensor) or attention_mask is not None
+        if isinstance(sequences, Tensor) and masked and input_ids is None:
+            # By position, as models are called: ids, and a mask.
+            mask = positions if attention_mask is None else attention_mask
+            return self(input_ids=sequences, attention_mask=mask)
+        if isinstance(sequences, Mapping):
+            raise TypeError(
+                f"got {type(sequences).__name__}, expected a list of sequences; what a tokenizer returns "
+                "is given as engine(**encoding)"
+            )
         if input_ids is not None:
             if sequences is not None or positions is not None:
                 raise TypeError(

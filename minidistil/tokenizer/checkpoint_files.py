@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from minidistil.messages import quote
 from minidistil.tokenizer.settings import OF_THE_PIPELINE, read_config
 from minidistil.tokenizer.special_tokens import read_if_any, read_special_tokens
 from minidistil.tokenizer.tokenizer_json import read_tokenizer_json
-from minidistil.tokenizer.vocabulary import read_vocab_txt
+from minidistil.tokenizer.vocabulary import AddedToken, read_vocab_txt
 
 if TYPE_CHECKING:
     from minidistil.hub import CheckpointFiles
@@ -74,9 +75,11 @@ def read_checkpoint(files: CheckpointFiles) -> dict[str, Any]:
     else:
         settings["vocab"] = read_vocab_txt(source)
     of_json = settings.pop("added_tokens", [])
-    settings |= read_special_tokens(files, config, settings["vocab"], of_json)
+    special = read_special_tokens(files, config, settings["vocab"], of_json)
+    settings |= special
     if generic:
         listed = {token.content for token in settings["added_tokens"]}
+        _check_that_specials_are_special(source, special, listed, of_json)
         settings["added_tokens"] += [
             one for one in of_json if one.content not in listed
         ]
@@ -90,6 +93,25 @@ def read_checkpoint(files: CheckpointFiles) -> dict[str, Any]:
     if "model_max_length" not in settings and "max_position_embeddings" in model:
         settings["model_max_length"] = model["max_position_embeddings"]
     return settings
+
+
+def _check_that_specials_are_special(
+    source: Path,
+    named: Mapping[str, Any],
+    listed: set[str],
+    of_json: Iterable[AddedToken],
+) -> None:
+    """Raise ValueError where the class would read a special token as plain text."""
+    literals = listed | {token.content for token in of_json}
+    for name in ("cls_token", "sep_token", "pad_token", "mask_token"):
+        token = f"[{name[: -len('_token')].upper()}]"
+        if name not in named and token not in literals:
+            raise ValueError(
+                f"{source}: {token} is not among its added tokens, and no file says "
+                f"what {name} is, so that its class reads {token} as plain text; write "
+                f'"{name}" into tokenizer_config.json, or "tokenizer_class": '
+                f'"{OWN_CLASS}"'
+            )
 
 
 def check_class(config: Mapping[str, Any], model: Mapping[str, Any]) -> str:

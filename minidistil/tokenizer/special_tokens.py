@@ -65,6 +65,9 @@ def read_special_tokens(
         added = [_numbered_token(*pair, special) for pair in numbers.items()]
         added += of_json
     added.sort(key=lambda token: token.id)
+    # New ones are numbered in this order, whatever the order of the file.
+    order = (*OPTIONAL_SPECIALS, *SPECIALS, *named)
+    named = {name: named[name] for name in order if name in named}
     known = {token.content for token in added}
     # A token with flags is matched so; one that nothing else has is added.
     for token in (*named.values(), *extra):

@@ -97,3 +97,25 @@ def test_a_subclass_with_annotations_that_cannot_be_read_is_no_obstacle():
 
     model = Mine(model_of("DistilBertModel").config)
     assert isinstance(model, transformers.PreTrainedModel)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_class_of_a_model_makes_and_loads_models(name, tmp_path):
+    model = model_of(name)
+    model.save_pretrained(tmp_path)
+    kind = model.__class__
+    for other in (kind(model.config), kind.from_pretrained(tmp_path)):
+        assert type(other) is KINDS[name]
+    assert kind == KINDS[name]
+    assert {KINDS[name]: 1}[kind] == 1
+    assert pickle.loads(pickle.dumps(kind)) is KINDS[name]
+
+
+def test_a_subclass_of_the_class_of_a_model_is_one_of_its_own():
+    model = model_of("DistilBertModel")
+
+    class Mine(model.__class__):
+        pass
+
+    assert type(Mine(model.config)) is Mine
+    assert Mine.__mro__[1] is KINDS["DistilBertModel"]

@@ -262,7 +262,7 @@ MUTATIONS = [
     Mutation(
         "the mask is not given to the model",
         RECORDER,
-        "model(ids, mask, output_attentions=True)",
+        "model(ids, mask, output_attentions=True, return_dict=True)",
         "model(ids, torch.ones_like(mask), output_attentions=True)",
     ),
     # The head of a classifier

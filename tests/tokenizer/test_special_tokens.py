@@ -59,6 +59,12 @@ PLACES: dict[str, tuple[Any, Any, Any]] = {
     "a new mask": ({}, {"mask_token": "<e1>"}, {}),
     "a new mask in config": ({"mask_token": "<e1>"}, {}, {}),
     "map before config": ({"mask_token": "[unused1]"}, {"mask_token": "[MASK]"}, {}),
+    "new ones in another order": (
+        {"cls_token": "<c>", "sep_token": "<s>", "pad_token": "<p>"}, {}, {},
+    ),
+    "new ones in another order in the map": (
+        {}, {"mask_token": "<m>", "pad_token": "<p>", "bos_token": "<b>"}, {},
+    ),
     "bos": ({"bos_token": "<e1>"}, {}, {}),
     "added": ({}, {}, {"<e1>": NEXT}),
     "added, list": ({}, {"extra_special_tokens": ["<e1>"]}, {"<e1>": NEXT}),
