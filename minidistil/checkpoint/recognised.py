@@ -56,7 +56,7 @@ class _CountsAsBoth(type):
         return hash(_own(cls))
 
 
-copyreg.pickle(_CountsAsBoth, lambda kind: (_own, (_own(kind),)))  # type: ignore[arg-type]
+copyreg.pickle(_CountsAsBoth, lambda kind: (_own, (_own(kind),)))
 
 
 @functools.cache

@@ -217,8 +217,8 @@ class Engine:
             return self(input_ids=sequences, attention_mask=mask)
         if isinstance(sequences, Mapping):
             raise TypeError(
-                f"got {type(sequences).__name__}, expected a list of sequences; what a tokenizer returns "
-                "is given as engine(**encoding)"
+                f"got {type(sequences).__name__}, expected a list of sequences; what "
+                "a tokenizer returns is given as engine(**encoding)"
             )
         if input_ids is not None:
             if sequences is not None or positions is not None:

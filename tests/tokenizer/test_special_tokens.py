@@ -60,7 +60,7 @@ PLACES: dict[str, tuple[Any, Any, Any]] = {
     "a new mask in config": ({"mask_token": "<e1>"}, {}, {}),
     "map before config": ({"mask_token": "[unused1]"}, {"mask_token": "[MASK]"}, {}),
     "new ones in another order": (
-        {"cls_token": "<c>", "sep_token": "<s>", "pad_token": "<p>"}, {}, {},
+        {"mask_token": "<m>", "pad_token": "<p>", "eos_token": "<e>"}, {}, {},
     ),
     "new ones in another order in the map": (
         {}, {"mask_token": "<m>", "pad_token": "<p>", "bos_token": "<b>"}, {},
