@@ -73,7 +73,7 @@ def test_outputs_become_float32(outputs_of):
         assert type(found) is type(outputs)
         return [tensors_of(found), found[0]]
 
-    assert_same_results(snippet, tolerance=1e-2)
+    assert_same_results(snippet)
 
 
 def _half(value: Any) -> Any:
@@ -232,7 +232,7 @@ def test_a_state_is_saved_and_loaded(folder, tmp_path):
         accelerator.save_model(model, place / "model")
         return [second, sorted(path.name for path in place.iterdir())]
 
-    assert_same_results(snippet, tolerance=1e-3)
+    assert_same_results(snippet)
 
 
 def test_a_saved_model_s_tensors_load_by_hand(folder, tmp_path):

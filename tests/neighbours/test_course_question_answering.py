@@ -190,7 +190,7 @@ def test_the_trainer(folder, tmp_path):
         start_logits, end_logits = predictions
         return [losses_of(trainer), best_answers(start_logits, end_logits, validation)]
 
-    assert_same_results(snippet, tolerance=1e-3)
+    assert_same_results(snippet)
 
 
 def test_the_loop_with_accelerate(folder, tmp_path):
@@ -244,4 +244,4 @@ def test_the_loop_with_accelerate(folder, tmp_path):
         tokenizer.save_pretrained(output)
         return [losses, best_answers(starts, ends, validation)]
 
-    assert_same_results(snippet, tolerance=1e-3)
+    assert_same_results(snippet)

@@ -137,7 +137,7 @@ def test_the_trainer(folder, tmp_path):
         wanted = ("eval_loss", "eval_accuracy", "eval_recall")
         return [losses_of(trainer), {name: metrics[name] for name in wanted}]
 
-    assert_same_results(snippet, tolerance=1e-3)
+    assert_same_results(snippet)
 
 
 def test_the_loop_with_accelerate(folder, tmp_path):
@@ -192,4 +192,4 @@ def test_the_loop_with_accelerate(folder, tmp_path):
         )
         return [losses, gathered, classifier("the film was unbelievably good")]
 
-    assert_same_results(snippet, tolerance=1e-3)
+    assert_same_results(snippet)

@@ -115,7 +115,7 @@ def test_the_trainer_trains_evaluates_and_predicts(folder, tmp_path):
             "labels": predictions.label_ids.tolist(),
         }
 
-    found = assert_same_results(snippet, tolerance=1e-3)
+    found = assert_same_results(snippet)
     assert len(found["losses"]) == 6
 
 
@@ -159,7 +159,7 @@ def test_a_full_loop(folder):
             predictions.append(outputs.logits)
         return [losses, predictions]
 
-    assert_same_results(snippet, tolerance=1e-3)
+    assert_same_results(snippet)
 
 
 def test_the_loop_with_accelerate(folder):
@@ -186,4 +186,4 @@ def test_the_loop_with_accelerate(folder):
             losses.append(loss.item())
         return losses
 
-    assert_same_results(snippet, tolerance=1e-3)
+    assert_same_results(snippet)
