@@ -6,9 +6,7 @@ import errno
 import os
 import re
 import secrets
-import shutil
 import stat
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -89,7 +87,7 @@ class _Written:
             raise refusal(errno.EBADF, path)  # closed
         self.stream = kind != stat.S_IFREG or self._descriptor is not None
         self.target = Path(os.path.realpath(path)) if path.is_symlink() else path
-        folder = Path(tempfile.gettempdir()) if self.stream else self.target.parent
+        folder = _spare_folder() if self.stream else self.target.parent
         self.temporary = _beside(folder / path.name)
 
     def begin(self) -> None:
@@ -127,6 +125,8 @@ class _Written:
         """Copy what was written to what is no file."""
         if not self.stream:
             return
+        import shutil  # not above: `minidistil --help` does without
+
         number = self._descriptor
         with (
             self.temporary.open("rb") as source,
@@ -135,6 +135,12 @@ class _Written:
             else os.fdopen(os.dup(number), "wb") as target,
         ):
             shutil.copyfileobj(source, target)
+
+
+def _spare_folder() -> Path:
+    import tempfile  # not above: it takes 10 ms
+
+    return Path(tempfile.gettempdir())
 
 
 def _rename(written: Sequence[_Written], remove_first: Sequence[Path]) -> None:
