@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 import transformers
+from checkpoints import SHAPE
 from reference import HEADS, NAMES
 from torch import nn
 from transformers import conversion_mapping
@@ -23,14 +24,6 @@ from minidistil import (
     DistilBertModel,
 )
 
-SHAPE: dict[str, Any] = {
-    "vocab_size": 31,
-    "max_position_embeddings": 13,
-    "dim": 12,
-    "n_heads": 3,
-    "hidden_dim": 20,
-    "n_layers": 2,
-}
 IDS = torch.tensor([[5, 9, 3, 7]])
 
 

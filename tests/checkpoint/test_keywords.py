@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 import transformers
+from checkpoints import SHAPE, same_weights
 from safetensors.torch import load_file
 
 import minidistil
@@ -27,14 +28,6 @@ from minidistil import (
 from minidistil.checkpoint import conveniences, keywords
 from minidistil.model import ATTENTION
 
-SHAPE: dict[str, Any] = {
-    "vocab_size": 31,
-    "max_position_embeddings": 13,
-    "dim": 12,
-    "n_heads": 3,
-    "hidden_dim": 20,
-    "n_layers": 2,
-}
 IDS = torch.tensor([[5, 9, 3, 7]])
 CLASSIFIER = "DistilBertForSequenceClassification"
 
@@ -46,13 +39,6 @@ def folder(tmp_path: Path) -> Path:
     config = transformers.DistilBertConfig(**SHAPE)
     getattr(transformers, CLASSIFIER)(config).save_pretrained(tmp_path)
     return tmp_path
-
-
-def same(left: torch.nn.Module, right: torch.nn.Module) -> bool:
-    mine, yours = left.state_dict(), right.state_dict()
-    return mine.keys() == yours.keys() and all(
-        torch.equal(mine[name], yours[name]) for name in mine
-    )
 
 
 # What asks for nothing
@@ -85,7 +71,7 @@ def test_what_asks_for_nothing_is_accepted(folder, given, call):
     loader = (
         load if call == "load" else AutoModelForSequenceClassification.from_pretrained
     )
-    assert same(loader(folder, **given), plain)
+    assert same_weights(loader(folder, **given), plain)
 
 
 def test_the_example_scripts_call_runs(folder):
@@ -101,7 +87,7 @@ def test_the_example_scripts_call_runs(folder):
         **where,
     )
     theirs = getattr(transformers, CLASSIFIER).from_pretrained(folder)
-    assert same(model, theirs)
+    assert same_weights(model, theirs)
 
 
 def test_the_keywords_of_transformers_are_all_known():
@@ -168,7 +154,7 @@ def test_torch_dtype_auto_keeps_the_files(folder):
 
 def test_the_long_name_of_the_source_is_taken(folder):
     model = AutoModel.from_pretrained(pretrained_model_name_or_path=str(folder))
-    assert same(model, AutoModel.from_pretrained(folder))
+    assert same_weights(model, AutoModel.from_pretrained(folder))
     with pytest.raises(TypeError, match="needs a source"):
         AutoModel.from_pretrained()
 
@@ -176,7 +162,7 @@ def test_the_long_name_of_the_source_is_taken(folder):
 def test_a_folder_in_a_folder(folder):
     for loader in (AutoModel.from_pretrained, load):
         found = loader(folder.parent, subfolder=folder.name)
-        assert same(found, loader(folder))
+        assert same_weights(found, loader(folder))
     with pytest.raises(TypeError, match="hf download"):
         AutoModel.from_pretrained("someone/a-model", subfolder="a")
 
@@ -319,7 +305,9 @@ def test_tensors_and_a_configuration_need_no_folder(folder):
     model = AutoModelForSequenceClassification.from_pretrained(
         None, config=config, state_dict=tensors
     )
-    assert same(model, AutoModelForSequenceClassification.from_pretrained(folder))
+    assert same_weights(
+        model, AutoModelForSequenceClassification.from_pretrained(folder)
+    )
 
 
 def test_tensors_must_fit_like_a_files(folder):

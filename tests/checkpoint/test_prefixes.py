@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from checkpoints import SHAPE
 from click.testing import CliRunner
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -20,15 +21,6 @@ from minidistil import (
 )
 from minidistil.cli import main
 from minidistil.weights.conversion import convert
-
-SHAPE: dict[str, Any] = {
-    "vocab_size": 31,
-    "max_position_embeddings": 13,
-    "dim": 12,
-    "n_heads": 3,
-    "hidden_dim": 20,
-    "n_layers": 2,
-}
 
 
 class Lit(nn.Module):

@@ -8,6 +8,7 @@ from pathlib import Path
 import huggingface_hub
 import pytest
 import torch
+from checkpoints import SHAPE
 from hub_for_writers import COMMIT, REPO, TOKEN, Hub, serving_writers
 
 import minidistil
@@ -21,8 +22,6 @@ from minidistil import (
 from minidistil.checkpoint.companions import TOKENIZER_FILES
 from minidistil.hub.upload import PublishError
 
-SHAPE = {"vocab_size": 31, "max_position_embeddings": 13, "dim": 12, "n_heads": 3}
-SHAPE |= {"hidden_dim": 20, "n_layers": 2}
 WEIGHTS = {"config.json", "model.safetensors"}
 
 

@@ -11,6 +11,7 @@ import accelerate
 import pytest
 import torch
 import transformers
+from checkpoints import SHAPE, same_weights
 from reference import HEADS
 from torch import nn
 from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import (
@@ -28,14 +29,6 @@ from minidistil import (
     load,
 )
 
-SHAPE: dict[str, Any] = {
-    "vocab_size": 31,
-    "max_position_embeddings": 13,
-    "dim": 12,
-    "n_heads": 3,
-    "hidden_dim": 20,
-    "n_layers": 2,
-}
 IDS = torch.tensor([[5, 9, 3, 7]])
 WRITTEN = {"config.json", "model.safetensors"}
 
@@ -46,13 +39,6 @@ def classifier(**config: Any) -> DistilBertForSequenceClassification:
 
 def names(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()} if folder.exists() else set()
-
-
-def same(left: nn.Module, right: nn.Module) -> bool:
-    mine, yours = left.state_dict(), right.state_dict()
-    return mine.keys() == yours.keys() and all(
-        torch.equal(mine[name], yours[name]) for name in mine
-    )
 
 
 # Keywords of training loops
@@ -73,7 +59,7 @@ def test_the_keywords_of_training_loops_are_taken(tmp_path, given):
     model = classifier()
     model.save_pretrained(save_directory=tmp_path, **given)
     assert names(tmp_path) == WRITTEN
-    assert same(load(tmp_path), model)
+    assert same_weights(load(tmp_path), model)
 
 
 @pytest.mark.parametrize("head", HEADS)
@@ -89,7 +75,7 @@ def test_the_loop_of_the_docs_saves(tmp_path, head):
         save_function=accelerator.save,
         state_dict=accelerator.get_state_dict(model),
     )
-    assert same(getattr(minidistil, head).from_pretrained(tmp_path), plain)
+    assert same_weights(getattr(minidistil, head).from_pretrained(tmp_path), plain)
     _, report = getattr(transformers, head).from_pretrained(
         tmp_path, output_loading_info=True
     )
@@ -180,9 +166,9 @@ def test_shards_are_those_of_transformers(tmp_path):
     assert indexes[0]["weight_map"].keys() == indexes[1]["weight_map"].keys()
     sizes = [index["metadata"]["total_size"] for index in indexes]
     assert sizes[0] == sizes[1]
-    assert same(load(tmp_path / "ours"), model)
+    assert same_weights(load(tmp_path / "ours"), model)
     again = type(theirs).from_pretrained(tmp_path / "ours")
-    assert same(again, model)
+    assert same_weights(again, model)
 
 
 def test_no_shard_is_larger_than_asked(tmp_path):
@@ -203,9 +189,9 @@ def test_what_was_saved_last_is_what_is_loaded(tmp_path, first, second):
     fresh = tmp_path / "fresh"
     model.save_pretrained(fresh, max_shard_size=second)
     assert names(tmp_path) - {"fresh"} == names(fresh)
-    assert same(load(tmp_path), model)
+    assert same_weights(load(tmp_path), model)
     theirs = transformers.DistilBertForSequenceClassification.from_pretrained(tmp_path)
-    assert same(theirs, model)
+    assert same_weights(theirs, model)
 
 
 @pytest.mark.parametrize("first", ["1GB", 3000])
@@ -229,7 +215,7 @@ def test_a_save_that_is_stopped_mixes_no_shards(tmp_path, monkeypatch, first, re
         found = load(tmp_path)
     except (CheckpointError, minidistil.CheckpointNotFoundError):
         return
-    assert same(found, old) or same(found, new)
+    assert same_weights(found, old) or same_weights(found, new)
 
 
 # Layers of one's own
@@ -329,11 +315,11 @@ def test_the_ways_out_are_ways_out(tmp_path):
     weight_norm(model)
     parametrize.remove_parametrizations(model.classifier, "weight")
     model.save_pretrained(tmp_path)
-    assert same(load(tmp_path), model)
+    assert same_weights(load(tmp_path), model)
     other_size(model)
     model.config = model.config.replace(num_labels=7)
     model.save_pretrained(tmp_path)
-    assert same(load(tmp_path), model)
+    assert same_weights(load(tmp_path), model)
 
 
 class Cosine(nn.Linear):
@@ -369,7 +355,7 @@ def compiled(module: nn.Module) -> Any:
 def test_a_wrapped_model_saves_what_is_inside(tmp_path, wrap):
     model = classifier()
     wrap(model).save_pretrained(tmp_path)
-    assert same(load(tmp_path), model)
+    assert same_weights(load(tmp_path), model)
 
 
 @pytest.mark.parametrize("part", ["distilbert", "classifier"])
@@ -396,4 +382,4 @@ def test_blocks_that_are_recomputed_are_saved_by_their_own_names(tmp_path):
     layers[0] = checkpoint_wrapper(layers[0])
     model.save_pretrained(tmp_path)
     layers[0] = layers[0]._checkpoint_wrapped_module
-    assert same(load(tmp_path), model)
+    assert same_weights(load(tmp_path), model)

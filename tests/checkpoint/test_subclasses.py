@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 import transformers
+from checkpoints import SHAPE, same_weights
 from torch import Tensor, nn
 
 from minidistil import (
@@ -20,14 +21,6 @@ from minidistil import (
     load,
 )
 
-SHAPE: dict[str, Any] = {
-    "vocab_size": 31,
-    "max_position_embeddings": 13,
-    "dim": 12,
-    "n_heads": 3,
-    "hidden_dim": 20,
-    "n_layers": 2,
-}
 IDS = torch.tensor([[5, 9, 3, 7], [1, 2, 3, 4]])
 
 
@@ -74,19 +67,12 @@ def trained(kind: type[Any]) -> Any:
     return model.eval()
 
 
-def same(left: nn.Module, right: nn.Module) -> bool:
-    mine, yours = left.state_dict(), right.state_dict()
-    return mine.keys() == yours.keys() and all(
-        torch.equal(mine[name], yours[name]) for name in mine
-    )
-
-
 @pytest.mark.parametrize("kind", [Gated, Pooled, Renamed])
 def test_a_subclass_is_saved_and_loaded_with_its_own_layers(tmp_path, kind):
     model = trained(kind)
     model.save_pretrained(tmp_path)
     again = kind.from_pretrained(tmp_path)
-    assert same(again, model)
+    assert same_weights(again, model)
     with torch.no_grad():
         got, expected = again(IDS), model(IDS)
     assert torch.equal(*(getattr(each, "logits", each) for each in (got, expected)))
@@ -123,7 +109,7 @@ def test_its_own_layers_are_new_if_that_is_asked_for(tmp_path, kind, recwarn):
     for seed in (1, 1, 2):
         torch.manual_seed(seed)
         model = kind.from_pretrained(tmp_path, new_head=True)
-        assert same(model.distilbert, encoder)
+        assert same_weights(model.distilbert, encoder)
         drawn.append(torch.cat([each.flatten() for each in model.parameters()]))
     assert torch.equal(drawn[0], drawn[1])
     assert not torch.equal(drawn[0], drawn[2])
@@ -173,7 +159,7 @@ def test_the_file_names_a_class_that_transformers_opens(tmp_path, kind, known):
         tmp_path, output_loading_info=True
     )
     assert not report["missing_keys"]
-    assert same(getattr(theirs, "distilbert", theirs), model.distilbert)
+    assert same_weights(getattr(theirs, "distilbert", theirs), model.distilbert)
 
 
 def test_load_says_of_which_class_strange_layers_may_be(tmp_path):

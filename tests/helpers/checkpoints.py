@@ -21,9 +21,26 @@ SMALL = {
     "n_layers": 2,
     "max_position_embeddings": 48,
 }
+# Smaller still: no two sizes are equal.
+SHAPE: dict[str, Any] = {
+    "vocab_size": 31,
+    "max_position_embeddings": 13,
+    "dim": 12,
+    "n_heads": 3,
+    "hidden_dim": 20,
+    "n_layers": 2,
+}
 # The real vocabulary's specials, characters and most frequent words, at their own ids;
 # all 30522 would take a second to load.
 VOCABULARY = 4000
+
+
+def same_weights(left: nn.Module, right: nn.Module) -> bool:
+    """Whether two models have the same tensors by the same names."""
+    mine, yours = left.state_dict(), right.state_dict()
+    return mine.keys() == yours.keys() and all(
+        torch.equal(mine[name], yours[name]) for name in mine
+    )
 
 
 def draw_hostile(model: nn.Module, generator: Generator) -> None:
