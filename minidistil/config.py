@@ -152,15 +152,16 @@ class DistilBertConfig:
                 f"them agree"
             )
         ids = dict(self.label2id or _inverse(names))
-        if ids != _inverse(names):
+        follows = ids == _inverse(names)
+        if not follows and vars(self).get("_label2id_follows") is not False:
             warnings.warn(
                 f"label2id {quote(ids)} is not the inverse of id2label {quote(names)}; "
                 f"results are named by id2label",
                 stacklevel=5,
             )
         vars(self).update(num_labels=len(names), id2label=names, label2id=ids)
-        # If it follows from id2label, it goes on following it.
-        vars(self)["_label2id_follows"] = ids == _inverse(names)
+        # If it follows from id2label, it goes on following it; if not, that was said.
+        vars(self)["_label2id_follows"] = follows
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Change a value, checked as when the configuration was made."""
@@ -172,7 +173,7 @@ class DistilBertConfig:
         if name == "label2id" and self.id2label == unnamed and value is not None:
             # People set it first and id2label next, which puts this one right. (If they
             # do not, saving says so.)
-            vars(self).update(label2id=dict(value), _label2id_follows=False)
+            vars(self).update(label2id=dict(value), _label2id_follows=None)
             return
         if name not in _fields():
             near = difflib.get_close_matches(name, _fields(), n=1, cutoff=0.8)
@@ -216,6 +217,8 @@ class DistilBertConfig:
             raise unknown_keyword(unknown, _fields(), "the configuration")
         # Not by the constructor: a subclass may have another one.
         new = object.__new__(type(self))
+        if not changes.keys() & {"num_labels", "id2label", "label2id"}:
+            vars(new)["_label2id_follows"] = self._label2id_follows
         own = {name: value for name, value in vars(self).items() if name in _fields()}
         vars(new).update(own | changes)
         new.__post_init__()

@@ -642,3 +642,13 @@ def test_what_else_others_ask_for():
     ours, theirs = both_configs()
     for name in ("use_return_dict", "name_or_path", "_name_or_path"):
         assert getattr(ours, name) == getattr(theirs, name)
+
+
+def test_a_table_that_does_not_match_is_warned_about_once():
+    with pytest.warns(UserWarning, match="is not the inverse of id2label"):
+        config = DistilBertConfig(id2label={0: "a", 1: "b"}, label2id={"a": 1, "b": 0})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        config.problem_type = "regression"
+        copied = config.replace(n_layers=2)
+    assert copied.label2id == config.label2id == {"a": 1, "b": 0}

@@ -68,14 +68,15 @@ class Conveniences(nn.Module):
 
     @property
     def settled_config(self) -> DistilBertConfig:
-        """A copy of the configuration, with the ``problem_type`` of the last loss.
+        """The configuration, or a copy with the ``problem_type`` of the last loss.
 
         A call of the model must not change ``config``, which other threads read, so it
         stays None there if it was. What saves the model or reads its answers goes by
         this one.
         """
-        open_ = self.config.problem_type is None
-        return self.config.replace(**self.trained_as if open_ else {})
+        if self.config.problem_type is None and self.trained_as:
+            return self.config.replace(**self.trained_as)
+        return self.config
 
     @property
     def device(self) -> torch.device:

@@ -129,11 +129,9 @@ def check_foreign(
 
 def changed(config: DistilBertConfig, changes: Mapping[str, Any]) -> DistilBertConfig:
     """A copy with other values for some of `CONFIG_KEYS`."""
-    changes = {ALIASES.get(name, name): value for name, value in changes.items()}
-    fields = {name: changes[name] for name in changes if name in _CONFIG_FIELDS}
-    if extra := {name: changes[name] for name in changes if name not in fields}:
-        fields["extra"] = config.extra | extra
-    return config.replace(**fields) if fields else config
+    copy = config.replace()
+    copy.update(changes)
+    return copy
 
 
 def the_one(**given: Any) -> Any:

@@ -100,7 +100,7 @@ class Engine:
         budget = check_integer("token_budget", token_budget, minimum=1)
         for module in model.modules():
             require_plain_layer(module, type(module))  # hooks may be on any of them
-        self.config = model.settled_config
+        self.config = copy.deepcopy(model.settled_config)
         self.kind = type(model)
         self.device = model.device
         self.precision = precision
