@@ -102,13 +102,15 @@ MUTATIONS = {
         engines,
         "batches",
         lambda real: changed_batches(
-            starts=lambda batch: [start + 1 for start in batch.starts]
+            wanted=lambda batch: dataclasses.replace(
+                batch.wanted, rows=batch.wanted.rows + 1
+            )
         ),
     ),
     "results stay in the order of the batches": (
         engines,
         "batches",
-        lambda real: changed_batches(places=lambda batch: sorted(batch.places)),
+        lambda real: changed_batches(origins=lambda batch: batch.origins.sort().values),
     ),
     "positions begin at one": (
         engines,
