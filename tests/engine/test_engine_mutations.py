@@ -108,11 +108,7 @@ MUTATIONS = {
     "row 1 is read in place of [CLS]": (
         engines,
         "batches",
-        lambda real: changed_batches(
-            wanted=lambda batch: dataclasses.replace(
-                batch.wanted, rows=batch.wanted.rows + 1
-            )
-        ),
+        lambda real: changed_batches(wanted=lambda batch: one_row_later(batch.wanted)),
     ),
     "results stay in the order of the batches": (
         engines,
