@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping
 from torch import Tensor
 
 from minidistil.config import DistilBertConfig
-from minidistil.engine.sequences import Ids, Sequences, Wanted
+from minidistil.engine.sequences import Ids, Sequences, Wanted, as_ids
 from minidistil.messages import as_integer
 
 # What fits into an `Ids`.
@@ -131,9 +131,9 @@ def to_integers(name: str, place: int, numbers: object) -> Ids:
     found = numbers.tolist() if hasattr(numbers, "tolist") else numbers
     if isinstance(found, list | tuple):
         if set(map(type, found)) <= {int}:
-            return array("i", found)
+            return as_ids(found)
         # numpy's, perhaps
         integers = [each for one in found if (each := as_integer(one)) is not None]
         if len(integers) == len(found):
-            return array("i", integers)
+            return as_ids(integers)
     raise TypeError(f"{name} {place} is {numbers!r:.60}, expected a list of integers")

@@ -6,13 +6,18 @@ Everything about many sequences is work on whole arrays here: no list is made of
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
 
 Ids: TypeAlias = "array[int]"  # of the type code "i"
+
+
+def as_ids(numbers: Iterable[int]) -> Ids:
+    """An array of ids, or of positions."""
+    return array("i", numbers)
 
 
 class Sequences(NamedTuple):
