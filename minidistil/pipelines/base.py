@@ -204,12 +204,14 @@ class Pipeline(Running, Familiar, Generic[Options]):
     def _answer_some(self, inputs: list[Any], settings: Options) -> Iterator[Any]:
         """Answer inputs, and count them."""
         before = settings.truncated.count
+        settings.truncated.read += len(inputs)
         try:
             yield from self._answer(inputs, settings)
         except RefusedError:
-            settings.truncated.count = before  # those before it are answered again
+            # Those before it are answered again.
+            settings.truncated.count = before
+            settings.truncated.read -= len(inputs)
             raise
-        settings.truncated.read += len(inputs)
 
     def _warning_of_each(
         self, answers: Iterator[Any], settings: Options

@@ -32,7 +32,7 @@ from minidistil import (
     pipeline,
 )
 from minidistil.cli import main
-from minidistil.pipelines import base, reading
+from minidistil.pipelines import reading, running
 
 FEATURES, EMBEDDINGS = "feature-extraction", "sentence-embeddings"
 LIMIT = 48  # the small checkpoint's positions
@@ -119,14 +119,14 @@ def test_few_tokens_go_together_and_that_changes_nothing(extract, monkeypatch, t
     texts = generated(12)
     together = extract(texts)
     seen = []
-    whole = Engine.__call__
+    whole = Engine.start
 
-    def spied(self, sequences, positions=None):
-        seen.append([len(ids) for ids in sequences])
-        return whole(self, sequences, positions)
+    def spied(self, sequences, wanted=None):
+        seen.append(sequences.lengths.tolist())
+        return whole(self, sequences, wanted)
 
-    monkeypatch.setattr(base, "TOKENS", tokens)
-    monkeypatch.setattr(Engine, "__call__", spied)
+    monkeypatch.setattr(running, "TOKENS", tokens)
+    monkeypatch.setattr(Engine, "start", spied)
     assert_same(extract(texts), together)
     assert sum(map(len, seen)) == len(texts)
     assert all(sum(lengths[:-1]) < tokens for lengths in seen)
@@ -259,15 +259,15 @@ def test_one_text_has_a_vector_and_a_list_a_tensor(embed):
 
 def test_for_cls_the_last_block_reads_one_token(embed, monkeypatch):
     seen = []
-    whole = Engine.__call__
+    whole = Engine.start
 
-    def spied(self, sequences, positions=None):
-        seen.append(positions)
-        return whole(self, sequences, positions)
+    def spied(self, sequences, wanted=None):
+        seen.append([each.tolist() for each in wanted])
+        return whole(self, sequences, wanted)
 
-    monkeypatch.setattr(Engine, "__call__", spied)
+    monkeypatch.setattr(Engine, "start", spied)
     embed(["a film", "b"], pooling="cls")
-    assert seen == [[[0], [0]]]
+    assert seen == [[[0, 0], [1, 1]]]  # positions, and how many of each text
 
 
 @pytest.mark.parametrize("pooling", ["mean", "cls"])

@@ -161,14 +161,15 @@ def test_an_iterator_over_one_text_has_one_answer(fill):
 def projected(monkeypatch):
     """Note how many rows of logits each call of an engine makes of each sequence."""
     seen = []
-    whole = Engine.__call__
+    whole = Engine.start
 
-    def spied(self, sequences, positions=None):
-        results = whole(self, sequences, positions)
-        seen.append([len(each) for each in results])
-        return results
+    def spied(self, sequences, wanted=None):
+        rows = whole(self, sequences, wanted)()
+        assert len(rows) == sum(wanted.counts)
+        seen.append(wanted.counts.tolist())
+        return lambda: rows
 
-    monkeypatch.setattr(Engine, "__call__", spied)
+    monkeypatch.setattr(Engine, "start", spied)
     return seen
 
 

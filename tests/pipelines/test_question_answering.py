@@ -25,7 +25,7 @@ from minidistil import (
     QuestionAnsweringPipeline,
     pipeline,
 )
-from minidistil.pipelines import TASKS, base, question_answering as room, reading
+from minidistil.pipelines import TASKS, question_answering as room, reading, running
 
 LIMIT = 48  # positions of the small model
 SETTINGS = {"model_max_length": LIMIT}
@@ -271,7 +271,7 @@ def test_no_score_exceeds_one_where_no_words_come_twice(answer, monkeypatch):
             at = [ids[place] == word for place in read]
             yield torch.tensor(at)[:, None].expand(-1, 2) * 30.0
 
-    monkeypatch.setattr(type(answer), "run", certain)
+    monkeypatch.setattr(type(answer), "run_each", certain)
     context = "film was good but the end long too its were"
     found = answer("film", context, max_seq_len=9, doc_stride=4, top_k=3)
     assert found[0]["answer"] == "long"
@@ -507,16 +507,16 @@ def test_a_question_without_room_is_named_and_those_before_it_are_answered(answe
 
 def test_windows_are_read_a_portion_at_a_time(answer, monkeypatch):
     seen = []
-    whole = Engine.__call__
+    whole = Engine.start
 
-    def spied(self, sequences, positions=None):
-        seen.append(len(sequences))
-        return whole(self, sequences, positions)
+    def spied(self, sequences, wanted=None):
+        seen.append(len(sequences.lengths))
+        return whole(self, sequences, wanted)
 
     asked = {"question": QUESTION, "context": LONG, "max_seq_len": 20}
     expected = answer(**asked)
-    monkeypatch.setattr(base, "TOKENS", 50)
-    monkeypatch.setattr(Engine, "__call__", spied)
+    monkeypatch.setattr(running, "TOKENS", 50)
+    monkeypatch.setattr(Engine, "start", spied)
     assert_same(answer(**asked), expected)
     assert len(seen) > 3
     assert max(seen) == 3
