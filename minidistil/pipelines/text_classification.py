@@ -138,6 +138,9 @@ class TextClassificationPipeline(Pipeline[ClassificationOptions], Generic[Answer
     def _read(self, name: str, value: object, options: ClassificationOptions) -> Texts:
         """Return (text,) or (text, text_pair)."""
         text, second = value, None
+        if isinstance(value, str):
+            check_characters(name, value)
+            return (str(value),)
         if isinstance(value, Mapping) and value.keys() <= {"text", "text_pair"}:
             text, second = value.get("text"), value.get("text_pair")
         if not isinstance(text, str) or not isinstance(second, str | None):
@@ -195,17 +198,21 @@ class TextClassificationPipeline(Pipeline[ClassificationOptions], Generic[Answer
         function = options.function_to_apply or function_for(settled)
         scores = means_of_groups(FUNCTIONS[function.lower()](logits), parts)
         found = scores.sort(dim=-1, descending=True, stable=True)
-        count = 1 if options.top_k == "best" else options.top_k
         names = self.config.id2label
-        answers: list[list[ClassificationAnswer]] = [
+        if options.top_k == "best":
+            labels, best = found.indices[:, 0].tolist(), found.values[:, 0].tolist()
+            return [
+                {"label": names[label], "score": score}
+                for label, score in zip(labels, best, strict=True)
+            ]
+        return [
             [
-                {"label": names[i], "score": score}
-                for i, score in zip(*each, strict=True)
+                {"label": names[label], "score": score}
+                for label, score in zip(*each, strict=True)
             ]
             for each in zip(
-                found.indices[:, :count].tolist(),
-                found.values[:, :count].tolist(),
+                found.indices[:, : options.top_k].tolist(),
+                found.values[:, : options.top_k].tolist(),
                 strict=True,
             )
         ]
-        return [each for (each,) in answers] if options.top_k == "best" else answers
