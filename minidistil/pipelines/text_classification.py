@@ -197,14 +197,14 @@ class TextClassificationPipeline(Pipeline[ClassificationOptions], Generic[Answer
         settled = settled_config(self.model)
         function = options.function_to_apply or function_for(settled)
         scores = means_of_groups(FUNCTIONS[function.lower()](logits), parts)
-        found = scores.sort(dim=-1, descending=True, stable=True)
         names = self.config.id2label
         if options.top_k == "best":
-            labels, best = found.indices[:, 0].tolist(), found.values[:, 0].tolist()
+            best, labels = scores.max(dim=-1)  # of equal scores, the first
             return [
                 {"label": names[label], "score": score}
-                for label, score in zip(labels, best, strict=True)
+                for label, score in zip(labels.tolist(), best.tolist(), strict=True)
             ]
+        found = scores.sort(dim=-1, descending=True, stable=True)
         return [
             [
                 {"label": names[label], "score": score}
