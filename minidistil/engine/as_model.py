@@ -11,6 +11,7 @@ from torch import Tensor
 
 from minidistil.checkpoint.pretrained import PreTrainedModel
 from minidistil.config import DistilBertConfig
+from minidistil.engine.sequences import Sequences
 from minidistil.heads import (
     DistilBertForMaskedLM,
     DistilBertForMultipleChoice,
@@ -76,7 +77,7 @@ def check_arguments(given: Mapping[str, object], kind: Kind) -> None:
 
 
 def padded_batch(
-    compute: Callable[[list[list[int]]], list[Tensor]],
+    compute: Callable[[Sequences], Tensor],
     kind: Kind,
     config: DistilBertConfig,
     width: int,
@@ -86,7 +87,7 @@ def padded_batch(
     """Compute a batch as the model does; rows of padding hold no numbers of its.
 
     Args:
-        compute: Takes sequences of ids, and returns a result for each.
+        compute: Takes sequences of ids, and returns a row for each, or for each token.
         kind: The class of the model.
         config: Its configuration.
         width: The numbers of a result, or of each row of it.
@@ -99,44 +100,41 @@ def padded_batch(
         merged, mask = merge_choices(ids), merge_choices(mask)
         assert merged is not None
         ids = merged
-    found = compute(without_padding(config, ids, mask))
-    shape = input_ids.shape
+    sequences, shown = without_padding(config, ids, mask)
+    found = compute(sequences)
     if kind is DistilBertForMultipleChoice:
-        result = torch.cat(found).view(shape[:2]) if found else _filled(0.0, *shape[:2])
+        result = found.view(input_ids.shape[:2])
     elif kind is DistilBertForSequenceClassification:
-        result = torch.stack(found) if found else _filled(0.0, 0, width)
+        result = found
     else:
-        result = _filled(FILLERS.get(kind, 0.0), *shape, width)
-        for row, each in zip(result, found, strict=True):
-            row[: len(each)] = each
+        filler, shape = FILLERS.get(kind, 0.0), (*input_ids.shape, width)
+        result = torch.full(shape, filler, dtype=torch.float32, device="cpu")
+        result[shown] = found
     return RESULTS[kind](result.to(input_ids.device))
-
-
-def _filled(number: float, *shape: int) -> Tensor:
-    return torch.full(shape, number, dtype=torch.float32, device="cpu")
 
 
 def without_padding(
     config: DistilBertConfig, ids: Tensor, mask: Tensor | None
-) -> list[list[int]]:
-    """The ids (B, T) of each row, without the padding that the mask hides at its end.
+) -> tuple[Sequences, Tensor]:
+    """The rows of ids (B, T) without the padding that the mask hides at their ends.
+
+    Returns:
+        The rows; and the tokens that are no padding, as a mask (B, T) on the CPU.
 
     Raises:
         TypeError, ValueError, IndexError: for what the model would refuse.
         ValueError: for a mask that hides anything else.
     """
     check_inputs(config, ids, mask, None, None)
-    rows: list[list[int]] = ids.tolist()
-    if mask is None:
-        return rows
-    shown = []
-    for number, (row, attend) in enumerate(zip(rows, mask.tolist(), strict=True)):
-        length = sum(map(bool, attend))
-        if not length or not all(attend[:length]):
+    ids = ids.to("cpu", torch.int32)
+    shown = torch.ones_like(ids, dtype=torch.bool)
+    if mask is not None:
+        shown = mask.to("cpu", torch.bool)
+        wrong = ~shown[:, 0] | (shown[:, 1:] > shown[:, :-1]).any(dim=1)
+        if wrong.any():
             raise ValueError(
-                f"attention_mask hides all of row {number}, or a token before others "
-                f"that are read: an Engine knows padding at the end only; pad with "
-                f"padding_side='right', or use the model itself"
+                f"attention_mask hides all of row {int(wrong.int().argmax())}, or a "
+                f"token before others that are read: an Engine knows padding at the "
+                f"end only; pad with padding_side='right', or use the model itself"
             )
-        shown.append(row[:length])
-    return shown
+    return Sequences(ids[shown], shown.sum(dim=1)), shown

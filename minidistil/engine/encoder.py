@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TypeAlias, TypeVar
 
 import torch
@@ -23,7 +22,7 @@ from torch import Tensor, nn
 
 from minidistil.checkpoint.tensors import all_finite
 from minidistil.engine.attention import Group, attend
-from minidistil.engine.batches import Batch, padding_rows
+from minidistil.engine.batches import ALL_ROWS, Batch, WantedRows, padding_rows
 from minidistil.engine.operators import FLOAT32, LEAST, Pack
 from minidistil.engine.precision import Plan
 from minidistil.model import (
@@ -39,22 +38,6 @@ from minidistil.model import (
 Module = TypeVar("Module", bound=nn.Module)
 Block = TypeVar("Block", bound="FastBlock")
 Layer: TypeAlias = tuple[Tensor, Tensor]  # a weight and a bias
-
-
-@dataclass(frozen=True)
-class WantedRows:
-    """The rows of a batch that the last block and the head are computed for.
-
-    Attributes:
-        rows: Their numbers, (R,); None for all.
-        each: How many each sequence has, if all have as many.
-    """
-
-    rows: Tensor | None
-    each: int | None = None
-
-
-ALL_ROWS = WantedRows(None)
 
 
 def require_plain_layer(module: nn.Module, kind: type[Module]) -> Module:
@@ -237,12 +220,12 @@ class FastEncoder:
         ]
         self.last = _packed(FastLastBlock, last, plan, packs[len(blocks)])
 
-    def __call__(self, batch: Batch, wanted: WantedRows) -> Tensor:
+    def __call__(self, batch: Batch) -> Tensor:
         """The hidden states (R, D) of the rows that are wanted."""
         x = self.embeddings(batch)
         for block in self.blocks:
             x = block(x, batch.groups)
-        return self.last(x, batch.groups, wanted)
+        return self.last(x, batch.groups, batch.wanted)
 
 
 def _packed(kind: type[Block], block: nn.Module, plan: Plan, lin2: Pack) -> Block:

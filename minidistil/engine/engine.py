@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, overload
 
@@ -16,16 +16,18 @@ from minidistil.checkpoint.pretrained import PreTrainedModel, usable_device
 from minidistil.checkpoint.tensors import all_finite
 from minidistil.checkpoint.wrappers import expected_model, unwrapped, what_it_is
 from minidistil.engine.as_model import check_arguments, model_itself, padded_batch
-from minidistil.engine.batches import Batch, batches, check_sequences, to_integers
-from minidistil.engine.encoder import (
-    ALL_ROWS,
-    FastEncoder,
-    WantedRows,
-    require_plain_layer,
-)
+from minidistil.engine.batches import Batch, batches
+from minidistil.engine.encoder import FastEncoder, require_plain_layer
 from minidistil.engine.heads import HEADS
 from minidistil.engine.operators import FLOAT32, without_autocast
 from minidistil.engine.precision import check_precision, has_packed_form, plan
+from minidistil.engine.reading import (
+    check_flat,
+    check_sequences,
+    check_wanted,
+    warn_of_padding,
+)
+from minidistil.engine.sequences import Sequences, Wanted, arranged
 from minidistil.messages import check_integer
 from minidistil.outputs import ModelOutput
 from minidistil.progress import sequences_read
@@ -227,7 +229,7 @@ class Engine:
                     "attention_mask=) as the model takes them, one of the two"
                 )
             return padded_batch(
-                *(lambda rows: self._compute(rows, None), self.kind, self.config),
+                *(lambda rows: self.start(rows)(), self.kind, self.config),
                 *(self._head.width, input_ids, attention_mask),
             )
         if attention_mask is not None:
@@ -235,27 +237,51 @@ class Engine:
                 "sequences have no padding to be hidden: give input_ids= with "
                 "attention_mask="
             )
-        lists = check_sequences(sequences, self.config)
-        return self._compute(lists, self._wanted_positions(lists, positions))
+        rows = check_sequences(sequences, self.config)
+        wanted = self._wanted(rows, positions)
+        results = self.start(rows, wanted)()
+        warn_of_padding(rows, self.config)
+        if self._head.reads_all:
+            counts = rows.lengths if wanted is None else wanted.counts
+            parts = torch.split(results, counts.tolist())
+        else:
+            parts = results.unbind()
+        # Copies: a view would keep the results of all in memory, and travel with them.
+        return [part.clone() for part in parts]
 
-    def _compute(
-        self, lists: list[list[int]], wanted: list[list[int]] | None
-    ) -> list[Tensor]:
-        """Compute sequences and positions that are checked."""
-        results: list[Tensor] = [torch.empty(0, **FLOAT32)] * len(lists)
-        for batch in batches(lists, self._budget, self._pad):
+    def start(
+        self, sequences: Sequences, wanted: Wanted | None = None
+    ) -> Callable[[], Tensor]:
+        """Begin to compute, where many sequences are given as one flat tensor.
+
+        Args:
+            sequences: Their ids and lengths.
+            wanted: For models that read every token: the tokens to read.
+
+        Returns:
+            What waits for the results, (R, width), float32, on the CPU: a row for each
+            wanted token, or for all, or of models that read the first token of a
+            sequence for each sequence. A CPU has computed them when this returns;
+            others do it meanwhile.
+
+        Raises:
+            ValueError, IndexError: for lengths, ids or positions that do not fit.
+            ValueError: where the results are waited for, if one is not finite.
+        """
+        check_flat(sequences, self.config)
+        if not self._head.reads_all:
+            wanted = Wanted.first(sequences)
+        results = self._compute(sequences, wanted)
+        return lambda: results
+
+    def _compute(self, sequences: Sequences, wanted: Wanted | None) -> Tensor:
+        """Compute sequences, and tokens of theirs, that are checked."""
+        order = arranged(sequences, wanted)
+        results = torch.empty(len(order.origins), self._head.width, **FLOAT32)
+        for batch in batches(order, self._budget, self._pad):
             with torch.inference_mode(), self._without_autocast():
-                logits = self._run(batch, wanted)
-            if self._head.reads_all:
-                rows = lists if wanted is None else wanted
-                counts = [len(rows[place]) for place in batch.places]
-                parts = torch.split(logits[: sum(counts)], counts)
-            else:
-                parts = logits.unbind()
-            for place, part in zip(batch.places, parts, strict=True):
-                # A copy, outside of inference mode: the caller may write into it.
-                results[place] = part.clone()
-            sequences_read(len(batch.places))
+                results[batch.origins] = self._run(batch)
+            sequences_read(batch.count)
         return results
 
     # What is asked of a model, and costs nothing
@@ -306,41 +332,21 @@ class Engine:
         # To make a context of torch's takes time, and most calls need none.
         return torch.autocast(self.device.type, enabled=False) if autocast else _NOTHING
 
-    def _run(self, batch: Batch, wanted: list[list[int]] | None) -> Tensor:
-        """The logits (R, width) of a batch, on the CPU."""
-        rows = self._wanted_rows(batch, wanted)
-        if rows.rows is not None and len(rows.rows) == 0:
+    def _run(self, batch: Batch) -> Tensor:
+        """The logits (R, width) of a batch."""
+        if len(batch.origins) == 0:
             return torch.empty(0, self._head.width, **FLOAT32)
-        logits = self._head.logits(self._encoder(batch.to(self.device), rows))
+        logits = self._head.logits(self._encoder(batch))
         if not all_finite(logits):
             raise ValueError(
                 "the engine's results are NaN or infinite: the model's weights are "
                 "damaged, or too large for its precision; look at what the model "
                 "itself returns"
             )
-        return logits.cpu()
+        return logits[: len(batch.origins)]
 
-    def _wanted_rows(self, batch: Batch, wanted: list[list[int]] | None) -> WantedRows:
-        """The rows of a batch that its sequences want."""
-        if not self._head.reads_all:
-            return WantedRows(torch.tensor(batch.starts, device=self.device), 1)
-        if wanted is None:
-            return ALL_ROWS
-        chosen = [wanted[place] for place in batch.places]
-        rows = [
-            start + position
-            for start, positions in zip(batch.starts, chosen, strict=True)
-            for position in positions
-        ]
-        counts = {len(positions) for positions in chosen}
-        each = counts.pop() if len(counts) == 1 else None
-        rows_tensor = torch.tensor(rows, dtype=torch.int64, device=self.device)
-        return WantedRows(rows_tensor, each)
-
-    def _wanted_positions(
-        self, sequences: list[list[int]], positions: Any
-    ) -> list[list[int]] | None:
-        """The positions as lists, checked to be in their sequences."""
+    def _wanted(self, sequences: Sequences, positions: Any) -> Wanted | None:
+        """The positions that a caller gives, checked."""
         if positions is None:
             return None
         if not self._head.reads_all:
@@ -348,27 +354,7 @@ class Engine:
                 "positions are for models that read every token; this one reads the "
                 "first of each sequence"
             )
-        listed = isinstance(positions, Iterable) and not isinstance(positions, str)
-        if isinstance(positions, Tensor) or not listed:
-            raise TypeError(
-                f"positions is {positions!r:.60}, expected a list for each sequence; "
-                f"a mask goes with input_ids=, as attention_mask="
-            )
-        lists = [
-            to_integers("the positions of sequence", *each)
-            for each in enumerate(positions)
-        ]
-        if len(lists) != len(sequences):
-            raise ValueError(
-                f"got positions for {len(lists)} sequences, expected {len(sequences)}"
-            )
-        for i, (some, ids) in enumerate(zip(lists, sequences, strict=True)):
-            if some and not 0 <= min(some) <= max(some) < len(ids):
-                raise IndexError(
-                    f"the positions of sequence {i} are {some!r:.60}, expected 0 to "
-                    f"{len(ids) - 1}"
-                )
-        return lists
+        return check_wanted(positions, sequences)
 
 
 def check_device(

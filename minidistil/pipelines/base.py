@@ -4,27 +4,22 @@ from __future__ import annotations
 
 import warnings
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic
 
 import torch
 from torch import Tensor
 
 from minidistil.checkpoint.pretrained import PreTrainedModel
-from minidistil.checkpoint.tensors import all_finite
 from minidistil.config import DistilBertConfig
-from minidistil.engine import Engine
-from minidistil.heads import DistilBertForMultipleChoice
+from minidistil.engine.sequences import Ids
 from minidistil.messages import with_library
-from minidistil.outputs import BaseModelOutput, QuestionAnsweringOutput
 from minidistil.pipelines.computing import Computing, is_training, kind_of
 from minidistil.pipelines.familiar import Familiar
 from minidistil.pipelines.long_texts import (
-    Ids,
-    add_special_tokens,
+    SpecialTokens,
     fit_pairs,
-    ids_of,
     truncate,
 )
 from minidistil.pipelines.options import Options, TruncationOptions
@@ -32,19 +27,16 @@ from minidistil.pipelines.reading import (
     RefusedError,
     answer_many,
     as_text,
+    counted_from,
     is_many,
     map_inputs,
 )
+from minidistil.pipelines.running import Running
 from minidistil.tokenizer import DistilBertTokenizer
-
-# The tokens that are read at once, at least: 50 MB of distilbert-base's vectors.
-TOKENS = 16384
 
 # So many words of a vocabulary may have no row in the model that it is still the
 # model's own. Those of two official checkpoints differ by 522 words or more.
 MOST_ROWLESS = 16
-
-T = TypeVar("T")
 
 
 def max_tokens(config: DistilBertConfig, tokenizer: DistilBertTokenizer) -> int:
@@ -85,7 +77,7 @@ def check_tokenizer(tokenizer: object, config: DistilBertConfig) -> None:
         )
 
 
-class Pipeline(Familiar, Generic[Options]):
+class Pipeline(Running, Familiar, Generic[Options]):
     """What every task has. A call changes nothing in it, so threads can share it.
 
     A task is what it reads (`_read`) and how it answers (`_answer`); `_respond` makes
@@ -201,6 +193,7 @@ class Pipeline(Familiar, Generic[Options]):
             lambda name, value: self._read(name, value, settings),
             lambda some: self._answer_some(some, settings),
             self.noun,
+            self.texts_together,
         )
         if not isinstance(answers, list):
             return self._warning_of_each(answers, settings)
@@ -208,16 +201,15 @@ class Pipeline(Familiar, Generic[Options]):
             self._warn(f"{count} of {len(answers)} {self.noun}s", count)
         return self._gather(answers)
 
-    def _answer_some(self, inputs: list[Any], settings: Options) -> Iterable[Any]:
+    def _answer_some(self, inputs: list[Any], settings: Options) -> Iterator[Any]:
         """Answer inputs, and count them."""
         before = settings.truncated.count
         try:
-            answers = self._answer(inputs, settings)
+            yield from self._answer(inputs, settings)
         except RefusedError:
             settings.truncated.count = before  # those before it are answered again
             raise
         settings.truncated.read += len(inputs)
-        return answers
 
     def _warning_of_each(
         self, answers: Iterator[Any], settings: Options
@@ -276,66 +268,22 @@ class Pipeline(Familiar, Generic[Options]):
         """What a call with a list returns."""
         return answers
 
-    def _encode(self, texts: list[str], options: TruncationOptions) -> list[list[Ids]]:
+    def _encoded(
+        self, texts: list[str], options: TruncationOptions
+    ) -> Iterator[list[Ids]]:
         """Tokenize texts: for each its parts, with [CLS] and [SEP]."""
         room = options.limit(self.max_length) - 2
+        special = SpecialTokens.of(self.tokenizer)
 
         def parts(ids: Ids) -> list[Ids]:
             return [
-                add_special_tokens(self.tokenizer, part)
-                for part in truncate(ids, room, options.strategy)
+                special.around(part) for part in truncate(ids, room, options.strategy)
             ]
 
-        return map_inputs(parts, ids_of(self.tokenizer, texts))
-
-    def run(
-        self,
-        sequences: list[Ids],
-        batch_size: int,
-        positions: Sequence[Sequence[int]] | None = None,
-    ) -> list[Tensor]:
-        """Run the model on sequences of any lengths.
-
-        Args:
-            sequences: The ids of each, [CLS] and [SEP] included, unpadded.
-            batch_size: How many go through a model together.
-            positions: For models that read every token: the tokens that are wanted.
-
-        Returns:
-            For each sequence what `minidistil.Engine` describes, in float32, on the
-            CPU, of the model itself likewise.
-
-        Raises:
-            ValueError: if a result is not finite.
-        """
-        if isinstance(self.model, Engine):
-            return self.model(sequences, positions)
-        # Sequences of like length share a batch: little of it is padding.
-        order = sorted(range(len(sequences)), key=lambda i: len(sequences[i]))
-        results = [torch.empty(0, dtype=torch.float32)] * len(sequences)
-        for start in range(0, len(order), batch_size):
-            places = order[start : start + batch_size]
-            rows = self._run_batch([sequences[i] for i in places])
-            for place, row in zip(places, rows, strict=True):
-                if row.ndim > 1:
-                    row = row[: len(sequences[place])]  # without padding
-                # A copy: a view of a few rows would keep the whole batch in memory. And
-                # outside of inference mode: the caller may write into it.
-                chosen = row.clone() if positions is None else row[[*positions[place]]]
-                results[place] = chosen
-        return results
-
-    def run_in_portions(
-        self,
-        sequences: Iterable[Ids],
-        batch_size: int,
-        positions: Iterable[Sequence[int]] | None = None,
-    ) -> Iterator[Tensor]:
-        """`run`, whose sequences and results are not all in memory at once."""
-        wanted = None if positions is None else iter(positions)
-        for portion in portions(sequences, len, TOKENS):
-            some = None if wanted is None else [*islice(wanted, len(portion))]
-            yield from self.run(portion, batch_size, some)
+        for before, some in self.slices(texts):
+            with counted_from(before):
+                found = map_inputs(parts, self.tokenizer.ids_of_texts(some))
+            yield from found
 
     def run_pairs(
         self,
@@ -352,69 +300,17 @@ class Pipeline(Familiar, Generic[Options]):
             RefusedError: for a first text that cannot be read with its second texts.
         """
         limit = options.limit(self.max_length)
+        special = SpecialTokens.of(self.tokenizer)
 
         def fit(first: Ids, beside: list[Ids]) -> list[list[tuple[Ids, Ids]]]:
-            return fit_pairs(self.tokenizer, first, beside, limit, options.strategy)
+            return fit_pairs(first, beside, limit, options.strategy)
 
         fitted = map_inputs(fit, firsts, seconds)
         # One by one: many pairs share the ids of their texts.
         sequences = (
-            add_special_tokens(self.tokenizer, *pair)
-            for each in fitted
-            for pairs in each
-            for pair in pairs
+            special.around(*pair) for each in fitted for pairs in each for pair in pairs
         )
-        results = self.run_in_portions(sequences, options.batch_size)
+        results = self.run_each(sequences, options.batch_size)
         for each in fitted:
-            yield torch.stack([torch.stack(some) for some in regroup(results, each)])
-
-    def _run_batch(self, sequences: list[Ids]) -> Tensor:
-        """Run the model itself; (B, T, …) or, of a whole text, (B, C)."""
-        # To the right: the rows of the tokens then come first, and so do positions.
-        batch = self.tokenizer.pad({"input_ids": sequences}, padding_side="right")
-        ids = torch.tensor(batch["input_ids"], device=self.device)  # (B, T)
-        mask = torch.tensor(batch["attention_mask"], device=self.device)
-        if isinstance(self._described, DistilBertForMultipleChoice):
-            ids, mask = ids[:, None], mask[:, None]  # one choice each: (B, 1, T)
-        model: Any = self.model
-        with torch.inference_mode():
-            found = as_one_tensor(model(ids, mask, return_dict=True)).float().cpu()
-        if not all_finite(found):
-            raise ValueError(
-                "the model's results are NaN or infinite: its weights are damaged, or "
-                "too large for their type"
-            )
-        return found
-
-
-def portions(
-    items: Iterable[T], size: Callable[[T], int], enough: int
-) -> Iterator[list[T]]:
-    """Split items into lists, each ended by the item that makes its size ``enough``."""
-    portion: list[T] = []
-    total = 0
-    for item in items:
-        portion.append(item)
-        total += size(item)
-        if total >= enough:
-            yield portion
-            portion, total = [], 0
-    if portion:
-        yield portion
-
-
-def regroup(results: Iterable[T], groups: Iterable[Sized]) -> Iterator[list[T]]:
-    """Yield for each group as many of the results as it has members."""
-    rest = iter(results)
-    for group in groups:
-        yield [*islice(rest, len(group))]
-
-
-def as_one_tensor(output: Any) -> Tensor:
-    """The result of a forward pass as one tensor, as an engine gives it."""
-    if isinstance(output, QuestionAnsweringOutput):
-        return torch.stack((output.start_logits, output.end_logits), dim=-1)
-    if isinstance(output, BaseModelOutput):
-        return output.last_hidden_state
-    logits: Tensor = output.logits
-    return logits
+            rows = torch.cat([*islice(results, sum(map(len, each)))])
+            yield rows.view(len(each), -1, rows.shape[-1])

@@ -87,8 +87,9 @@ class FeatureExtractionPipeline(Pipeline[FeatureOptions], Generic[Answer]):
 
     def _answer(self, inputs: list[str], options: FeatureOptions) -> Iterator[Any]:
         # Without windows there is one part of each text.
-        sequences = chain(*self._encode(inputs, options))
-        return (
-            vectors[None] if options.return_tensors else [vectors.tolist()]
-            for vectors in self.run_in_portions(sequences, options.batch_size)
-        )
+        sequences = chain.from_iterable(self._encoded(inputs, options))
+        found = self.run_each(sequences, options.batch_size)
+        if options.return_tensors:
+            # Copies: a view would keep the vectors of other texts in memory.
+            return (vectors[None].clone() for vectors in found)
+        return ([vectors.tolist()] for vectors in found)

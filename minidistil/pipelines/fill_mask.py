@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, overload
 
 import torch
 
+from minidistil.engine.sequences import Ids, as_ids
 from minidistil.heads import DistilBertForMaskedLM
 from minidistil.messages import check_characters
 from minidistil.pipelines.answers import MaskAnswer
-from minidistil.pipelines.base import Pipeline, portions
+from minidistil.pipelines.base import Pipeline
 from minidistil.pipelines.computing import Computing
 from minidistil.pipelines.long_texts import (
-    Ids,
-    add_special_tokens,
-    ids_of,
+    SpecialTokens,
     truncate,
     windows_around,
 )
 from minidistil.pipelines.options import TruncationOptions
 from minidistil.pipelines.reading import Many, as_list, as_text, map_inputs
+from minidistil.pipelines.running import portions
 from minidistil.tokenizer import DistilBertTokenizer
 
 # The masks whose logits are in memory at once: 31 MB of distilbert-base's vocabulary,
@@ -169,7 +169,7 @@ class FillMaskPipeline(Pipeline[FillMaskOptions]):
 
     def _first_token(self, target: str) -> str | None:
         """What is scored in place of a word that is not in the vocabulary."""
-        (ids,) = ids_of(self.tokenizer, [target])
+        (ids,) = self.tokenizer.ids_of_texts([target])
         if not ids:
             warnings.warn(
                 f"the target {target!r} is left out: it has no tokens", stacklevel=1
@@ -200,7 +200,7 @@ class FillMaskPipeline(Pipeline[FillMaskOptions]):
         views = map_inputs(
             lambda text, ids: self._views(text, ids, options),
             inputs,
-            ids_of(self.tokenizer, inputs),
+            self.tokenizer.ids_of_texts(inputs),
         )
         best = self._best([view for each in views for view in each], options)
         answers: list[Any] = []
@@ -224,14 +224,15 @@ class FillMaskPipeline(Pipeline[FillMaskOptions]):
         if not masks:  # it is part of another literal that the tokenizer knows
             raise self._no_mask("the text", text)
         room = options.limit(self.max_length) - 2
-        whole = add_special_tokens(self.tokenizer, ids)
+        special = SpecialTokens.of(self.tokenizer)
+        whole = special.around(ids)
         if len(ids) <= room:
             return [View(whole, [place + 1 for place in masks], whole)]
         strategy = options.strategy()
         if strategy == "window":
             return [
                 View(
-                    add_special_tokens(self.tokenizer, ids[start : start + room]),
+                    special.around(ids[start : start + room]),
                     [place - start + 1 for place in places],
                     whole,
                     shift=start,
@@ -246,7 +247,7 @@ class FillMaskPipeline(Pipeline[FillMaskOptions]):
                 f"{len(masks)} masks would be truncated away; shorten it, or choose "
                 f"truncation='window', which reads the text around each mask"
             )
-        whole = add_special_tokens(self.tokenizer, kept)
+        whole = special.around(kept)
         return [View(whole, [i for i, id in enumerate(whole) if id == mask], whole)]
 
     def _best(
@@ -261,12 +262,12 @@ class FillMaskPipeline(Pipeline[FillMaskOptions]):
             # Few enough logits, were all views as long as the longest.
             longest = max(len(view.ids) for view in portion)
             most = max(1, NUMBERS // (longest * self.config.vocab_size))
-            found = self.run(
+            logits = self.start(
                 [view.ids for view in portion],
                 min(options.batch_size, most),
-                [view.masks for view in portion],
-            )
-            scores = torch.cat(found).softmax(dim=-1)  # (masks, V)
+                [as_ids(view.masks) for view in portion],
+            )()
+            scores = logits.softmax(dim=-1)  # (masks, V)
             if targets is not None:
                 scores = scores[:, targets]
             best = scores.topk(min(options.top_k, scores.shape[1]))
@@ -298,7 +299,7 @@ class FillMaskPipeline(Pipeline[FillMaskOptions]):
             )
         return answers
 
-    def _written(self, ids: Ids, skip_specials: bool = False) -> str:
+    def _written(self, ids: Iterable[int], skip_specials: bool = False) -> str:
         # A model may have more rows than there are words; they are written as nothing.
         words = [id for id in ids if id in self._words]
         return str(self.tokenizer.decode(words, skip_special_tokens=skip_specials))

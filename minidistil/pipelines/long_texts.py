@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Any
+from typing import NamedTuple
 
-from minidistil.tokenizer import BatchEncoding, DistilBertTokenizer
+from minidistil.engine.sequences import Ids, as_ids
+from minidistil.tokenizer import DistilBertTokenizer
 
-Ids = list[int]
 Pair = tuple[Ids, Ids]
 
 
@@ -23,7 +23,7 @@ Pair = tuple[Ids, Ids]
 
 @dataclass(frozen=True)
 class TextTokens:
-    """The tokens of a text, without [CLS] and [SEP]: three lists of one length.
+    """The tokens of a text, without [CLS] and [SEP]: three columns of one length.
 
     Attributes:
         ids: Their ids in the vocabulary.
@@ -32,19 +32,9 @@ class TextTokens:
         words: For each token, the number of its word in the text.
     """
 
-    ids: Ids = field(default_factory=list)
+    ids: Ids = field(default_factory=lambda: as_ids([]))
     spans: list[tuple[int, int]] = field(default_factory=list)
     words: list[int] = field(default_factory=list)
-
-
-def ids_of(tokenizer: DistilBertTokenizer, texts: list[str]) -> list[Ids]:
-    """Return all the ids of each text, without [CLS] and [SEP]."""
-    encoded = _encode(tokenizer, texts)
-    found: list[Ids] = [[] for _ in texts]
-    origins = encoded["overflow_to_sample_mapping"]
-    for ids, origin in zip(encoded["input_ids"], origins, strict=True):
-        found[origin] += ids
-    return found
 
 
 def tokens_of(
@@ -54,9 +44,13 @@ def tokens_of(
     is_split_into_words: bool = False,
 ) -> list[TextTokens]:
     """Return all the tokens of each text, and where they are in it."""
-    encoded = _encode(
-        tokenizer,
+    # In rows of the model's length, which are put together again: the tokenizer warns
+    # of longer ones.
+    encoded = tokenizer(
         texts,
+        add_special_tokens=False,
+        truncation=True,
+        return_overflowing_tokens=True,
         return_offsets_mapping=True,
         is_split_into_words=is_split_into_words,
     )
@@ -69,24 +63,21 @@ def tokens_of(
     return found
 
 
-def _encode(
-    tokenizer: DistilBertTokenizer, texts: Sequence[str | Sequence[str]], **wanted: Any
-) -> BatchEncoding:
-    # In rows of the model's length, which are put together again: the tokenizer warns
-    # of longer ones.
-    return tokenizer(
-        texts,
-        add_special_tokens=False,
-        truncation=True,
-        return_overflowing_tokens=True,
-        **wanted,
-    )
+class SpecialTokens(NamedTuple):
+    """What stands around texts: arrays of one id each."""
 
+    cls: Ids
+    sep: Ids
 
-def add_special_tokens(tokenizer: DistilBertTokenizer, *texts: Ids) -> Ids:
-    """Put [CLS] before the first text, and [SEP] after each."""
-    sep = tokenizer.sep_token_id
-    return [tokenizer.cls_token_id, *(id for ids in texts for id in (*ids, sep))]
+    @classmethod
+    def of(cls, tokenizer: DistilBertTokenizer) -> SpecialTokens:
+        """Those of a tokenizer."""
+        return cls(as_ids([tokenizer.cls_token_id]), as_ids([tokenizer.sep_token_id]))
+
+    def around(self, first: Ids, second: Ids | None = None) -> Ids:
+        """Put [CLS] before the first text, and [SEP] after each."""
+        row = self.cls + first + self.sep
+        return row if second is None else row + second + self.sep
 
 
 # Truncation
@@ -156,7 +147,6 @@ def truncate(ids: Ids, room: int, choose: Choose) -> list[Ids]:
 
 
 def fit_pairs(
-    tokenizer: DistilBertTokenizer,
     first: Ids,
     seconds: list[Ids],
     limit: int,
@@ -169,7 +159,6 @@ def fit_pairs(
     their scores can be compared window by window.
 
     Args:
-        tokenizer: For its [CLS] and [SEP].
         first: The ids of the long text.
         seconds: The ids of the short ones.
         limit: The tokens that a sequence may have.
@@ -182,7 +171,7 @@ def fit_pairs(
     Raises:
         ValueError: if a second text leaves no room for the first.
     """
-    rooms = [limit - len(add_special_tokens(tokenizer, [], ids)) for ids in seconds]
+    rooms = [limit - len(ids) - 3 for ids in seconds]  # [CLS], and [SEP] twice
     least = min(rooms)
     if len(first) <= least:
         return [[(first, second)] for second in seconds]

@@ -9,10 +9,10 @@ from typing import Any, NamedTuple, overload
 from minidistil.heads import DistilBertForMultipleChoice
 from minidistil.messages import check_characters
 from minidistil.pipelines.answers import ChoiceAnswer
-from minidistil.pipelines.base import Pipeline, regroup
-from minidistil.pipelines.long_texts import ids_of
+from minidistil.pipelines.base import Pipeline
 from minidistil.pipelines.options import TruncationOptions
 from minidistil.pipelines.reading import Many, as_list, is_many
+from minidistil.pipelines.running import regroup
 
 Input = Mapping[str, Any]  # {"prompt": …, "question": …, "choices": […]}
 
@@ -110,9 +110,10 @@ class MultipleChoicePipeline(Pipeline[TruncationOptions]):
     def _answer(
         self, inputs: list[Problem], options: TruncationOptions
     ) -> list[list[ChoiceAnswer]]:
-        firsts = ids_of(self.tokenizer, [problem.prompt for problem in inputs])
+        ids_of = self.tokenizer.ids_of_texts
+        firsts = ids_of([problem.prompt for problem in inputs])
         texts = [problem.seconds for problem in inputs]
-        seconds = regroup(ids_of(self.tokenizer, [*chain(*texts)]), texts)
+        seconds = regroup(ids_of([*chain(*texts)]), texts)
         return [
             # The logits are (choices, parts of the prompt, 1).
             _ranked(problem.choices, logits[..., 0].softmax(dim=0).mean(dim=1).tolist())

@@ -15,11 +15,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from minidistil.engine.sequences import Ids, as_ids
 from minidistil.heads import DistilBertForQuestionAnswering
 from minidistil.messages import check_characters
 from minidistil.pipelines.answers import Answer, QuestionAnswer
-from minidistil.pipelines.base import Pipeline, regroup
-from minidistil.pipelines.long_texts import Ids, TextTokens, tokens_of, windows
+from minidistil.pipelines.base import Pipeline
+from minidistil.pipelines.long_texts import (
+    SpecialTokens,
+    TextTokens,
+    tokens_of,
+    windows,
+)
 from minidistil.pipelines.options import TaskOptions
 from minidistil.pipelines.reading import (
     is_many,
@@ -28,6 +34,7 @@ from minidistil.pipelines.reading import (
     map_inputs,
     wrong_type,
 )
+from minidistil.pipelines.running import regroup
 
 # What transformers 4 uses when no model is named, at its revision.
 DEFAULT_MODEL = "distilbert/distilbert-base-cased-distilled-squad"
@@ -104,18 +111,18 @@ class Window(NamedTuple):
     context: Ids
     start: int  # the part: tokens of the context, from and to
     end: int
-    sep: int
+    sep: Ids
 
     @property
     def ids(self) -> Ids:
         """The tokens."""
-        return [*self.before, *self.context[self.start : self.end], self.sep]
+        return self.before + self.context[self.start : self.end] + self.sep
 
     @property
-    def read(self) -> list[int]:
+    def read(self) -> Ids:
         """The places of the tokens that count: [CLS], and those of the context."""
         length = self.end - self.start
-        return [0, *range(len(self.before), len(self.before) + length)]
+        return as_ids([0, *range(len(self.before), len(self.before) + length)])
 
 
 class Span(NamedTuple):
@@ -206,7 +213,7 @@ class QuestionAnsweringPipeline(Pipeline[QuestionOptions], Generic[Answer]):
             ),
             inputs,
         )
-        logits = self.run_in_portions(
+        logits = self.run_each(
             (window.ids for window in chain(*read)),
             options.batch_size,
             (window.read for window in chain(*read)),
@@ -222,9 +229,9 @@ class QuestionAnsweringPipeline(Pipeline[QuestionOptions], Generic[Answer]):
         self, question: Ids, context: Ids, options: QuestionOptions
     ) -> list[Window]:
         """Split a context into windows, each with the question before it."""
-        cls, sep = self.tokenizer.cls_token_id, self.tokenizer.sep_token_id
+        special = SpecialTokens.of(self.tokenizer)
         limit = min(options.max_seq_len or WINDOW, self.max_length)
-        before = [cls, *question[: options.max_question_len], sep]
+        before = special.around(question[: options.max_question_len])
         room = limit - len(before) - 1
         if room < 1:
             raise ValueError(
@@ -234,7 +241,7 @@ class QuestionAnsweringPipeline(Pipeline[QuestionOptions], Generic[Answer]):
             )
         shared = 0 if len(context) <= room else _shared(limit, room, options.doc_stride)
         return [
-            Window(before, context, start, end, sep)
+            Window(before, context, start, end, special.sep)
             for start, end in windows(len(context), room, shared)
         ]
 

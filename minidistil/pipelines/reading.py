@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from itertools import islice
 from time import monotonic
 from typing import Any, Protocol, TypeGuard, TypeVar, runtime_checkable
@@ -34,6 +35,15 @@ class RefusedError(ValueError):
     def named(self, noun: str, before: int) -> ValueError:
         """The error with the input's number, after ``before`` others."""
         return ValueError(f"{noun} {before + self.place}: {self}")
+
+
+@contextmanager
+def counted_from(before: int) -> Iterator[None]:
+    """Where one input is refused, add how many were before those of the block."""
+    try:
+        yield
+    except RefusedError as refused:
+        raise RefusedError(before + refused.place, refused) from refused
 
 
 def map_inputs(make: Callable[..., Made], *inputs: Iterable[Any]) -> list[Made]:
@@ -136,24 +146,26 @@ def answer_many(
     read: Callable[[str, object], Input],
     answer: Callable[[list[Input]], Iterable[Any]],
     noun: str = "text",
+    chunk: int = CHUNK,
 ) -> list[Any] | Iterator[Any]:
     """Answer a list with a list; an iterator is read as its answers are taken.
 
     Args:
         inputs: What the caller gave.
         read: Checks one of them; it is given the name that an error calls it by.
-        answer: Answers up to `CHUNK` of them; may raise `RefusedError` for one.
+        answer: Answers up to ``chunk`` of them; may raise `RefusedError` for one.
         noun: What one of them is called in an error, before its number.
+        chunk: How many are answered together.
     """
     inputs = items_of(inputs)
     each = (read(f"{noun} {i}", one) for i, one in enumerate(inputs))
     if is_read_once(inputs):
-        return _answer_each(each, answer, noun)
+        return _answer_each(each, answer, noun, chunk)
     given = [*each]  # all are looked at first: a mistake at the end costs no minutes
     answers: list[Any] = []
-    for start in range(0, len(given), CHUNK):
+    for start in range(0, len(given), chunk):
         try:
-            answers += answer(given[start : start + CHUNK])
+            answers += answer(given[start : start + chunk])
         except RefusedError as refused:
             raise refused.named(noun, start) from refused
     return answers
@@ -163,6 +175,7 @@ def _answer_each(
     inputs: Iterator[Input],
     answer: Callable[[list[Input]], Iterable[Any]],
     noun: str,
+    most: int,
 ) -> Iterator[Any]:
     mistake: Exception | None = None
     answered, size = 0, 1
@@ -172,15 +185,17 @@ def _answer_each(
             break
         # The first answers come at once, and those of a slow source, such as a file
         # that is still written, when its lines come; else ever more go together.
-        size = 1 if waited else min(2 * size, CHUNK)
+        size = 1 if waited else min(2 * size, most)
+        given = 0
         try:
-            answers = answer(chunk)
+            for one in answer(chunk):
+                yield one
+                given += 1
         except RefusedError as refused:
             mistake = refused.named(noun, answered)
-            before = chunk[: refused.place]
-            answers = answer(before) if before else []
+            if before := chunk[: refused.place]:
+                yield from islice(answer(before), given, None)
         answered += len(chunk)
-        yield from answers
     if mistake is not None:
         raise mistake
 

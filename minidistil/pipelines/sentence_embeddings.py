@@ -8,17 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import chain, repeat
+from itertools import repeat
 from typing import Any, overload
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from minidistil.engine.sequences import Ids, as_ids
 from minidistil.model import DistilBertModel
-from minidistil.pipelines.base import Pipeline, regroup
+from minidistil.pipelines.base import Pipeline
 from minidistil.pipelines.options import TruncationOptions
 from minidistil.pipelines.reading import Many
+from minidistil.pipelines.running import means_of_groups
 from minidistil.pipelines.sentence_settings import read_settings
 from minidistil.tokenizer import DistilBertTokenizer
 
@@ -98,17 +100,23 @@ class SentenceEmbeddingsPipeline(Pipeline[EmbeddingOptions]):
         """
         return self._respond(inputs, options)
 
-    def _answer(self, inputs: list[str], options: EmbeddingOptions) -> list[Tensor]:
+    def _answer(self, inputs: list[str], options: EmbeddingOptions) -> Tensor:
         """Give each text its vector: the mean of those of its parts."""
-        parts = self._encode(inputs, options)
+        parts: list[int] = []  # of each text
+
+        def sequences() -> Iterator[Ids]:
+            for some in self._encoded(inputs, options):
+                parts.append(len(some))
+                yield from some
+
         # Of [CLS] alone, the last block is not computed for the other tokens.
-        cls = repeat([0]) if options.pooling == "cls" else None
-        found = self.run_in_portions(chain(*parts), options.batch_size, cls)
-        pooled = (vectors.mean(dim=0) for vectors in found)  # of (T, D) or (1, D)
-        means = [torch.stack(some).mean(dim=0) for some in regroup(pooled, parts)]
-        if options.normalize:
-            return [F.normalize(mean, dim=0) for mean in means]
-        return means
+        cls = repeat(as_ids([0])) if options.pooling == "cls" else None
+        pooled = [
+            means_of_groups(*rows)
+            for rows in self.run_in_portions(sequences(), options.batch_size, cls)
+        ]
+        means = means_of_groups(torch.cat(pooled), parts)  # (texts, D)
+        return F.normalize(means, dim=1) if options.normalize else means
 
     def _gather(self, answers: list[Tensor]) -> Tensor:
         # Of no text too, the shape says how long the vectors are.

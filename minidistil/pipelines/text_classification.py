@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Generic, Literal, overload
@@ -11,21 +11,20 @@ import torch
 from torch import Tensor
 
 from minidistil.config import DistilBertConfig
+from minidistil.engine.sequences import Ids, as_ids
 from minidistil.heads import DistilBertForSequenceClassification
 from minidistil.messages import check_characters
 from minidistil.pipelines.answers import Answer, ClassificationAnswer
-from minidistil.pipelines.base import Pipeline, regroup
+from minidistil.pipelines.base import Pipeline
 from minidistil.pipelines.computing import settled_config
 from minidistil.pipelines.long_texts import (
-    Choose,
-    Ids,
-    add_special_tokens,
+    SpecialTokens,
     fit_pairs,
-    ids_of,
     truncate,
 )
 from minidistil.pipelines.options import TruncationOptions
 from minidistil.pipelines.reading import Many, map_inputs, wrong_type
+from minidistil.pipelines.running import means_of_groups, regroup
 
 # What the course and transformers use when no model is named, at their revision.
 DEFAULT_MODEL = "distilbert/distilbert-base-uncased-finetuned-sst-2-english"
@@ -150,49 +149,63 @@ class TextClassificationPipeline(Pipeline[ClassificationOptions], Generic[Answer
             check_characters(name, each)
         return texts
 
-    def _answer(self, inputs: list[Texts], options: ClassificationOptions) -> list[Any]:
-        """Give each text the mean of the scores of its parts."""
-        each = regroup(ids_of(self.tokenizer, [*chain(*inputs)]), inputs)
+    def _answer(
+        self, inputs: list[Texts], options: ClassificationOptions
+    ) -> Iterator[Any]:
+        def start(texts: list[Texts]) -> Callable[[], Iterable[Any]]:
+            parts = self._parts(texts, options)
+            wait = self.start([*chain(*parts)], options.batch_size)
+            return lambda: self._answers(wait(), [*map(len, parts)], options)
+
+        return self.answered(start, inputs)
+
+    def _parts(
+        self, inputs: list[Texts], options: ClassificationOptions
+    ) -> list[list[Ids]]:
+        """What is read of each text or pair: one sequence of ids, or several."""
+        each = regroup(self.tokenizer.ids_of_texts([*chain(*inputs)]), inputs)
         limit = options.limit(self.max_length)
+        special = SpecialTokens.of(self.tokenizer)
 
         def fit(texts: Texts, ids: list[Ids]) -> list[Ids]:
-            return self._fit(texts, ids, limit, options.strategy)
+            whole = special.around(*ids)
+            if len(whole) <= limit:
+                return [whole]
+            if len(texts) == 1:
+                parts = truncate(ids[0], limit - 2, options.strategy)
+                return [special.around(part) for part in parts]
+            strategy = options.strategy()
+            if strategy != "head":
+                (pairs,) = fit_pairs(ids[0], ids[1:], limit, lambda: strategy)
+                return [special.around(*pair) for pair in pairs]
+            # Which of the two loses how much is the tokenizer's rule.
+            encoded = self.tokenizer(*texts, truncation=True, max_length=limit)
+            return [as_ids(encoded["input_ids"])]
 
-        parts = map_inputs(fit, inputs, each)
-        logits = torch.stack(self.run([*chain(*parts)], options.batch_size))
+        return map_inputs(fit, inputs, each)
+
+    def _answers(
+        self, logits: Tensor, parts: list[int], options: ClassificationOptions
+    ) -> list[Any]:
+        """Give each text the mean of the scores of its parts, the best label first.
+
+        The logits are (all parts, C).
+        """
         settled = settled_config(self.model)
         function = options.function_to_apply or function_for(settled)
-        scores = FUNCTIONS[function.lower()](logits)  # (parts, C)
-        means = [some.mean(dim=0) for some in torch.split(scores, [*map(len, parts)])]
-        return [self._name(mean.tolist(), options) for mean in means]
-
-    def _fit(
-        self, texts: Texts, ids: list[Ids], limit: int, choose: Choose
-    ) -> list[Ids]:
-        """Add [CLS] and [SEP] to a text or a pair; truncate it if need be."""
-        whole = add_special_tokens(self.tokenizer, *ids)
-        if len(whole) <= limit:
-            return [whole]
-        if len(texts) == 1:
-            parts = truncate(ids[0], limit - 2, choose)
-            return [add_special_tokens(self.tokenizer, part) for part in parts]
-        strategy = choose()
-        if strategy != "head":
-            (pairs,) = fit_pairs(
-                self.tokenizer, ids[0], ids[1:], limit, lambda: strategy
-            )
-            return [add_special_tokens(self.tokenizer, *pair) for pair in pairs]
-        # Which of the two loses how much is the tokenizer's rule.
-        encoded = self.tokenizer(*texts, truncation=True, max_length=limit)
-        return [encoded["input_ids"]]
-
-    def _name(
-        self, scores: list[float], options: ClassificationOptions
-    ) -> ClassificationAnswer | list[ClassificationAnswer]:
-        """Put the labels to the scores (C,), the best first."""
+        scores = means_of_groups(FUNCTIONS[function.lower()](logits), parts)
+        found = scores.sort(dim=-1, descending=True, stable=True)
+        count = 1 if options.top_k == "best" else options.top_k
         names = self.config.id2label
-        answers: list[ClassificationAnswer] = [
-            {"label": names[i], "score": score} for i, score in enumerate(scores)
+        answers: list[list[ClassificationAnswer]] = [
+            [
+                {"label": names[i], "score": score}
+                for i, score in zip(*each, strict=True)
+            ]
+            for each in zip(
+                found.indices[:, :count].tolist(),
+                found.values[:, :count].tolist(),
+                strict=True,
+            )
         ]
-        answers.sort(key=lambda answer: answer["score"], reverse=True)
-        return answers[0] if options.top_k == "best" else answers[: options.top_k]
+        return [each for (each,) in answers] if options.top_k == "best" else answers

@@ -14,11 +14,17 @@ from typing import Any, NamedTuple, TypeGuard, overload
 
 from torch import Tensor
 
+from minidistil.engine.sequences import Ids
 from minidistil.heads import DistilBertForTokenClassification
 from minidistil.messages import check_characters
 from minidistil.pipelines.answers import EntityAnswer
-from minidistil.pipelines.base import Pipeline, regroup
-from minidistil.pipelines.long_texts import Ids, TextTokens, tokens_of, windows
+from minidistil.pipelines.base import Pipeline
+from minidistil.pipelines.long_texts import (
+    SpecialTokens,
+    TextTokens,
+    tokens_of,
+    windows,
+)
 from minidistil.pipelines.options import TaskOptions
 from minidistil.pipelines.reading import (
     Many,
@@ -28,6 +34,7 @@ from minidistil.pipelines.reading import (
     items_of,
     wrong_type,
 )
+from minidistil.pipelines.running import regroup
 
 SHARED = 64  # tokens of two windows: what is suggested
 
@@ -196,13 +203,13 @@ class TokenClassificationPipeline(Pipeline[TokenOptions]):
         """Give each text what was found in it."""
         tokens = self._tokens(inputs, options)
         read = [self._windows(each.ids, options) for each in tokens]
-        cls, sep = self.tokenizer.cls_token_id, self.tokenizer.sep_token_id
-        sequences = [
-            [cls, *each.ids[start:end], sep]
+        special = SpecialTokens.of(self.tokenizer)
+        sequences = (
+            special.around(each.ids[start:end])
             for each, some in zip(tokens, read, strict=True)
             for start, end in some
-        ]
-        logits = regroup(self.run(sequences, options.batch_size), read)
+        )
+        logits = regroup(self.run_each(sequences, options.batch_size), read)
         answers = []
         for text, each, some in zip(inputs, tokens, read, strict=True):
             found = [

@@ -17,7 +17,6 @@ from minidistil.messages import check_characters, quote
 from minidistil.pipelines.answers import ZeroShotAnswer
 from minidistil.pipelines.base import Pipeline
 from minidistil.pipelines.computing import Computing
-from minidistil.pipelines.long_texts import ids_of
 from minidistil.pipelines.options import TruncationOptions
 from minidistil.pipelines.reading import as_list
 from minidistil.tokenizer import DistilBertTokenizer
@@ -218,8 +217,9 @@ class ZeroShotClassificationPipeline(Pipeline[ZeroShotOptions]):
         labels = as_labels(options.candidate_labels)
         score = self._each if self._is_one_by_one(options) else self._among
         hypotheses = [options.hypothesis_template.format(label) for label in labels]
-        seconds = [ids_of(self.tokenizer, hypotheses)] * len(inputs)
-        logits = self.run_pairs(ids_of(self.tokenizer, inputs), seconds, options)
+        seconds = [self.tokenizer.ids_of_texts(hypotheses)] * len(inputs)
+        firsts = self.tokenizer.ids_of_texts(inputs)
+        logits = self.run_pairs(firsts, seconds, options)
         return [
             _ranked(text, labels, score(one).mean(dim=1).tolist())
             for text, one in zip(inputs, logits, strict=True)

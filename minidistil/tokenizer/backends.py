@@ -6,8 +6,11 @@ are done in `rows.py`, so that nothing shared by threads ever changes.
 
 from __future__ import annotations
 
+from array import array
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from minidistil.tokenizer.chunks import ChunkTable
 from minidistil.tokenizer.decoding import SPACED, TIDY
 from minidistil.tokenizer.vocabulary import AddedToken, Recipe
 from minidistil.wordpiece import LONGEST_WORD, WordPiece
@@ -141,6 +144,7 @@ class RustBackend:
 
     def __init__(self, recipe: Recipe) -> None:
         self._tokenizer = build_rust(recipe)
+        self._table = ChunkTable(recipe.added)
         # Where one is matched in normalized text, that is what the library decodes.
         self.written: dict[int, str] = {
             token.id: str(self._tokenizer.id_to_token(token.id))
@@ -155,6 +159,15 @@ class RustBackend:
         )
         return [RustTokens(encoding) for encoding in found]
 
+    def ids(self, texts: Sequence[str]) -> list[array[int]]:
+        """The ids of each text alone, by a table of what was met before."""
+        return self._table.ids_of(texts, self._ids_of_chunks)
+
+    def _ids_of_chunks(self, chunks: list[str]) -> list[list[int]]:
+        # "Fast" is without offsets.
+        found = self._tokenizer.encode_batch_fast(chunks, add_special_tokens=False)
+        return [encoding.ids for encoding in found]
+
 
 class PythonBackend:
     """`wordpiece.py`, for reading along and for checking the other one."""
@@ -163,6 +176,7 @@ class PythonBackend:
         self._ids = recipe.ids
         self.written: dict[int, str] = {}  # it has no such tokens
         self._wordpiece = build_python(recipe)
+        self._table = ChunkTable(recipe.added)
 
     def encode(self, texts: list[Any], split_into_words: bool) -> list[TextTokens]:
         """Tokenize texts, or lists of words; offsets then count within the word."""
@@ -170,6 +184,13 @@ class PythonBackend:
             self._encode_words(text) if split_into_words else self._encode(text)
             for text in texts
         ]
+
+    def ids(self, texts: Sequence[str]) -> list[array[int]]:
+        """The ids of each text alone, by a table of what was met before."""
+        return self._table.ids_of(texts, self._ids_of_chunks)
+
+    def _ids_of_chunks(self, chunks: list[str]) -> list[list[int]]:
+        return [self._encode(chunk)["ids"] for chunk in chunks]
 
     def _encode(self, text: str) -> TextTokens:
         pieces = self._wordpiece(text).pieces

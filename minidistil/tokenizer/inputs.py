@@ -98,17 +98,26 @@ def _read_row(row: Any, name: str, split: bool) -> tuple[Text, Text | None]:
 
 def _read(text: Any, name: str, split: bool) -> Text:
     if not split:
-        return _read_string(text, name)
+        return read_string(text, name)
     text = as_list(text)
     if not isinstance(text, (list, tuple)):
         raise TypeError(
             f"{name} is {_show(text)}, expected a list of words; for text that is not "
             "split into words leave out is_split_into_words"
         )
-    return [_read_string(word, f"{name}[{i}]") for i, word in enumerate(text)]
+    return [read_string(word, f"{name}[{i}]") for i, word in enumerate(text)]
 
 
-def _read_string(text: Any, name: str) -> str:
+def read_list(texts: Any, name: str) -> list[Any] | tuple[Any, ...]:
+    """A batch of texts as a list; raises `TypeError` if it is none."""
+    texts = as_list(texts)
+    if not isinstance(texts, (list, tuple)):
+        raise TypeError(f"{name} is {_show(texts)}, expected a list of texts")
+    return texts
+
+
+def read_string(text: Any, name: str) -> str:
+    """A text as it is; raises `TypeError` if it is none, or not whole."""
     if isinstance(text, str):
         return whole_characters(text)
     hint = "many texts come in a list"

@@ -14,7 +14,7 @@ from minidistil.checkpoint.pretrained import PreTrainedModel
 from minidistil.heads import DistilBertForMultipleChoice
 from minidistil.model import DistilBertModel
 from minidistil.outputs import BaseModelOutput
-from minidistil.pipelines.base import as_one_tensor
+from minidistil.pipelines.running import as_one_tensor
 from minidistil.progress import counting_seconds
 
 

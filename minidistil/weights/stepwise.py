@@ -21,7 +21,6 @@ from minidistil.checkpoint.stored import read_header
 from minidistil.hub import HubCheckpointFiles
 from minidistil.pipelines import FUNCTIONS, function_for
 from minidistil.pipelines.base import max_tokens
-from minidistil.pipelines.long_texts import ids_of
 from minidistil.progress import counting_seconds
 from minidistil.tokenizer import DistilBertTokenizer
 
@@ -161,7 +160,9 @@ def _asked(
     )
     ids = inputs["input_ids"][0].tolist()
     lines = [text]
-    there = len(ids_of(tokenizer, [text])[0]) + tokenizer.num_special_tokens_to_add()
+    there = (
+        len(tokenizer.ids_of_texts([text])[0]) + tokenizer.num_special_tokens_to_add()
+    )
     if there > len(ids):
         lines.append(
             f"  too long: {len(ids)} of its {there} tokens are read, [CLS] and [SEP] "

@@ -42,7 +42,7 @@ from minidistil.hub import (
 )
 from minidistil.messages import first_line
 from minidistil.model import DistilBertModel
-from minidistil.pipelines.base import as_one_tensor
+from minidistil.pipelines.running import as_one_tensor
 from minidistil.progress import (
     counting_bytes,
     counting_seconds,

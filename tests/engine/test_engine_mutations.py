@@ -12,6 +12,7 @@ from reference import ENCODER, MASKED_LM, SEQUENCE, DifferenceError
 
 from minidistil.engine import Engine, attention, encoder, engine as engines, operators
 from minidistil.engine.attention import Group
+from minidistil.engine.batches import WantedRows
 from minidistil.engine.encoder import FastBlock, FastEmbeddings, FastNorm
 from minidistil.engine.operators import PlainLinear
 
@@ -39,6 +40,12 @@ def changed_batches(**changes):
             yield dataclasses.replace(batch, **new)
 
     return batches
+
+
+def one_row_later(wanted: WantedRows) -> WantedRows:
+    if wanted.rows is None:
+        return wanted
+    return dataclasses.replace(wanted, rows=wanted.rows + 1)
 
 
 def one_of_all(groups: list[Group]) -> list[Group]:
@@ -101,14 +108,12 @@ MUTATIONS = {
     "row 1 is read in place of [CLS]": (
         engines,
         "batches",
-        lambda real: changed_batches(
-            starts=lambda batch: [start + 1 for start in batch.starts]
-        ),
+        lambda real: changed_batches(wanted=lambda batch: one_row_later(batch.wanted)),
     ),
     "results stay in the order of the batches": (
         engines,
         "batches",
-        lambda real: changed_batches(places=lambda batch: sorted(batch.places)),
+        lambda real: changed_batches(origins=lambda batch: batch.origins.sort().values),
     ),
     "positions begin at one": (
         engines,
