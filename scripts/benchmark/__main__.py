@@ -44,7 +44,6 @@ from workloads import KINDS, Workload, Writer
 import minidistil
 
 PARTS = ["corpora", "latency", "host", "memory", "cold-start"]
-QUICK = PARTS[:-1]
 LENGTHS = [8, 16, 32, 128, 512]
 
 
@@ -71,16 +70,27 @@ class Scale:
 
 CPU = Scale({"sentences": 512, "reviews": 64}, sample=4, patience=60)
 # In a GPU, few texts are no work at all.
-GPU = Scale({"sentences": 20_000, "reviews": 4_000}, sample=32, patience=3)
-SHORT: dict[str, Any] = {"rounds": 2, "rests": 5, "lines": (500, 2_000, 8_000)}
+GPU = Scale({"sentences": 20_000, "reviews": 4_000}, sample=32, patience=3, rests=5)
 
 
 def scale(place: Place, quick: bool) -> Scale:
     """Choose how much is measured."""
     if place.is_gpu:
-        return replace(GPU, **SHORT) if quick else GPU
+        return replace(GPU, rounds=2, rests=1) if quick else GPU
+    if not quick:
+        return CPU
     eighth = {kind: count // 8 for kind, count in CPU.counts.items()}
-    return replace(CPU, counts=eighth, **SHORT) if quick else CPU
+    return replace(CPU, counts=eighth, rounds=2, rests=5, lines=(500, 2_000, 8_000))
+
+
+def parts_of(place: Place, quick: bool) -> list[str]:
+    """Choose what is measured if nothing is asked for.
+
+    Commands run on the CPU, and peers in them take long to start.
+    """
+    if place.is_gpu:
+        return PARTS[:3]
+    return PARTS[:4] if quick else PARTS
 
 
 @click.command(help=__doc__.replace("\n\n", "\n\n\b\n"))
@@ -99,13 +109,19 @@ def scale(place: Place, quick: bool) -> Scale:
     "parts",
     multiple=True,
     type=click.Choice(PARTS),
-    help="[default: all; with --quick all but cold-start]",
+    help="[default: all; with --quick all but cold-start; on a GPU the first three]",
 )
 @click.option(
     "--only",
     multiple=True,
     metavar="NAME",
     help="Contestants whose name has this in it; several are possible.",
+)
+@click.option(
+    "--skip",
+    multiple=True,
+    metavar="NAME",
+    help="Leave out contestants whose name has this in it; several are possible.",
 )
 @click.option(
     "--texts",
@@ -129,6 +145,7 @@ def main(
     rounds: int | None,
     parts: tuple[str, ...],
     only: tuple[str, ...],
+    skip: tuple[str, ...],
     file: Path | None,
     model: Path | None,
     output: Path | None,
@@ -140,8 +157,8 @@ def main(
     torch.set_num_threads(place.threads)
     much = scale(place, quick)
     much = replace(much, rounds=rounds or much.rounds)
-    parts = parts or tuple(QUICK if quick else PARTS)
-    present, skipped = choose(only, place, quick)
+    parts = parts or tuple(parts_of(place, quick))
+    present, skipped = choose(only, skip, place, quick)
     results: dict[str, Any] = {
         "machine": machine(place),
         "versions": versions(place),
@@ -194,8 +211,10 @@ def measure(
             patience=much.patience,
         )
     if "latency" in parts and place.is_gpu:
+        # To compile it for one text too would take another minute.
+        ready = {each: run for each, run in runs.items() if not each.compiles}
         results["latency"] = latency.in_this_process(
-            folder, runs, singles, place, **often
+            folder, ready, singles, place, **often
         )
 
 
@@ -219,23 +238,25 @@ def check_device(device: str) -> str:
 
 
 def choose(
-    only: tuple[str, ...], place: Place, quick: bool
+    only: tuple[str, ...], skip: tuple[str, ...], place: Place, quick: bool
 ) -> tuple[list[Contestant], dict[str, str]]:
-    """Return the contestants of those names, or all, and why others are left out.
+    """Return the contestants that are asked for, and why some of them are left out.
 
     Raises:
         click.UsageError: for a name that nobody has.
     """
     everyone = contestants(place)
-    for part in only:
+    for part in only + skip:
         if not any(part in each.name for each in everyone):
             known = "\n  ".join(each.name for each in everyone)
-            raise click.UsageError(f"--only {part!r} is no part of any of\n  {known}")
+            raise click.UsageError(f"{part!r} is no part of any of\n  {known}")
     present, skipped = [], {}
     for each in everyone:
         if only and not any(part in each.name for part in only):
             continue
-        if each.missing:
+        if any(part in each.name for part in skip):
+            skipped[each.name] = "by --skip"
+        elif each.missing:
             skipped[each.name] = f"pip install {' '.join(each.missing)}"
         elif each.compiles and quick:
             skipped[each.name] = "to compile takes minutes, and this was --quick"

@@ -10,7 +10,7 @@ import math
 import random
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from itertools import accumulate
 
 import numpy as np
@@ -55,6 +55,12 @@ class Workload:
     def tokens(self) -> int:
         """The tokens of all texts, [CLS] and [SEP] included and padding not."""
         return sum(map(len, self.sequences))
+
+    @cached_property
+    def flat(self) -> tuple[NDArray[np.int32], Integers]:
+        """All ids end to end, int32 (N,), and the length of each sequence, (S,)."""
+        lengths = np.array([*map(len, self.sequences)], dtype=np.int64)
+        return np.concatenate(self.sequences, dtype=np.int32, casting="unsafe"), lengths
 
     def batches(self, size: int) -> list[Batch]:
         """Sort the sequences by length and split them; made once for each size.

@@ -16,6 +16,8 @@ import torch
 from click.testing import CliRunner
 from programs import SCRIPTS
 
+from minidistil import DistilBertTokenizer
+
 FOLDER = SCRIPTS / "benchmark"
 SMALL = {"n_layers": 2, "dim": 64, "n_heads": 4, "hidden_dim": 128}
 PAIR = ("--only", "minidistil engine, float32", "--only", "transformers model, float32")
@@ -194,6 +196,24 @@ def test_ids_that_differ_are_refused_by_name(parts, work):
         parts.host.check(work, readers)
 
 
+def test_the_pipeline_but_for_its_model_answers_without_one(parts, folder, work):
+    tokenizer = DistilBertTokenizer.from_pretrained(folder)
+    answers = parts.host.without_model(folder, tokenizer)(work.texts)
+    assert [each["score"] for each in answers] == [0.5] * len(work.texts)
+
+
+def test_who_is_left_out_is_said(parts):
+    place = parts.contestant.Place("cpu", 2)
+    present, skipped = parts.main.choose(("minidistil",), ("pipeline",), place, False)
+    assert {each.family for each in present} == {"minidistil engine"}
+    assert skipped == {
+        "minidistil pipeline, float32": "by --skip",
+        "minidistil pipeline, int8": "by --skip",
+    }
+    with pytest.raises(click.UsageError, match="'tensorflow' is no part of any of"):
+        parts.main.choose((), ("tensorflow",), place, False)
+
+
 # On a GPU
 
 
@@ -228,6 +248,7 @@ def test_the_contestants_of_a_gpu_run(parts, folder, few, like_a_gpu, tmp_path):
     for corpus in results["corpora"].values():
         assert [*corpus["contestants"]] == names
         assert [*corpus["flops_per_second"][0]] == ["float32", "bfloat16", "float16"]
+    names.remove("transformers compiled, bfloat16")
     for times in results["latency"]["seconds"].values():
         assert [*times] == names
     assert results["machine"]["card"] == "a card"
@@ -238,13 +259,13 @@ def test_the_contestants_of_a_gpu_run(parts, folder, few, like_a_gpu, tmp_path):
 
 def test_quick_leaves_out_what_is_compiled_and_says_so(parts, like_a_gpu):
     place = parts.contestant.Place("cuda", 2)
-    present, skipped = parts.main.choose((), place, True)
+    present, skipped = parts.main.choose((), (), place, True)
     assert skipped == {
         "transformers compiled, bfloat16": "to compile takes minutes, and this was "
         "--quick"
     }
     assert not any(each.compiles for each in present)
-    present, skipped = parts.main.choose((), place, False)
+    present, skipped = parts.main.choose((), (), place, False)
     assert skipped == {}
     assert any(each.compiles for each in present)
 
