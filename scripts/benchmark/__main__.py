@@ -25,6 +25,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
@@ -76,7 +77,7 @@ GPU = Scale({"sentences": 20_000, "reviews": 4_000}, sample=32, patience=3, rest
 def scale(place: Place, quick: bool) -> Scale:
     """Choose how much is measured."""
     if place.is_gpu:
-        return replace(GPU, rounds=2, rests=1) if quick else GPU
+        return replace(GPU, sample=64, rounds=2, rests=1) if quick else GPU
     if not quick:
         return CPU
     eighth = {kind: count // 8 for kind, count in CPU.counts.items()}
@@ -170,52 +171,52 @@ def main(
         folder = Path(name)
         prepare(folder, model, present)
         corpora = write_corpora(file, much.counts)
-        measure(results, parts, folder, corpora, present, place, much)
-    table = report.table(results)
-    click.echo(table)
-    if output is not None:
-        report.write(output, results, table)
+        for part, found in measure(parts, folder, corpora, present, place, much):
+            results[part] = found
+            if output is not None:  # now: what comes next may be stopped
+                report.write(output, results)
+    click.echo(report.table(results))
 
 
 def measure(
-    results: dict[str, Any],
     parts: tuple[str, ...],
     folder: Path,
     corpora: list[Workload],
     present: list[Contestant],
     place: Place,
     much: Scale,
-) -> None:
-    """Measure the parts and put them into the results."""
+) -> Iterator[tuple[str, Any]]:
+    """Measure part by part; yields its name and what was found."""
     # What starts processes comes first, while this one is small.
     if "cold-start" in parts:
-        results["cold-start"] = commands.time_commands(folder, much.rounds)
+        yield "cold-start", commands.time_commands(folder, much.rounds)
     if "memory" in parts:
-        results["memory"] = commands.measure_memory(folder, much.lines)
-    if "host" in parts:
-        results["host"] = host.measure(folder, corpora, much.rounds)
+        yield "memory", commands.measure_memory(folder, much.lines)
     singles = [Writer(SEED).single(length) for length in LENGTHS]
     often = {"rounds": much.rounds, "rests": much.rests}
-    if "latency" in parts and not place.is_gpu:
-        results["latency"] = latency.in_processes(
-            folder, present, singles, place, **often
-        )
-    if "corpora" not in parts and not ("latency" in parts and place.is_gpu):
-        return
-    runs = load(folder, present, place)
-    if "corpora" in parts:
-        results["corpora"] = throughput.measure(
-            *(folder, corpora, runs, place),
-            rounds=much.rounds,
-            sample=much.sample,
-            patience=much.patience,
-        )
-    if "latency" in parts and place.is_gpu:
-        # To compile it for one text too would take another minute.
-        ready = {each: run for each, run in runs.items() if not each.compiles}
-        results["latency"] = latency.in_this_process(
-            folder, ready, singles, place, **often
-        )
+    here = "latency" in parts and place.is_gpu
+    if "latency" in parts and not here:
+        found = latency.in_processes(folder, present, singles, place, **often)
+        yield "latency", found
+    if "corpora" in parts or here:
+        runs = load(folder, present, place)
+        if "corpora" in parts:
+            yield (
+                "corpora",
+                throughput.measure(
+                    *(folder, corpora, runs, place),
+                    rounds=much.rounds,
+                    sample=much.sample,
+                    patience=much.patience,
+                ),
+            )
+        if here:
+            # To compile it for one text too would take another minute.
+            ready = {each: run for each, run in runs.items() if not each.compiles}
+            found = latency.in_this_process(folder, ready, singles, place, **often)
+            yield "latency", found
+    if "host" in parts:
+        yield "host", host.measure(folder, corpora, much.rounds)
 
 
 def check_device(device: str) -> str:

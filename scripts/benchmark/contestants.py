@@ -45,5 +45,6 @@ def on_gpu() -> list[Contestant]:
         *map(ours.pipeline, precisions),
         *(huggingface.model(each, ON_GPU) for each in precisions),
         huggingface.model("bfloat16", ON_GPU, dynamic=True),
-        *(huggingface.pipeline(each, TEXTS_ON_GPU) for each in precisions),
+        huggingface.pipeline("float32", TEXTS_ON_GPU),
+        huggingface.pipeline("float16", TEXTS_ON_GPU),
     ]

@@ -41,10 +41,10 @@ def table(results: dict[str, Any]) -> str:
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
-def write(folder: Path, results: dict[str, Any], markdown: str) -> None:
+def write(folder: Path, results: dict[str, Any]) -> None:
     """Write the table, the numbers behind it, and the plot if matplotlib is there."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "benchmark.md").write_text(markdown, encoding="utf-8")
+    (folder / "benchmark.md").write_text(table(results), encoding="utf-8")
     numbers = json.dumps(results, indent=1, ensure_ascii=False)
     (folder / "benchmark.json").write_text(numbers + "\n", encoding="utf-8")
     if "corpora" not in results:

@@ -1,4 +1,8 @@
-"""Part "corpora": many texts, everyone at the size of batches that suits it best."""
+"""Part "corpora": many texts, everyone at the size of batches that suits it best.
+
+Who takes batches gets them ready made, sorted and padded. Our engine sorts and divides
+what it is given while its time is taken.
+"""
 
 from __future__ import annotations
 
