@@ -1,62 +1,116 @@
-"""How fast, and how small: minidistil beside what else runs a DistilBERT on a CPU.
+"""How fast, and how small: minidistil beside what else runs a DistilBERT.
 
-Everyone gets the same base-sized classifier with random weights, the same texts and,
-who takes batches, the same batches. They take turns in one process, so that a busy
-moment of the machine falls on all alike; read the ratios, on a quiet machine.
+Everyone gets the same base-sized classifier with random weights and the same texts, and
+is checked to answer as the model does before it is timed. They take turns, so that a
+busy moment of the machine falls on all alike; read the ratios, on a quiet machine.
 
     python scripts/benchmark --output results
-    python scripts/benchmark --quick --part corpora --only engine --only OpenVINO
+    python scripts/benchmark --device cuda --output results
+    python scripts/benchmark --device cuda --quick --output results
+    python scripts/benchmark --part corpora --only engine --only OpenVINO
 
-Parts: "latency" is one text of 8 to 512 tokens; "corpora" are sentences and reviews
-made by a seeded generator (or the lines of a file); "memory" is the peak of each
-contestant in a process of its own; "cold-start" is a whole command in a fresh process;
-"scaling" is our pipeline on 100 to 100,000 texts, and takes many minutes.
+Parts: "corpora" are sentences and reviews made by a seeded generator (or the lines of a
+file); "latency" is one text of 8 to 512 tokens; "host" is what is left when the model
+costs nothing; "memory" is the peak of a command that reads ever more lines;
+"cold-start" is a whole command in a fresh process.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import shlex
+import shutil
+import subprocess
 import sys
 import tempfile
-from functools import partial
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from importlib import metadata
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import ceiling
 import click
-import numpy as np
+import commands
+import host
+import latency
 import report
+import throughput
 import torch
-from peers import CONTESTANTS, Contestant, Run, write_checkpoint
-from timing import launch, take_turns, time_often, time_once
+from contestant import SEED, Contestant, Place, Run, cores, write_checkpoint
+from contestants import contestants
 from workloads import KINDS, Workload, Writer
 
-PARTS = ["latency", "corpora", "memory", "cold-start", "scaling"]
+import minidistil
+
+PARTS = ["corpora", "latency", "host", "memory", "cold-start"]
 LENGTHS = [8, 16, 32, 128, 512]
-COUNTS = {"sentences": 512, "reviews": 64}
-SCALES = [100, 1_000, 10_000, 100_000]
-SEED = 20191002
 
-TEXT = "A command starts, reads its model, answers once and ends."
-CHILDREN = Path(__file__).with_name("children.py")
 
-# In float32 everybody must give the same scores: who does not has not done the work.
-TOLERANCE = 1e-4
+@dataclass(frozen=True)
+class Scale:
+    """How much is measured.
+
+    Attributes:
+        counts: The texts of each corpus.
+        sample: One of so many is in the sample that sizes of batches are tried on.
+        patience: Who needs more seconds for a corpus reads only the sample.
+        rounds: How often everyone runs.
+        rests: How often a single text is timed after a rest, in each round.
+        lines: The files whose reading must not need more memory the longer they are.
+    """
+
+    counts: dict[str, int]
+    sample: int
+    patience: float
+    rounds: int = 5
+    rests: int = 15
+    lines: tuple[int, ...] = (2_000, 20_000, 200_000)
+
+
+CPU = Scale({"sentences": 512, "reviews": 64}, sample=4, patience=60)
+# In a GPU, few texts are no work at all.
+GPU = Scale({"sentences": 20_000, "reviews": 4_000}, sample=32, patience=3, rests=5)
+
+
+def scale(place: Place, quick: bool) -> Scale:
+    """Choose how much is measured."""
+    if place.is_gpu:
+        return replace(GPU, sample=64, rounds=2, rests=1) if quick else GPU
+    if not quick:
+        return CPU
+    eighth = {kind: count // 8 for kind, count in CPU.counts.items()}
+    return replace(CPU, counts=eighth, rounds=2, rests=5, lines=(500, 2_000, 8_000))
+
+
+def parts_of(place: Place, quick: bool) -> list[str]:
+    """Choose what is measured if nothing is asked for.
+
+    Commands run on the CPU, and peers in them take long to start.
+    """
+    if place.is_gpu:
+        return PARTS[:3]
+    return PARTS[:4] if quick else PARTS
 
 
 @click.command(help=__doc__.replace("\n\n", "\n\n\b\n"))
-@click.option("--rounds", type=click.IntRange(min=1), default=5, show_default=True)
+@click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N.")
+@click.option(
+    "--quick",
+    is_flag=True,
+    help="Less of everything and nothing compiled, to try it out: three minutes on a "
+    "GPU.",
+)
+@click.option(
+    "--rounds", type=click.IntRange(min=1), help="[default: 5; with --quick 2]"
+)
 @click.option(
     "--part",
     "parts",
     multiple=True,
     type=click.Choice(PARTS),
-    default=PARTS[:-1],
-    show_default=True,
+    help="[default: all; with --quick all but cold-start; on a GPU the first three]",
 )
 @click.option(
     "--only",
@@ -65,229 +119,187 @@ TOLERANCE = 1e-4
     help="Contestants whose name has this in it; several are possible.",
 )
 @click.option(
+    "--skip",
+    multiple=True,
+    metavar="NAME",
+    help="Leave out contestants whose name has this in it; several are possible.",
+)
+@click.option(
     "--texts",
     "file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Take the lines of this file for the corpora.",
 )
-@click.option("--quick", is_flag=True, help="An eighth of all texts, to try it out.")
+@click.option(
+    "--model",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Take this checkpoint, whose labels are NEGATIVE and POSITIVE.",
+)
 @click.option(
     "--output",
     type=click.Path(file_okay=False, path_type=Path),
     help="Write benchmark.md, benchmark.json and benchmark.svg to this folder.",
 )
 def main(
-    rounds: int,
+    device: str,
+    quick: bool,
+    rounds: int | None,
     parts: tuple[str, ...],
     only: tuple[str, ...],
+    skip: tuple[str, ...],
     file: Path | None,
-    quick: bool,
+    model: Path | None,
     output: Path | None,
 ) -> None:
     """Run the benchmark."""
     # Before transformers is imported, which reads it then.
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    torch.set_num_threads(cores())
-    chosen = choose(only)
-    present = [each for each in chosen if not each.missing]
+    place = Place(check_device(device), cores())
+    torch.set_num_threads(place.threads)
+    much = scale(place, quick)
+    much = replace(much, rounds=rounds or much.rounds)
+    parts = parts or tuple(parts_of(place, quick))
+    present, skipped = choose(only, skip, place, quick)
     results: dict[str, Any] = {
-        "machine": machine(),
-        "versions": versions(),
+        "machine": machine(place),
+        "versions": versions(place),
         "command": "python " + " ".join(map(shlex.quote, sys.argv)),
-        "rounds": rounds,
-        "skipped": {each.name: each.missing for each in chosen if each.missing},
+        "rounds": much.rounds,
+        "skipped": skipped,
     }
-    share = 8 if quick else 1
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        prepare(folder, present)
-        corpora = write_corpora(file, share)
-        # What starts processes comes first, while this one is small.
-        if "cold-start" in parts:
-            results["cold-start"] = time_commands(folder, only, rounds)
-        if "memory" in parts:
-            results["memory"] = measure_memory(folder, corpora[0], present)
-        if "scaling" in parts:
-            results["scaling"] = measure_scaling(folder, share)
-        if {"latency", "corpora"} & {*parts}:
-            runs = load(folder, present)
-            if "latency" in parts:
-                results["latency"] = time_lengths(runs, rounds)
-            if "corpora" in parts:
-                results["corpora"] = time_corpora(corpora, present, runs, rounds)
-    table = report.table(results)
-    click.echo(table)
-    if output is not None:
-        report.write(output, results, table)
+        prepare(folder, model, present)
+        corpora = write_corpora(file, much.counts)
+        for part, found in measure(parts, folder, corpora, present, place, much):
+            results[part] = found
+            if output is not None:  # now: what comes next may be stopped
+                report.write(output, results)
+    click.echo(report.table(results))
 
 
-def choose(only: tuple[str, ...]) -> list[Contestant]:
-    """Return the contestants of those names, all if there are none."""
-    names = [*(each.name for each in CONTESTANTS), *commands(Path())]
-    for part in only:
-        if not any(part in name for name in names):
-            known = "\n  ".join(names)
-            raise click.UsageError(f"--only {part!r} is no part of any of\n  {known}")
-    return [
-        each
-        for each in CONTESTANTS
-        if not only or any(part in each.name for part in only)
-    ]
+def measure(
+    parts: tuple[str, ...],
+    folder: Path,
+    corpora: list[Workload],
+    present: list[Contestant],
+    place: Place,
+    much: Scale,
+) -> Iterator[tuple[str, Any]]:
+    """Measure part by part; yields its name and what was found."""
+    # What starts processes comes first, while this one is small.
+    if "cold-start" in parts:
+        yield "cold-start", commands.time_commands(folder, much.rounds)
+    if "memory" in parts:
+        yield "memory", commands.measure_memory(folder, much.lines)
+    singles = [Writer(SEED).single(length) for length in LENGTHS]
+    often = {"rounds": much.rounds, "rests": much.rests}
+    here = "latency" in parts and place.is_gpu
+    if "latency" in parts and not here:
+        found = latency.in_processes(folder, present, singles, place, **often)
+        yield "latency", found
+    if "corpora" in parts or here:
+        runs = load(folder, present, place)
+        if "corpora" in parts:
+            yield (
+                "corpora",
+                throughput.measure(
+                    *(folder, corpora, runs, place),
+                    rounds=much.rounds,
+                    sample=much.sample,
+                    patience=much.patience,
+                ),
+            )
+        if here:
+            # To compile it for one text too would take another minute.
+            ready = {each: run for each, run in runs.items() if not each.compiles}
+            found = latency.in_this_process(folder, ready, singles, place, **often)
+            yield "latency", found
+    if "host" in parts:
+        yield "host", host.measure(folder, corpora, much.rounds)
 
 
-def prepare(folder: Path, contestants: list[Contestant]) -> None:
+def check_device(device: str) -> str:
+    """Return the name of a device that is here.
+
+    Raises:
+        click.UsageError: for another one.
+    """
+    if device == "cpu":
+        return device
+    name, _, number = device.partition(":")
+    if name != "cuda" or not (number.isdigit() or number == ""):
+        raise click.UsageError(f"--device is {device!r}, expected cpu, cuda or cuda:N")
+    if int(number or 0) >= torch.cuda.device_count():
+        raise click.UsageError(
+            f"--device is {device!r}, but this torch sees "
+            f"{torch.cuda.device_count()} such devices"
+        )
+    return device
+
+
+def choose(
+    only: tuple[str, ...], skip: tuple[str, ...], place: Place, quick: bool
+) -> tuple[list[Contestant], dict[str, str]]:
+    """Return the contestants that are asked for, and why some of them are left out.
+
+    Raises:
+        click.UsageError: for a name that nobody has.
+    """
+    everyone = contestants(place)
+    for part in only + skip:
+        if not any(part in each.name for each in everyone):
+            known = "\n  ".join(each.name for each in everyone)
+            raise click.UsageError(f"{part!r} is no part of any of\n  {known}")
+    present, skipped = [], {}
+    for each in everyone:
+        if only and not any(part in each.name for part in only):
+            continue
+        if any(part in each.name for part in skip):
+            skipped[each.name] = "by --skip"
+        elif each.missing:
+            skipped[each.name] = f"pip install {' '.join(each.missing)}"
+        elif each.compiles and quick:
+            skipped[each.name] = "to compile takes minutes, and this was --quick"
+        else:
+            present.append(each)
+    return present, skipped
+
+
+def prepare(folder: Path, model: Path | None, contestants: list[Contestant]) -> None:
     """Write the checkpoint, and what the contestants want instead of it."""
-    say("writing a checkpoint with random weights")
-    write_checkpoint(folder)
+    if model is None:
+        say("writing a checkpoint with random weights")
+        write_checkpoint(folder)
+    else:
+        shutil.copytree(model, folder, dirs_exist_ok=True)
     for each in contestants:
         if each.prepare is not None:
             say(f"preparing {each.name}")
             each.prepare(folder)
 
 
-def write_corpora(file: Path | None, share: int) -> list[Workload]:
+def write_corpora(file: Path | None, counts: dict[str, int]) -> list[Workload]:
     """Make the corpora, or read one from a file."""
+    say("writing texts")
     writer = Writer(SEED)
     if file is not None:
         lines = file.read_text(encoding="utf-8").splitlines()
         return [writer.read(file.name, filter(None, lines))]
     return [
-        writer.read(kind, write(writer, COUNTS[kind] // share))
-        for kind, write in KINDS.items()
+        writer.read(kind, write(writer, counts[kind])) for kind, write in KINDS.items()
     ]
 
 
-def load(folder: Path, contestants: list[Contestant]) -> dict[str, Run]:
+def load(
+    folder: Path, contestants: list[Contestant], place: Place
+) -> dict[Contestant, Run]:
     """Load everyone."""
     runs = {}
     for each in contestants:
         say(f"loading {each.name}")
-        runs[each.name] = each.load(folder, cores())
+        runs[each] = each.load(folder, place)
     return runs
-
-
-def time_corpora(
-    corpora: list[Workload],
-    contestants: list[Contestant],
-    runs: dict[str, Run],
-    rounds: int,
-) -> dict[str, Any]:
-    """Time everyone on each corpus, and the ceiling beside them in each round."""
-    results = {}
-    for work in corpora:
-        say(f"warming up on {work.name}")
-        changes = agreement(work, contestants, runs)
-        say(f"timing {work.name}: {len(work.texts)} texts, {work.tokens} tokens")
-        turns = {
-            name: partial(time_once, partial(run, work)) for name, run in runs.items()
-        }
-        measured = take_turns({**turns, "ceiling": ceiling.measure}, rounds)
-        results[work.name] = {
-            "texts": len(work.texts),
-            "tokens": work.tokens,
-            "flops": ceiling.flops(work),
-            "flops_per_second": measured.pop("ceiling"),
-            "seconds": measured,
-            "changes": changes,
-        }
-    return results
-
-
-def agreement(
-    work: Workload, contestants: list[Contestant], runs: dict[str, Run]
-) -> dict[str, float]:
-    """Compare everyone's scores with the first's; the largest difference of each."""
-    scores = {each.name: each.read(work, runs[each.name](work)) for each in contestants}
-    first = scores[contestants[0].name]
-    changes = {name: float(np.abs(each - first).max()) for name, each in scores.items()}
-    for each in contestants:
-        if each.variant == "float32" and not changes[each.name] < TOLERANCE:
-            raise click.ClickException(
-                f"{each.name} answers otherwise than {contestants[0].name}: a score "
-                f"differs by {changes[each.name]:.2g}, expected less than {TOLERANCE}"
-            )
-    return changes
-
-
-def time_lengths(runs: dict[str, Run], rounds: int) -> dict[str, Any]:
-    """Time everyone on one text of each length."""
-    writer = Writer(SEED)
-    results = {}
-    for work in map(writer.single, LENGTHS):
-        say(f"timing one text of {work.name}")
-        turns = {
-            name: partial(time_often, partial(run, work)) for name, run in runs.items()
-        }
-        take_turns(turns, 1)  # to warm up
-        results[work.name] = take_turns(turns, rounds)
-    return results
-
-
-def measure_memory(
-    folder: Path, work: Workload, contestants: list[Contestant]
-) -> dict[str, int]:
-    """Measure the peak memory of each in a process of its own, in bytes."""
-    file = folder / f"{work.name}.json"
-    work.save(file)
-    results = {}
-    for each in contestants:
-        say(f"memory of {each.name}")
-        program = [str(CHILDREN), "classify", each.name, str(folder), str(file)]
-        results[each.name] = launch([*program, "--threads", str(cores())])["bytes"]
-    return results
-
-
-def time_commands(folder: Path, only: tuple[str, ...], rounds: int) -> dict[str, Any]:
-    """Time whole commands in turn, from start to end, and take their memory."""
-    turns = {
-        name: partial(launch, command)
-        for name, command in commands(folder).items()
-        if not only or any(part in name for part in only)
-    }
-    say("timing whole commands")
-    take_turns(turns, 1)  # files come into the cache
-    reports = take_turns(turns, rounds)
-    return {
-        name: {key: [each[key] for each in all_] for key in ("seconds", "bytes")}
-        for name, all_ in reports.items()
-    }
-
-
-def commands(folder: Path) -> dict[str, list[str]]:
-    """Return what users type to classify one text, as Python's arguments."""
-    ours = ["-m", "minidistil", "classify", "--model", str(folder)]
-    theirs = (
-        "from transformers import pipeline; "
-        f"print(pipeline('text-classification', model={str(folder)!r})({TEXT!r}))"
-    )
-    found = {
-        "minidistil classify": [*ours, TEXT],
-        "minidistil classify --precision int8": [*ours, "--precision", "int8", TEXT],
-    }
-    if find_spec("transformers") is not None:
-        found[report.COMMAND] = ["-c", theirs]
-    return found
-
-
-def measure_scaling(folder: Path, share: int) -> dict[str, Any]:
-    """Measure speed and memory of our pipeline on ever more sentences."""
-    results: dict[str, Any] = {"float32": {}, "int8": {}}
-    for count in (scale // share for scale in SCALES):
-        writer = Writer(SEED)
-        file = folder / f"{count}.txt"
-        with file.open("w", encoding="utf-8") as stream:
-            stream.writelines(text + "\n" for text in writer.sentences(count))
-        with file.open(encoding="utf-8") as stream:
-            tokens = writer.read("scaling", map(str.rstrip, stream)).tokens
-        for precision, by_count in results.items():
-            say(f"scaling: {count} texts, {precision}")
-            program = [str(CHILDREN), "stream", precision, str(folder), str(file)]
-            child = launch([*program, "--threads", str(cores())])
-            by_count[str(count)] = {
-                "tokens_per_second": tokens / float(child["output"]),
-                "bytes": child["bytes"],
-            }
-    return results
 
 
 def say(what: str) -> None:
@@ -295,37 +307,41 @@ def say(what: str) -> None:
     click.echo(what, err=True)
 
 
-def cores() -> int:
-    """Count the cores that this process may use."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # not on macOS
-        return os.cpu_count() or 1
-
-
-def machine() -> dict[str, Any]:
+def machine(place: Place) -> dict[str, str]:
     """Describe the machine."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         models = [line.split(":")[1].strip() for line in lines if "model name" in line]
     except OSError:
         models = []
-    return {
+    found = {
         "processor": models[0] if models else platform.processor(),
-        "cores": cores(),
+        "cores": f"{place.threads} cores",
         "instructions": torch.backends.cpu.get_cpu_capability(),
         "system": f"{platform.system()} {platform.machine()}",
     }
+    if place.is_gpu:
+        found = {"card": torch.cuda.get_device_name(place.device)} | found
+    return found
 
 
-def versions() -> dict[str, str]:
+def versions(place: Place) -> dict[str, str]:
     """Return the versions of everything that matters and is installed."""
-    found = {"python": platform.python_version()}
-    for name in ("minidistil", "torch", "transformers", "onnxruntime", "openvino"):
-        try:
+    found = {"python": platform.python_version(), "minidistil": minidistil.__version__}
+    names = ("torch", "transformers", "tokenizers", "onnxruntime", "openvino")
+    for name in names:
+        with contextlib.suppress(metadata.PackageNotFoundError):
             found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
+    if place.is_gpu:
+        found["CUDA"] = str(torch.version.cuda or torch.version.hip)
+        with contextlib.suppress(OSError, subprocess.CalledProcessError):
+            command = [
+                "nvidia-smi",
+                "--query-gpu=driver_version",
+                "--format=csv,noheader",
+            ]
+            drivers = subprocess.check_output(command, encoding="utf-8")
+            found["driver"] = drivers.splitlines()[0]
     return found
 
 

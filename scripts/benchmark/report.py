@@ -17,37 +17,34 @@ import click
 
 OURS = "minidistil"
 ENGINE, PIPELINE = f"{OURS} engine", f"{OURS} pipeline"
-PEERS = ("transformers model", "ONNX Runtime", "OpenVINO")
+PEERS = ("transformers model", "transformers compiled", "ONNX Runtime", "OpenVINO")
 THEIR_PIPELINE = "transformers pipeline"
 COMMAND = "python with transformers' pipeline"
 
 MEGABYTE = 1e6
 
-Seconds = dict[str, list[float]]
+Measured = dict[str, list[float]]
 
 
 def table(results: dict[str, Any]) -> str:
-    """Write everything as Markdown."""
+    """Write what was measured as Markdown."""
     makers = {
-        "corpora": [_corpora, _ceilings],
-        "latency": [_latency],
+        "corpora": [_corpora, _ceilings, _ratios_of_corpora],
+        "latency": [_latency, _ratios_of_latency],
+        "host": [_host],
+        "memory": [_memory],
         "cold-start": [_commands],
-        "scaling": [_scaling],
     }
     parts = [_heading(results)]
     for part, makes in makers.items():
         parts += [make(results) for make in makes if part in results]
-    if "memory" in results and "corpora" not in results:
-        parts.append(_memory(results))
-    if "corpora" in results or "latency" in results:
-        parts.append(_ratios(results))
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
-def write(folder: Path, results: dict[str, Any], markdown: str) -> None:
+def write(folder: Path, results: dict[str, Any]) -> None:
     """Write the table, the numbers behind it, and the plot if matplotlib is there."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "benchmark.md").write_text(markdown, encoding="utf-8")
+    (folder / "benchmark.md").write_text(table(results), encoding="utf-8")
     numbers = json.dumps(results, indent=1, ensure_ascii=False)
     (folder / "benchmark.json").write_text(numbers + "\n", encoding="utf-8")
     if "corpora" not in results:
@@ -61,48 +58,47 @@ def write(folder: Path, results: dict[str, Any], markdown: str) -> None:
 def _heading(results: dict[str, Any]) -> str:
     machine, versions = results["machine"], results["versions"]
     lines = [
-        f"{machine['processor']}, {machine['cores']} cores, {machine['instructions']}, "
-        f"{machine['system']}",
+        ", ".join(filter(None, machine.values())),
         ", ".join(f"{name} {version}" for name, version in versions.items()),
         f"`{results['command']}`",
         f"Medians of {results['rounds']} rounds; in brackets the smallest and largest.",
     ]
-    lines += [
-        f"Skipped: {name} (pip install {' '.join(modules)})"
-        for name, modules in results["skipped"].items()
-    ]
+    lines += [f"Skipped: {name}: {why}" for name, why in results["skipped"].items()]
     return "\n\n".join(lines)
 
 
 def _corpora(results: dict[str, Any]) -> str:
-    corpora, memory = results["corpora"], results.get("memory", {})
+    corpora = results["corpora"]
+    columns = [each["contestants"] for each in corpora.values()]
     header = [
         "tokens per second",
         *(
-            f"{name}: {each['texts']} texts of {each['tokens'] / each['texts']:.0f} "
+            f"{name}: {each['texts']:,} texts of {each['tokens'] / each['texts']:.0f} "
             f"tokens on average"
             for name, each in corpora.items()
         ),
-        "a score differs from the first's by at most",
-        *(["peak memory, MB"] if memory else []),
+        "best batches",
+        "a score differs from the model's by at most",
+        "minor page faults a token",
     ]
     rows = []
-    for name in _names(corpora):
+    for name in columns[0]:
+        entries = [each[name] for each in columns]
         speeds = [
-            _spread(corpus["tokens"] / each for each in corpus["seconds"][name])
-            for corpus in corpora.values()
+            _spread(entry["speeds"])
+            + (f" on {entry['texts']:,} texts" if entry["texts"] < every else "")
+            for entry, every in zip(
+                entries, (each["texts"] for each in corpora.values()), strict=True
+            )
         ]
-        change = max(corpus["changes"][name] for corpus in corpora.values())
-        row = [name, *speeds, f"{change:.1e}" if change else "0"]
-        rows.append(row + ([f"{memory[name] / MEGABYTE:,.0f}"] if memory else []))
+        sizes = " / ".join(f"{entry['size']:,}" for entry in entries if entry["size"])
+        faults = " / ".join(
+            f"{statistics.median(entry['faults']):.1f}" for entry in entries
+        )
+        change = max(entry["change"] for entry in entries)
+        batches = f"{sizes} {entries[0]['unit']}" if sizes else "its own"
+        rows.append([name, *speeds, batches, f"{change:.1e}", faults])
     return _markdown(header, rows)
-
-
-def _memory(results: dict[str, Any]) -> str:
-    rows = [
-        [name, f"{size / MEGABYTE:,.0f}"] for name, size in results["memory"].items()
-    ]
-    return _markdown(["", "peak memory, MB"], rows)
 
 
 def _ceilings(results: dict[str, Any]) -> str:
@@ -139,22 +135,71 @@ def _flops(corpus: dict[str, Any], precision: str) -> list[float]:
 
 
 def _reached(corpus: dict[str, Any], name: str, ceilings: list[float]) -> str:
-    if name not in corpus["seconds"]:
+    if name not in corpus["contestants"]:
         return ""
-    pairs = zip(corpus["seconds"][name], ceilings, strict=True)
-    return f"{statistics.median(corpus['tokens'] / s / top for s, top in pairs):.0%}"
+    speeds = corpus["contestants"][name]["speeds"]
+    return f"{_ratio(speeds, ceilings):.0%}"
 
 
 def _latency(results: dict[str, Any]) -> str:
-    lengths = results["latency"]
+    lengths = results["latency"]["seconds"]
+    memory = results["latency"].get("bytes", {})
+    header = ["one text, ms: warm / after 0.1 s of rest", *lengths]
+    rows = []
+    for name in next(iter(lengths.values())):
+        times = (each[name] for each in lengths.values())
+        row = [name, *(" / ".join(map(_milliseconds, t.values())) for t in times)]
+        rows.append(row + ([_megabytes([memory[name]])] if memory else []))
+    return _markdown(header + (["peak memory, MB"] if memory else []), rows)
+
+
+def _milliseconds(seconds: list[float]) -> str:
+    middle = statistics.median(seconds) * 1e3
+    return f"{middle:.1f}" if middle >= 2 else f"{middle:.2f}"
+
+
+def _megabytes(sizes: list[int]) -> str:
+    return _spread(size / MEGABYTE for size in sizes)
+
+
+def _host(results: dict[str, Any]) -> str:
+    corpora = results["host"]
+    header = ["the host alone, strings to ids or answers"]
+    for name in corpora:
+        header += [
+            f"{name}: tokens/s",
+            "ns a token",
+            "times tokenizers",
+            "one text, µs",
+        ]
+    rows = []
+    for name in next(iter(corpora.values()))["seconds"]:
+        row = [name]
+        for corpus in corpora.values():
+            seconds, tokens = corpus["seconds"][name], corpus["tokens"]
+            row.append(_spread(tokens / each for each in seconds))
+            row.append(f"{statistics.median(seconds) / tokens * 1e9:,.0f}")
+            row.append(f"{_ratio(corpus['seconds']['tokenizers'], seconds):.2f}")
+            single = corpus["one text"].get(name)
+            row.append(f"{statistics.median(single) * 1e6:.1f}" if single else "")
+        rows.append(row)
+    return _markdown(header, rows)
+
+
+def _memory(results: dict[str, Any]) -> str:
+    ladder = results["memory"]
+    first = next(iter(ladder.values()))["bytes"]
     rows = [
         [
-            name,
-            *(_spread((s * 1e3 for s in each[name]), 1) for each in lengths.values()),
+            f"{int(count):,} lines",
+            f"{each['seconds']:.1f}",
+            _megabytes([each["bytes"]]),
+            f"{each['bytes'] / first - 1:+.0%}",
         ]
-        for name in next(iter(lengths.values()))
+        for count, each in ladder.items()
     ]
-    return _markdown(["one text, ms", *lengths], rows)
+    header = ["minidistil classify --model tiny", "seconds", "peak memory, MB"]
+    return _markdown([*header, "more than at first"], rows)
 
 
 def _commands(results: dict[str, Any]) -> str:
@@ -178,66 +223,65 @@ def _commands(results: dict[str, Any]) -> str:
     return _markdown(header, rows)
 
 
-def _scaling(results: dict[str, Any]) -> str:
-    scaling = results["scaling"]
-    header = [f"{PIPELINE}"]
-    for precision in scaling:
-        header += [f"{precision}: tokens/s", "peak memory, MB"]
-    rows = []
-    for count in next(iter(scaling.values())):
-        row = [f"{int(count):,} texts"]
-        for by_count in scaling.values():
-            row.append(f"{by_count[count]['tokens_per_second']:,.0f}")
-            row.append(f"{by_count[count]['bytes'] / MEGABYTE:,.0f}")
-        rows.append(row)
-    return _markdown(header, rows)
+def _ratios_of_corpora(results: dict[str, Any]) -> str:
+    """How many times as fast as a peer we are: our speed over its."""
+    columns = {}
+    for name, corpus in results["corpora"].items():
+        entries = corpus["contestants"].items()
+        columns[name] = [
+            {who: [1 / s for s in each["speeds"]] for who, each in entries}
+        ]
+    return _ratios("times as fast", columns)
 
 
-def _ratios(results: dict[str, Any]) -> str:
-    """How many times as fast as a peer we are: its time over ours."""
-    workloads: dict[str, Seconds] = {
-        name: corpus["seconds"] for name, corpus in results.get("corpora", {}).items()
-    }
-    workloads |= results.get("latency", {})
+def _ratios_of_latency(results: dict[str, Any]) -> str:
+    """The same for one text, warm and rested."""
+    columns = {}
+    for name, times in results["latency"]["seconds"].items():
+        states = next(iter(times.values()))
+        columns[name] = [
+            {who: each[state] for who, each in times.items()} for state in states
+        ]
+    return _ratios("times as fast on one text: warm / rested", columns)
+
+
+def _ratios(title: str, columns: dict[str, list[Measured]]) -> str:
+    """The time of peers over ours."""
     rows = []
-    for ours, theirs, name in _pairs(next(iter(workloads.values()))):
+    first = next(iter(columns.values()))[0]
+    for ours, theirs, name in _pairs(first):
         cells = [
-            f"{_ratio(_best(seconds, theirs), seconds[ours]):.2f}"
-            for seconds in workloads.values()
+            " / ".join(f"{_ratio(_best(s, theirs), s[ours]):.2f}" for s in states)
+            for states in columns.values()
         ]
         rows.append([f"{ours} / {name}", *cells])
-    return _markdown(["times as fast", *workloads], rows)
+    return _markdown([title, *columns], rows)
 
 
-def _pairs(seconds: Seconds) -> list[tuple[str, list[str], str]]:
+def _pairs(seconds: Measured) -> list[tuple[str, list[str], str]]:
     """Return who is compared with whom: our name, the peers' and what to call them."""
     pairs = []
     for ours in seconds:
-        family, variant = ours.split(", ")
+        family, precision = ours.split(", ")
         if family == ENGINE:
-            peers = [f"{peer}, {variant}" for peer in PEERS]
+            peers = [f"{peer}, {precision}" for peer in PEERS]
         elif family == PIPELINE:
             peers = [name for name in seconds if name.startswith(THEIR_PIPELINE)]
         else:
             continue
         peers = [peer for peer in peers if peer in seconds]
         pairs += [(ours, [peer], peer) for peer in peers]
-        if len(peers) > 1 and family == ENGINE:
+        if len(peers) > 1:
             pairs.append((ours, peers, "the best of these"))
     return pairs
 
 
-def _best(seconds: Seconds, names: list[str]) -> list[float]:
+def _best(seconds: Measured, names: list[str]) -> list[float]:
     return min((seconds[name] for name in names), key=statistics.median)
 
 
 def _ratio(above: list[float], below: list[float]) -> float:
     return statistics.median(a / b for a, b in zip(above, below, strict=True))
-
-
-def _names(corpora: dict[str, Any]) -> list[str]:
-    first = next(iter(corpora.values()))
-    return list(first["seconds"])
 
 
 def _spread(values: Iterable[float], digits: int = 0) -> str:
@@ -260,28 +304,36 @@ def _markdown(header: list[str], rows: list[list[str]]) -> str:
 def _plot(results: dict[str, Any]) -> Any:
     """Draw a bar for each contestant, and the ceilings as lines."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     corpora = results["corpora"]
-    names = _names(corpora)[::-1]  # a bar chart grows upwards
+    first = next(iter(corpora.values()))["contestants"]
+    names = [*first][::-1]  # a bar chart grows upwards
     figure = Figure(figsize=(10, 1.2 + 0.3 * len(names)), layout="constrained")
     panels = figure.subplots(1, len(corpora), sharey=True, squeeze=False)[0]
     for panel, (title, corpus) in zip(panels, corpora.items(), strict=True):
-        speeds = [[corpus["tokens"] / s for s in corpus["seconds"][n]] for n in names]
+        speeds = [corpus["contestants"][name]["speeds"] for name in names]
         middles = [statistics.median(each) for each in speeds]
         below = [m - min(each) for m, each in zip(middles, speeds, strict=True)]
         above = [max(each) - m for m, each in zip(middles, speeds, strict=True)]
         colors = ["tab:blue" if n.startswith(OURS) else "tab:gray" for n in names]
         panel.barh(names, middles, xerr=[below, above], color=colors, ecolor="black")
-        for precision in _precisions(corpora):
+        # One above the other: both half types are equally fast on a GPU.
+        for line, precision in enumerate(_precisions(corpora)):
             speed = statistics.median(_flops(corpus, precision))
             ceiling = speed * corpus["tokens"] / corpus["flops"]
             panel.axvline(ceiling, color="tab:red", linestyle=":")
-            panel.text(
-                *(ceiling, 1.01, precision),
-                transform=panel.get_xaxis_transform(),
+            panel.annotate(
+                precision,
+                (ceiling, 1),
+                xycoords=panel.get_xaxis_transform(),
+                xytext=(0, 3 + 8 * line),
+                textcoords="offset points",
                 ha="center",
                 fontsize=7,
             )
-        panel.set_title(title, pad=16)
+        panel.set_title(title, pad=32)
+        panel.xaxis.set_major_locator(MaxNLocator(5))
+        panel.xaxis.set_major_formatter("{x:,.0f}")
         panel.set_xlabel("tokens per second; dotted: ceiling of the products")
     return figure

@@ -21,29 +21,52 @@ import click
 
 # The threads of one contestant wait for work in a loop before they sleep, and would
 # slow the next one: OpenMP's for about 10 ms, OpenVINO's for 1; ONNX Runtime's would go
-# on for over 40, but see `peers.load_onnxruntime`.
+# on for over 40, but see `runtimes.load_onnxruntime`.
 PAUSE = 0.05
 
 # A short run is repeated until this much time is over; its median counts.
 SECONDS, FEWEST, MOST = 0.25, 3, 50
+
+# So long does a service rest that answers now and then: all threads sleep by then.
+REST = 0.1
 
 LAUNCH = Path(__file__).with_name("launch.py")
 
 Turn = Callable[[], Any]
 
 
-def time_once(turn: Turn) -> float:
-    """Time one run, in seconds."""
+def nothing() -> None:
+    """Wait for no device: what is called has computed when it returns."""
+
+
+def time_once(turn: Turn, wait: Turn = nothing) -> float:
+    """Time one run, in seconds.
+
+    Args:
+        turn: What runs.
+        wait: Waits for the device that it runs on.
+    """
+    wait()
     start = time.perf_counter()
     turn()
+    wait()
     return time.perf_counter() - start
 
 
-def time_often(turn: Turn) -> float:
-    """Time a short run several times; the median, in seconds."""
+def time_often(turn: Turn, wait: Turn = nothing) -> float:
+    """Time a short run several times, one after the other; the median, in seconds."""
     times: list[float] = []
     while len(times) < FEWEST or (sum(times) < SECONDS and len(times) < MOST):
-        times.append(time_once(turn))
+        times.append(time_once(turn, wait))
+    return statistics.median(times)
+
+
+def time_rested(turn: Turn, wait: Turn, count: int) -> float:
+    """Time a short run so many times, each after a rest; the median, in seconds."""
+    times = []
+    for _ in range(count):
+        time.sleep(REST)
+        times.append(time_once(turn, wait))
     return statistics.median(times)
 
 

@@ -6,20 +6,15 @@ that the process of a contestant holds what the contestant needs and no more.
 
 from __future__ import annotations
 
-import json
 import math
 import random
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, field
+from functools import cached_property, partial
 from itertools import accumulate
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-
-# So many positions share a batch, padding counted: activations stay in the cache.
-BATCH_TOKENS = 1024
 
 LONGEST = 512
 
@@ -38,55 +33,68 @@ class Batch:
 
     Attributes:
         places: Where in the workload each of the sequences stands.
-        sequences: Their ids, without padding.
-        ids: The same, padded; int64 (B, T).
+        ids: Their ids, padded; int64 (B, T).
         mask: 1 for a token, 0 for padding; int64 (B, T).
     """
 
     places: list[int]
-    sequences: list[list[int]]
     ids: Integers
     mask: Integers
 
 
 @dataclass(frozen=True)
 class Workload:
-    """Texts in the order in which they arrive, and their ids in batches."""
+    """Texts in the order in which they arrive, and their ids."""
 
     name: str
     texts: list[str]
     sequences: list[list[int]]
-    batches: list[Batch]
+    _batches: dict[int, list[Batch]] = field(default_factory=dict, repr=False)
 
     @property
     def tokens(self) -> int:
         """The tokens of all texts, [CLS] and [SEP] included and padding not."""
         return sum(map(len, self.sequences))
 
-    def save(self, file: Path) -> None:
-        """Write it for the process of a contestant."""
-        record = {"texts": self.texts, "sequences": self.sequences}
-        file.write_text(json.dumps(record), encoding="utf-8")
+    @cached_property
+    def flat(self) -> tuple[NDArray[np.int32], Integers]:
+        """All ids end to end, int32 (N,), and the length of each sequence, (S,)."""
+        lengths = np.array([*map(len, self.sequences)], dtype=np.int64)
+        return np.concatenate(self.sequences, dtype=np.int32, casting="unsafe"), lengths
 
+    def batches(self, size: int) -> list[Batch]:
+        """Sort the sequences by length and split them; made once for each size.
 
-def load(file: Path) -> Workload:
-    """Read what `Workload.save` wrote."""
-    record = json.loads(file.read_text(encoding="utf-8"))
-    return workload(file.stem, record["texts"], record["sequences"])
+        Args:
+            size: The positions of a batch, padding counted; a longer sequence is alone.
+        """
+        if size not in self._batches:
+            groups: list[list[int]] = [[]]
+            for place in self._by_length():
+                # In this order the last sequence is the longest: all are padded to it.
+                longest = len(self.sequences[place])
+                if groups[-1] and (len(groups[-1]) + 1) * longest > size:
+                    groups.append([])
+                groups[-1].append(place)
+            self._batches[size] = [pad(each, self.sequences) for each in groups]
+        return self._batches[size]
 
+    def part(self, count: int) -> Workload:
+        """Take so many of the texts, spread over the lengths, in their order."""
+        order = self._by_length()
+        count = min(count, len(order))
+        places = sorted(
+            order[(2 * i + 1) * len(order) // (2 * count)] for i in range(count)
+        )
+        return Workload(
+            self.name,
+            [self.texts[place] for place in places],
+            [self.sequences[place] for place in places],
+        )
 
-def workload(name: str, texts: list[str], sequences: list[list[int]]) -> Workload:
-    """Sort sequences by length and split them into batches."""
-    order = sorted(range(len(sequences)), key=lambda place: len(sequences[place]))
-    batches: list[list[int]] = [[]]
-    for place in order:
-        # In this order the last sequence is the longest, and all are padded to it.
-        if (len(batches[-1]) + 1) * len(sequences[place]) > BATCH_TOKENS and batches[
-            -1
-        ]:
-            batches.append([])
-        batches[-1].append(place)
-    return Workload(name, texts, sequences, [pad(each, sequences) for each in batches])
+    def _by_length(self) -> list[int]:
+        places = range(len(self.sequences))
+        return sorted(places, key=lambda place: len(self.sequences[place]))
 
 
 def pad(places: list[int], sequences: list[list[int]]) -> Batch:
@@ -97,7 +105,7 @@ def pad(places: list[int], sequences: list[list[int]]) -> Batch:
     for row, sequence in enumerate(chosen):
         ids[row, : len(sequence)] = sequence
         mask[row, : len(sequence)] = 1
-    return Batch(places, chosen, ids, mask)
+    return Batch(places, ids, mask)
 
 
 class Writer:
@@ -164,7 +172,7 @@ class Writer:
         """Tokenize texts; what the model cannot read is left out, for every library."""
         texts = list(texts)
         encoded = self.tokenizer(texts, truncation=True, max_length=LONGEST)
-        return workload(name, texts, encoded["input_ids"])
+        return Workload(name, texts, encoded["input_ids"])
 
 
 Kind = Callable[[Writer, int], Iterator[str]]
