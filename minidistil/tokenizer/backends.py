@@ -6,8 +6,9 @@ are done in `rows.py`, so that nothing shared by threads ever changes.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from minidistil.tokenizer.chunks import ChunkTable
@@ -19,12 +20,14 @@ if TYPE_CHECKING:
     import tokenizers
 
 
-# The tokens of one text, as lists of one length:
+# The tokens of one text, as lists (or arrays) of one length:
 #   ids       the id of each token in the vocabulary
 #   tokens    the token as the vocabulary writes it
 #   offsets   the characters of the text (or of the given word) that it stands for
 #   word_ids  the number of its word in the text
-TextTokens: TypeAlias = dict[str, list[Any]]
+TextTokens: TypeAlias = dict[str, Sequence[Any]]
+COLUMNS = ("ids", "tokens", "offsets", "word_ids")
+Encode: TypeAlias = Callable[[list[Any], bool], list[TextTokens]]
 
 
 class RustTokens(TextTokens):
@@ -34,9 +37,33 @@ class RustTokens(TextTokens):
         super().__init__()
         self._encoding = encoding
 
-    def __missing__(self, name: str) -> list[Any]:
+    def __missing__(self, name: str) -> Any:
         self[name] = getattr(self._encoding, name)
         return self[name]
+
+
+class LaterTokens(TextTokens):
+    """The ids of a text; the rest is made when it is looked at, if at all.
+
+    A pickle holds all of it, and not the backend.
+    """
+
+    __slots__ = ("_encode", "_text", "_tokens")
+
+    def __init__(self, ids: array[int], text: str, encode: Encode) -> None:
+        super().__init__(ids=ids)
+        self._text = text
+        self._encode = encode
+        self._tokens: TextTokens | None = None
+
+    def __missing__(self, name: str) -> Sequence[Any]:
+        if self._tokens is None:
+            (self._tokens,) = self._encode([self._text], False)
+        self[name] = self._tokens[name]
+        return self[name]
+
+    def __reduce__(self) -> Any:
+        return dict, ({name: self[name] for name in COLUMNS},)
 
 
 def build_rust(recipe: Recipe) -> tokenizers.Tokenizer:
@@ -139,57 +166,76 @@ def build_python(recipe: Recipe) -> WordPiece:
     )
 
 
-class RustBackend:
+class Backend(ABC):
+    """What splits text into tokens."""
+
+    # For some added tokens, how they are decoded, where that is not their content.
+    written: dict[int, str]
+
+    def __init__(self, recipe: Recipe) -> None:
+        self._table = ChunkTable(recipe.added)
+
+    @abstractmethod
+    def encode(self, texts: list[Any], split_into_words: bool) -> list[TextTokens]:
+        """Tokenize texts, or lists of words; offsets then count within the word."""
+
+    @abstractmethod
+    def _ids_of_chunks(self, chunks: list[str]) -> list[Sequence[int]]:
+        """The ids of chunks that are not in the table."""
+
+    def ids(self, texts: Sequence[str]) -> list[array[int]]:
+        """The ids of each text alone, by a table of what was met before."""
+        return self._table.ids_of(texts, self._ids_of_chunks)
+
+    def encode_later(self, texts: list[str]) -> list[TextTokens]:
+        """Tokenize texts, most of which are asked for their ids alone."""
+        pairs = zip(self.ids(texts), texts, strict=True)
+        return [LaterTokens(ids, text, self.encode) for ids, text in pairs]
+
+
+class RustBackend(Backend):
     """The library: quick, and the reference for the other one."""
 
     def __init__(self, recipe: Recipe) -> None:
+        super().__init__(recipe)
         self._tokenizer = build_rust(recipe)
-        self._table = ChunkTable(recipe.added)
         # Where one is matched in normalized text, that is what the library decodes.
-        self.written: dict[int, str] = {
+        self.written = {
             token.id: str(self._tokenizer.id_to_token(token.id))
             for token in recipe.added
             if token.normalized
         }
 
     def encode(self, texts: list[Any], split_into_words: bool) -> list[TextTokens]:
-        """Tokenize texts, or lists of words; offsets then count within the word."""
+        """Tokenize texts; see `Backend`."""
         found = self._tokenizer.encode_batch(
             texts, is_pretokenized=split_into_words, add_special_tokens=False
         )
         return [RustTokens(encoding) for encoding in found]
 
-    def ids(self, texts: Sequence[str]) -> list[array[int]]:
-        """The ids of each text alone, by a table of what was met before."""
-        return self._table.ids_of(texts, self._ids_of_chunks)
-
-    def _ids_of_chunks(self, chunks: list[str]) -> list[list[int]]:
+    def _ids_of_chunks(self, chunks: list[str]) -> list[Sequence[int]]:
         # "Fast" is without offsets.
         found = self._tokenizer.encode_batch_fast(chunks, add_special_tokens=False)
         return [encoding.ids for encoding in found]
 
 
-class PythonBackend:
+class PythonBackend(Backend):
     """`wordpiece.py`, for reading along and for checking the other one."""
 
     def __init__(self, recipe: Recipe) -> None:
+        super().__init__(recipe)
         self._ids = recipe.ids
-        self.written: dict[int, str] = {}  # it has no such tokens
+        self.written = {}  # it has no such tokens
         self._wordpiece = build_python(recipe)
-        self._table = ChunkTable(recipe.added)
 
     def encode(self, texts: list[Any], split_into_words: bool) -> list[TextTokens]:
-        """Tokenize texts, or lists of words; offsets then count within the word."""
+        """Tokenize texts; see `Backend`."""
         return [
             self._encode_words(text) if split_into_words else self._encode(text)
             for text in texts
         ]
 
-    def ids(self, texts: Sequence[str]) -> list[array[int]]:
-        """The ids of each text alone, by a table of what was met before."""
-        return self._table.ids_of(texts, self._ids_of_chunks)
-
-    def _ids_of_chunks(self, chunks: list[str]) -> list[list[int]]:
+    def _ids_of_chunks(self, chunks: list[str]) -> list[Sequence[int]]:
         return [self._encode(chunk)["ids"] for chunk in chunks]
 
     def _encode(self, text: str) -> TextTokens:
@@ -202,10 +248,15 @@ class PythonBackend:
         }
 
     def _encode_words(self, words: list[str]) -> TextTokens:
-        whole: TextTokens = {"ids": [], "tokens": [], "offsets": [], "word_ids": []}
+        whole: dict[str, list[Any]] = {
+            "ids": [],
+            "tokens": [],
+            "offsets": [],
+            "word_ids": [],
+        }
         for number, word in enumerate(words):
             encoding = self._encode(word)
             encoding["word_ids"] = [number] * len(encoding["ids"])
             for name, values in encoding.items():
                 whole[name] += values
-        return whole
+        return {**whole}

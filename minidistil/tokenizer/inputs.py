@@ -119,7 +119,7 @@ def read_list(texts: Any, name: str) -> list[Any] | tuple[Any, ...]:
 def read_string(text: Any, name: str) -> str:
     """A text as it is; raises `TypeError` if it is none, or not whole."""
     if isinstance(text, str):
-        return whole_characters(text)
+        return text if text.isascii() else whole_characters(text)
     hint = "many texts come in a list"
     if isinstance(text, Iterator):
         hint = "make a list of what it gives, as in list(texts)"

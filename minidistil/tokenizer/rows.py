@@ -42,8 +42,8 @@ class Span:
     def __len__(self) -> int:
         return self.end - self.start
 
-    def of(self, name: str) -> list[Any]:
-        """One list of the tokens, such as their `ids`."""
+    def of(self, name: str) -> Sequence[Any]:
+        """One column of the tokens, such as their `ids`."""
         return self.tokens[name][self.start : self.end]
 
 
@@ -102,10 +102,12 @@ class Row:
         second_size = len(self.second or ())
         return self._lay_out([first] * len(self.first), [second] * second_size, frame)
 
-    def _lay_out(self, first: list[Any], second: list[Any], frame: Frame) -> list[Any]:
+    def _lay_out(
+        self, first: Sequence[Any], second: Sequence[Any], frame: Frame
+    ) -> list[Any]:
         padding = [frame.pad] * self.padding
         if not self.with_specials:
-            row = first + second
+            row = [*first, *second]
         elif self.second is None:
             row = [frame.cls, *first, frame.sep]
         else:
@@ -152,17 +154,13 @@ class Truncation:
             )
         keep_first, keep_second = self._shares(*sizes, room, pair)
         firsts = self._windows(first, keep_first)
-        if second is None:
-            rows = [Row(window, None, with_specials) for window in firsts]
-            return [replace(rows[0], truncation=self), *rows[1:]]
-        seconds = self._windows(second, keep_second)
+        seconds = [None] if second is None else self._windows(second, keep_second)
+        beginning = Row(firsts[0], seconds[0], with_specials, truncation=self)
         pairs = [
-            (firsts[0], seconds[0]),
             *((one, other) for one in firsts[1:] for other in seconds),
             *((firsts[0], other) for other in seconds[1:]),
         ]
-        rows = [Row(one, other, with_specials) for one, other in pairs]
-        return [replace(rows[0], truncation=self), *rows[1:]]
+        return [beginning, *(Row(*pair, with_specials) for pair in pairs)]
 
     def _shares(
         self, first: int, second: int, room: int, pair: bool
@@ -238,6 +236,8 @@ class Padding:
 
     def rows(self, rows: Sequence[Row]) -> list[Row]:
         """The rows, padded."""
+        if self.strategy is None:
+            return [*rows]
         width = self.width([row.size for row in rows])
         left = self.side == "left"
         return [row.padded(width, left) for row in rows]

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from minidistil.tokenizer.backends import PythonBackend, RustBackend
+from minidistil.tokenizer.backends import Backend, PythonBackend, RustBackend
 from minidistil.tokenizer.rows import Frame
 from minidistil.tokenizer.vocabulary import OPTIONAL_SPECIALS, SPECIALS, Recipe
 
-BACKENDS: dict[str, type[RustBackend | PythonBackend]] = {
+BACKENDS: dict[str, Callable[[Recipe], Backend]] = {
     "rust": RustBackend,
     "python": PythonBackend,
 }
@@ -62,12 +62,12 @@ class State:
         return list(dict.fromkeys((*self.named.values(), *self.extra)))
 
     @cached_property
-    def backend(self) -> RustBackend | PythonBackend:
+    def backend(self) -> Backend:
         """What splits text."""
         return BACKENDS[self.kind](self.recipe)
 
     @cached_property
-    def other_backend(self) -> RustBackend | PythonBackend:
+    def other_backend(self) -> Backend:
         """One that takes special tokens in a text for text, or the reverse."""
         split = not self.recipe.split_special_tokens
         return BACKENDS[self.kind](replace(self.recipe, split_special_tokens=split))

@@ -172,11 +172,15 @@ class DistilBertTokenizer(Framing):
             )
 
         texts = read_texts(text, text_pair, is_split_into_words)
+        tokens = _encode(
+            state,
+            texts,
+            split_special_tokens,
+            split=is_split_into_words,
+            offsets=return_offsets_mapping,
+        )
         samples = [
-            shorten.rows(first, second, add_special_tokens)
-            for first, second in _encode(
-                state, texts, is_split_into_words, split_special_tokens
-            )
+            shorten.rows(first, second, add_special_tokens) for first, second in tokens
         ]
         rows = [row for sample in samples for row in sample]
         most = self.model_max_length
@@ -345,14 +349,22 @@ class DistilBertTokenizer(Framing):
 
 
 def _encode(
-    state: State, texts: Texts, split: bool, split_special_tokens: bool | None
+    state: State,
+    texts: Texts,
+    split_special_tokens: bool | None,
+    *,
+    split: bool,
+    offsets: bool,
 ) -> list[tuple[TextTokens, TextTokens | None]]:
     """The tokens of the two texts of each row; one batch keeps all cores busy."""
     backend = state.backend
     if split_special_tokens not in (None, state.recipe.split_special_tokens):
         backend = state.other_backend
-    seconds = [text for text in texts.seconds if text is not None]
-    found: Sequence[TextTokens] = backend.encode(texts.firsts + seconds, split)
+    every = texts.firsts + [text for text in texts.seconds if text is not None]
+    if split or offsets:
+        found = backend.encode(every, split)
+    else:
+        found = backend.encode_later(every)
     of_seconds = iter(found[len(texts.firsts) :])
     return [
         (first, None if second is None else next(of_seconds))

@@ -283,15 +283,21 @@ def test_long_chunks_are_not_kept() -> None:
     assert [*kept(table_of(ours))] == ["x" * 32]
 
 
-def test_what_is_met_often_stays_when_the_table_is_full(
+def test_what_is_met_again_and_again_is_tokenized_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(chunks, "MOST_CHUNKS", 100)
-    ours = DistilBertTokenizer(VOCAB)
+    table = ChunkTable([])
+    tokenized: list[str] = []
+
+    def encode(met: list[str]) -> list[list[int]]:
+        tokenized.extend(met)
+        return [[0]] * len(met)
+
     for i in range(300):
-        ours.ids_of_texts([f"often {i}"])
-    assert "often" in kept(table_of(ours))
-    assert "0" not in kept(table_of(ours))
+        table.ids_of([f"often {i}"], encode)
+    assert tokenized.count("often") == 1
+    assert "0" not in kept(table)
 
 
 def test_a_call_that_meets_more_than_can_be_kept_has_all_its_ids(
