@@ -7,8 +7,8 @@ that wrong, and are left out:
 
 - At seven characters `str.split` splits, where BERT's tokenizer drops them and joins
   what stands around them. A text with one of those is split at plain spaces alone.
-- A literal that was added to the vocabulary may reach over white space, or look at
-  what stands there. Then each text is one chunk.
+- A literal that was added to the vocabulary may reach over white space. Then each
+  text is one chunk.
 """
 
 from __future__ import annotations
@@ -133,10 +133,15 @@ def _look_up(
 
 
 def _is_local(token: AddedToken) -> bool:
-    """Whether the literal is found in a chunk just where it is found in the text."""
-    looks_around = token.lstrip or token.rstrip or token.single_word
-    has_spaces = any(char.isspace() for char in token.content)
-    return not (looks_around or has_spaces or token.normalized)
+    """Whether the literal is found in a chunk just where it is found in the text.
+
+    That it takes the white space around it (``lstrip``, ``rstrip``) or must be a word
+    (``single_word``) makes no difference: a chunk ends where a word does. One that is
+    normalized may become nothing, and is then found everywhere.
+    """
+    if any(char.isspace() for char in token.content):
+        return False
+    return not token.normalized or any(map(str.isalnum, token.content))
 
 
 def _has_joined(text: str) -> bool:
