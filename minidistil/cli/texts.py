@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -66,11 +68,12 @@ class Texts:
     Attributes:
         word: What a user calls one of them, before its number: "TEXT" or "line".
         blocks: The texts, as many at a time as there are when they are asked for: lines
-            that are still being written are answered as they come.
+            that are still being written are answered as they come. A file on a disk,
+            which nobody waits for, is one block, read line by line.
     """
 
     word: str
-    blocks: Iterator[list[str]] | Iterator[list[bytes]]
+    blocks: Iterable[Iterable[str | bytes]]
 
     def answered(
         self,
@@ -84,12 +87,14 @@ class Texts:
             read: Makes of a text what the pipeline reads; may raise a ValueError that
                 says what the text is, in words that go behind its number.
         """
-        before = 0
+        before = answered = 0
         for block in self.blocks:
             to_show, to_answer = tee(self._read(block, before, read))
             with numbered_from_one(self.word, before):
-                yield from zip(to_show, ask(to_answer), strict=True)
-            before += len(block)
+                for both in zip(to_show, ask(to_answer), strict=True):
+                    yield both
+                    answered += 1
+            before = answered
 
     def answers(self, ask: Callable[[Iterator[str]], Iterable[Any]]) -> list[Any]:
         """Return a pipeline's answers to all texts."""
@@ -120,6 +125,8 @@ def texts_or_lines(
     if texts:
         return Texts("TEXT", iter([[*texts]]))
     file = source or standard_input(f"{wanted}, --file, or lines on standard input")
+    if _is_on_disk(file):
+        return Texts("line", [_without_ends(file)])
     return Texts("line", _lines(cast(BufferedIOBase, file)))
 
 
@@ -148,6 +155,17 @@ def numbered_from_one(word: str, before: int = 0) -> Iterator[None]:
             raise
         rest = str(error)[named.end() :]
         raise ValueError(f"{word} {before + int(named[1]) + 1}{rest}") from error
+
+
+def _is_on_disk(file: BinaryIO) -> bool:
+    try:
+        return stat.S_ISREG(os.fstat(file.fileno()).st_mode)
+    except OSError:  # no file of the system's
+        return False
+
+
+def _without_ends(lines: Iterable[bytes]) -> Iterator[bytes]:
+    return (line.removesuffix(b"\n") for line in lines)
 
 
 def _lines(source: BufferedIOBase) -> Iterator[list[bytes]]:

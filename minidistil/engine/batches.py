@@ -19,13 +19,23 @@ from minidistil.engine.sequences import Arranged
 
 
 def padding_rows(rows: int) -> int:
-    """How many rows to add before rows are multiplied.
+    """How many rows to add to a batch's before they are multiplied.
 
-    For every number of rows that it meets, oneDNN writes a program and keeps it in
-    memory: there must not be too many. Where there are few rows, as for a single
-    text, each more costs time, so few are added.
+    For every number of rows that it meets, oneDNN keeps a product's description in
+    memory, about half a megabyte for each layer: there must not be too many. What is
+    added takes time, so where there are few rows, as for a single text, it is little.
     """
-    step = 1 if rows <= 16 else 8 if rows <= 256 else 16
+    step = 4 if rows <= 16 else 8 if rows <= 128 else 16 if rows <= 512 else 32
+    return -rows % step
+
+
+def padding_few(rows: int) -> int:
+    """The same for the rows that the last block is computed for, if not for all.
+
+    They are few beside those of the batch, and may cost more each: two numbers for each
+    doubling, 1, 2, 3, 4, 6, 8, 12 and so on.
+    """
+    step = max(1, (1 << (rows - 1).bit_length()) // 4)
     return -rows % step
 
 
@@ -67,14 +77,21 @@ class Batch:
 
 
 def portions(arranged: Arranged, budget: int) -> Iterator[tuple[int, int]]:
-    """Divide sequences: from which to which are at most ``budget`` tokens, or one."""
-    start, before = 0, 0
-    while start < len(arranged.ends):
-        limit = torch.tensor(before + budget, device="cpu")
-        end = int(torch.searchsorted(arranged.ends, limit, right=True))
-        end = max(end, start + 1)
+    """Divide sequences: from which to which are at most ``budget`` tokens, or one.
+
+    In equal parts, as far as that goes: a rest would have another number of rows each
+    time (`padding_rows`).
+    """
+    ends = arranged.ends
+    start, before, total = 0, 0, int(ends[-1]) if len(ends) else 0
+    while start < len(ends):
+        parts = -(-(total - before) // budget)
+        part = -(-(total - before) // parts)
+        limits = torch.tensor([before + part - 1, before + budget], device="cpu")
+        reached, fits = torch.searchsorted(ends, limits, right=True).tolist()
+        end = max(min(reached + 1, fits), start + 1)
         yield start, end
-        start, before = end, int(arranged.ends[end - 1])
+        start, before = end, int(ends[end - 1])
 
 
 def batches(arranged: Arranged, budget: int, pad: int = 0) -> Iterator[Batch]:

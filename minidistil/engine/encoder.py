@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from minidistil.checkpoint.tensors import all_finite
 from minidistil.engine.attention import Group, attend
-from minidistil.engine.batches import ALL_ROWS, Batch, WantedRows, padding_rows
+from minidistil.engine.batches import ALL_ROWS, Batch, WantedRows, padding_few
 from minidistil.engine.operators import FLOAT32, LEAST, Pack
 from minidistil.engine.precision import Plan
 from minidistil.model import (
@@ -183,12 +183,16 @@ class FastLastBlock(FastBlock):
     def __call__(
         self, x: Tensor, groups: Sequence[Group], wanted: WantedRows = ALL_ROWS
     ) -> Tensor:
-        """Take the rows of x (N, D) that are wanted one block further: (R, D)."""
+        """Take the rows of x (N, D) that are wanted one block further.
+
+        Behind those (R, D) are rows that nobody reads: what comes next is multiplied
+        as well, and for as few numbers of rows.
+        """
         k, v = self.kv(x).chunk(2, dim=1)
         if wanted.rows is None:
             return self.rest(attend(self.q(x), k, v, groups, self.heads), x)
         count = len(wanted.rows)
-        more = padding_rows(count)
+        more = padding_few(count)
         asking = x[F.pad(wanted.rows, (0, more))]
         if wanted.each is None:
             # The sequences want different numbers of rows: all rows are queries, and
@@ -198,7 +202,7 @@ class FastLastBlock(FastBlock):
             read = [group for group in groups if not group.fills]
             q = self.q(asking)[:count]
             mixed = attend(q, k, v, read, self.heads, wanted.each)
-        return self.rest(F.pad(mixed, (0, 0, 0, more)), asking)[:count]
+        return self.rest(F.pad(mixed, (0, 0, 0, more)), asking)
 
 
 class FastEncoder:

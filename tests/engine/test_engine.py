@@ -31,7 +31,7 @@ from reference import ENCODER, SEQUENCE, TOKEN
 
 from minidistil import AutoModelForSequenceClassification
 from minidistil.engine import Engine
-from minidistil.engine.batches import padding_rows
+from minidistil.engine.batches import padding_few, padding_rows
 from minidistil.hub import BUNDLED
 
 LENGTHS = [512, 1, 2, 17, 8, 3, 8, 33, 5, 64, 32, 100, 8, 257]
@@ -233,8 +233,10 @@ def test_threads_may_make_engines(tiny, short):
 
 def test_few_numbers_of_rows_are_multiplied_and_few_rows_are_added():
     filled = {rows + padding_rows(rows) for rows in range(1, 1025)}
-    assert len(filled) <= 100
-    assert all(0 <= padding_rows(rows) <= max(0, rows // 2) for rows in range(1, 1025))
+    assert len(filled) <= 60
+    assert len({rows + padding_few(rows) for rows in range(1, 1025)}) <= 20
+    assert all(0 <= padding_few(rows) <= rows // 2 for rows in range(1, 1025))
+    assert all(0 <= padding_rows(rows) <= max(3, rows // 2) for rows in range(1, 1025))
 
 
 def test_what_fills_a_batch_up_does_not_change_an_answer(monkeypatch):
@@ -243,7 +245,7 @@ def test_what_fills_a_batch_up_does_not_change_an_answer(monkeypatch):
     engine = Engine(model)
     found = engine(sequences)
     check(found, answers(model, sequences))
-    for room in ("batches", "encoder"):
+    for room, name in (("batches", "padding_rows"), ("encoder", "padding_few")):
         module = importlib.import_module(f"minidistil.engine.{room}")
-        monkeypatch.setattr(module, "padding_rows", lambda rows: 0)
+        monkeypatch.setattr(module, name, lambda rows: 0)
     check(found, engine(sequences))
