@@ -32,10 +32,10 @@ def padding_rows(rows: int) -> int:
 def padding_few(rows: int) -> int:
     """The same for the rows that the last block is computed for, if not for all.
 
-    They are few beside those of the batch, and may cost more each: two numbers for each
-    doubling, 1, 2, 3, 4, 6, 8, 12 and so on.
+    They are few beside those of the batch: four numbers for each doubling, 8, 10, 12,
+    14, 16, 20 and so on.
     """
-    step = max(1, (1 << (rows - 1).bit_length()) // 4)
+    step = max(1, (1 << (rows - 1).bit_length()) // 8)
     return -rows % step
 
 

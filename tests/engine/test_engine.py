@@ -234,8 +234,8 @@ def test_threads_may_make_engines(tiny, short):
 def test_few_numbers_of_rows_are_multiplied_and_few_rows_are_added():
     filled = {rows + padding_rows(rows) for rows in range(1, 1025)}
     assert len(filled) <= 60
-    assert len({rows + padding_few(rows) for rows in range(1, 1025)}) <= 20
-    assert all(0 <= padding_few(rows) <= rows // 2 for rows in range(1, 1025))
+    assert len({rows + padding_few(rows) for rows in range(1, 1025)}) <= 40
+    assert all(0 <= padding_few(rows) <= rows // 4 for rows in range(1, 1025))
     assert all(0 <= padding_rows(rows) <= max(3, rows // 2) for rows in range(1, 1025))
 
 
