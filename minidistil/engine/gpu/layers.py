@@ -1,0 +1,133 @@
+"""The encoder on a device: sequences end to end, (N, D), without padding.
+
+What `minidistil.engine.encoder` computes on CPUs, in the operators that suit a GPU. All
+is in one type. (The kernel of LayerNorm adds in float32 whatever the type.)
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from minidistil.engine.encoder import (
+    FastEmbeddings,
+    FastNorm,
+    _scale,
+    require_activation,
+    require_plain_layer,
+    side_by_side,
+    weight_and_bias,
+)
+from minidistil.engine.gpu.packing import Parts, Shape
+from minidistil.engine.operators import Linear
+from minidistil.engine.precision import Plan
+from minidistil.engine.varlen import Attention
+from minidistil.model import (
+    FFN,
+    DistilBertModel,
+    SelfAttention,
+    Transformer,
+    TransformerBlock,
+)
+
+
+class DeviceNorm:
+    """LayerNorm in the type of its input."""
+
+    def __init__(self, norm: FastNorm, dtype: torch.dtype) -> None:
+        self.weight, self.bias = norm.weight.to(dtype), norm.bias.to(dtype)
+        self.eps = norm.eps
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Normalise each row of x (N, D)."""
+        return F.layer_norm(x, self.weight.shape, self.weight, self.bias, self.eps)
+
+
+class DeviceEmbeddings:
+    """Word and position embeddings."""
+
+    def __init__(self, embeddings: FastEmbeddings, dtype: torch.dtype) -> None:
+        self.words = embeddings.words.to(dtype)
+        self.positions = embeddings.positions.to(dtype)
+        self.norm = DeviceNorm(embeddings.norm, dtype)
+
+    def __call__(self, batch: Parts) -> Tensor:
+        """Look up a batch's tokens: (N, D)."""
+        x = F.embedding(batch.ids, self.words)
+        return self.norm(x.add_(F.embedding(batch.positions, self.positions)))
+
+
+class DeviceBlock:
+    """A `TransformerBlock`, whose weights are empty afterwards.
+
+    Attributes:
+        is_last: Whether only the rows that are wanted are computed: all rows are keys
+            and values, and those are queries and go through the rest.
+        bytes_of_a_token: What it needs in memory for each, about.
+    """
+
+    def __init__(self, block: nn.Module, plan: Plan, is_last: bool) -> None:
+        require_plain_layer(block, TransformerBlock)
+        attention = require_plain_layer(block.attention, SelfAttention)
+        ffn = require_plain_layer(block.ffn, FFN)
+        require_activation(ffn.activation, plan.activation)
+        self.heads, self.is_last = attention.n_heads, is_last
+        q = weight_and_bias(attention.q_lin, factor=_scale(attention))
+        k, v = weight_and_bias(attention.k_lin), weight_and_bias(attention.v_lin)
+        # One product for what reads the same rows.
+        layers = [[q], [k, v]] if is_last else [[q, k, v]]
+        self.inputs: list[Linear] = [
+            plan.encoder(*side_by_side(each)) for each in layers
+        ]
+        self.out_lin = plan.encoder(*weight_and_bias(attention.out_lin))
+        self.sa_layer_norm = DeviceNorm(FastNorm(block.sa_layer_norm), plan.stream)
+        self.lin1 = plan.encoder(*weight_and_bias(ffn.lin1))
+        self.lin2 = plan.encoder(*weight_and_bias(ffn.lin2))
+        self.output_layer_norm = DeviceNorm(
+            FastNorm(block.output_layer_norm), plan.stream
+        )
+        # Eight of D numbers (three of them q, k and v), and GELU's input and output.
+        numbers = 8 * len(self.sa_layer_norm.weight) + 2 * len(ffn.lin1.bias)
+        self.bytes_of_a_token = numbers * plan.stream.itemsize
+        for parameter in block.parameters():
+            # So that one block at most is in memory twice.
+            parameter.data = parameter.new_empty(0)
+
+    def __call__(
+        self, x: Tensor, batch: Parts, shape: Shape, attention: Attention
+    ) -> Tensor:
+        """Take x (N, D) one block further; the last one, to (R, D)."""
+        if self.is_last:
+            of_queries, of_rest = self.inputs
+            k, v = self._divided(of_rest(x), 2)
+            if batch.rows is not None:
+                x = x.index_select(0, batch.rows)
+            (q,) = self._divided(of_queries(x), 1)
+            mixed = attention(
+                *(q, k, v, batch.row_ends, batch.ends, shape.most, shape.longest)
+            )
+        else:
+            q, k, v = self._divided(self.inputs[0](x), 3)
+            mixed = attention(
+                *(q, k, v, batch.ends, batch.ends, shape.longest, shape.longest)
+            )
+        x = self.sa_layer_norm(self.out_lin.added(mixed.flatten(1), x))
+        return self.output_layer_norm(self.lin2.added(self.lin1.activated(x), x))
+
+    def _divided(self, x: Tensor, count: int) -> tuple[Tensor, ...]:
+        """Queries, keys or values as attention takes them, (N, H, K), not copied."""
+        return x.view(len(x), count, self.heads, -1).unbind(1)
+
+
+def blocks_of(model: DistilBertModel, plan: Plan) -> list[DeviceBlock]:
+    """The blocks of an encoder, which are empty afterwards."""
+    require_plain_layer(model, DistilBertModel)
+    layers = [*require_plain_layer(model.transformer, Transformer).layer]
+    if len({*map(id, layers)}) < len(layers):
+        raise TypeError(
+            "the model has one block in two places, which the engine does not "
+            "know; use the model itself"
+        )
+    last = len(layers) - 1
+    return [DeviceBlock(each, plan, i == last) for i, each in enumerate(layers)]
