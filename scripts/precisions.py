@@ -24,7 +24,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from minidistil import DistilBertForSequenceClassification, DistilBertTokenizer
-from minidistil.engine import PRECISIONS, Engine
+from minidistil.engine import CPU_PRECISIONS, Engine
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def compare(
         alone = [model(torch.tensor([each])).logits for each in tqdm(ids, delay=1)]
     reference = torch.cat(alone)  # (sentences, C)
     rows = [_row("model", False, reference, reference, labels)]
-    for precision in PRECISIONS:
+    for precision in CPU_PRECISIONS:
         engine = Engine(model, precision)
         name = f"engine, {precision}"
         logits = torch.stack(engine(ids))

@@ -12,8 +12,7 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-
+from minidistil.checkpoint.devices import best_device
 from minidistil.config import ALIASES, DistilBertConfig
 from minidistil.hub import BUNDLED
 from minidistil.messages import quote, unknown_keyword
@@ -159,7 +158,7 @@ def device_of(device_map: Any) -> Any:
     """
     if not isinstance(device_map, Mapping):
         if device_map in _CHOICES_OF_A_DEVICE:
-            return _best_device()
+            return best_device()
         return device_map
     devices = {str(each): each for each in device_map.values()}
     if len(devices) != 1:
@@ -168,12 +167,6 @@ def device_of(device_map: Any) -> Any:
             'loaded whole; use device="cuda", or device_map="auto"'
         )
     return next(iter(devices.values()))
-
-
-def _best_device() -> str:
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
 def in_subfolder(source: Any, subfolder: str | None) -> Any:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from minidistil.checkpoint.conveniences import Conveniences
+from minidistil.checkpoint.devices import usable_device
 from minidistil.checkpoint.fitting import fill, fitting_skeleton, map_weights
 from minidistil.checkpoint.keywords import (
     CONFIG_KEYS,
@@ -35,7 +36,6 @@ from minidistil.checkpoint.tensors import DTYPES, WEIGHT_FILES, Weights
 from minidistil.config import DistilBertConfig
 from minidistil.hub import open_checkpoint
 from minidistil.hub.upload import PushToHub, Repository, check_place
-from minidistil.messages import as_integer
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -364,23 +364,6 @@ def _with_labels(
         changes["num_labels"] = num_labels
     given = {name: value for name, value in changes.items() if value is not None}
     return config.replace(**given) if given else config
-
-
-def usable_device(device: torch.device | str | int | None) -> torch.device:
-    """The device of that name; a number counts GPUs, and -1 or None is the CPU.
-
-    Raises:
-        ValueError: if this machine, or this build of torch, has no such device.
-    """
-    number = as_integer(device)
-    if number is not None:
-        device = "cpu" if number < 0 else f"cuda:{number}"
-    try:
-        found = torch.device("cpu" if device is None else device)
-        torch.zeros(1, device=found)
-    except (RuntimeError, AssertionError, ImportError) as error:
-        raise ValueError(f"device {device!r} cannot be used: {error}") from error
-    return found
 
 
 def with_dtype(config: DistilBertConfig, dtype: torch.dtype) -> DistilBertConfig:

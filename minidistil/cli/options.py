@@ -20,7 +20,7 @@ Part: TypeAlias = Callable[..., Any]  # adds an argument or an option to a funct
 TINY = "'tiny' (a classifier in the package), a folder, or a hub repository"
 FETCHED = "A folder, or a hub repository"
 TRUNCATIONS = ("head", "head+tail", "window", "error")
-PRECISIONS = ("float32", "bfloat16", "int8")
+PRECISIONS = ("float32", "bfloat16", "float16", "int8")
 
 
 OUTPUT = click.Path(path_type=Path, dir_okay=False, readable=False)
@@ -79,7 +79,11 @@ TEXTS = (
         "Read texts from a file, one a line; - is standard input, the default."
     ),
 )
-DEVICE = option("--device", "Such as cuda or mps.", default="cpu")
+DEVICE = option(
+    "--device",
+    "Such as cuda, cuda:1 or mps; auto is the fastest that there is.",
+    default="cpu",
+)
 JSON = flag("--json as_json", "Print one JSON object a line.")
 
 
@@ -145,7 +149,7 @@ def pipeline_command(
     )
     precision = (
         "What to compute in; the others are nearly as exact, and faster where the "
-        "processor has them."
+        "processor has them. float16 is for GPUs."
     )
     lengths = (
         choice("--truncation", truncations, how),

@@ -4,6 +4,6 @@ It is never trusted: `minidistil.model` is what is right, and the tests compare 
 """
 
 from minidistil.engine.engine import Engine
-from minidistil.engine.precision import PRECISIONS, check_precision
+from minidistil.engine.precision import CPU_PRECISIONS, PRECISIONS, check_precision
 
-__all__ = ["PRECISIONS", "Engine", "check_precision"]
+__all__ = ["CPU_PRECISIONS", "PRECISIONS", "Engine", "check_precision"]

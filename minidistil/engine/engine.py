@@ -12,15 +12,22 @@ import torch
 from torch import Tensor
 
 from minidistil.auto import identify
-from minidistil.checkpoint.pretrained import PreTrainedModel, usable_device
+from minidistil.checkpoint.devices import usable_device
+from minidistil.checkpoint.pretrained import PreTrainedModel
 from minidistil.checkpoint.tensors import all_finite
 from minidistil.checkpoint.wrappers import expected_model, unwrapped, what_it_is
 from minidistil.engine.as_model import check_arguments, model_itself, padded_batch
 from minidistil.engine.batches import Batch, batches
 from minidistil.engine.encoder import FastEncoder, require_plain_layer
+from minidistil.engine.gpu import DeviceCore
 from minidistil.engine.heads import HEADS
 from minidistil.engine.operators import FLOAT32, without_autocast
-from minidistil.engine.precision import check_precision, has_packed_form, plan
+from minidistil.engine.precision import (
+    check_precision,
+    has_packed_form,
+    plan,
+    precision_on,
+)
 from minidistil.engine.reading import (
     check_flat,
     check_sequences,
@@ -76,7 +83,7 @@ class Engine:
         precision: str = "float32",
         *,
         kernels: str | None = None,
-        token_budget: int = TOKENS,
+        token_budget: int | None = None,
         release: bool = False,
     ) -> None:
         """Pack a model's weights.
@@ -84,10 +91,11 @@ class Engine:
         Args:
             model: A `DistilBertModel` or one of the five heads, on any device.
             precision: "float32" (within 1e-5 of the model, in proportion where numbers
-                are above 1), "bfloat16", or "int8" (weights of 8 bits, with a scale for
-                each output channel).
+                are above 1), "bfloat16", "float16" (GPUs only), or "int8" (weights of 8
+                bits, with a scale for each output channel; GPUs take a half type).
             kernels: "onednn" or "torch"; by default the faster one, which is measured.
-            token_budget: The tokens that go through together; more take more memory.
+            token_budget: The tokens that go through together; more take more memory. By
+                default as many as suit the device.
             release: Empty the model while its weights are packed, so that they are not
                 in memory twice. The model cannot be used afterwards.
 
@@ -99,24 +107,31 @@ class Engine:
         """
         if type(model) not in HEADS:
             raise TypeError(f"got {what_it_is(model)}, {_expected(model)}")
-        budget = check_integer("token_budget", token_budget, minimum=1)
+        if token_budget is not None:
+            token_budget = check_integer("token_budget", token_budget, minimum=1)
         for module in model.modules():
             require_plain_layer(module, type(module))  # hooks may be on any of them
         self.config = copy.deepcopy(model.settled_config)
         self.kind = type(model)
         self.device = model.device
-        self.precision = precision
-        chosen = plan(precision, kernels, self.device, self.config.activation)
+        self.precision = precision_on(self.device, precision)
+        chosen = plan(self.precision, kernels, self.device, self.config.activation)
         self.kernels = chosen.kernels
-        self._budget = budget
+        self._budget = token_budget or TOKENS
         self._pad = self.config.pad_token_id or 0
         if not release:
             # Some weights are kept as they are, and the model may be changed later.
             model = copy.deepcopy(model)
+        self._core: DeviceCore | None = None
+        if self.device.type != "cpu":
+            self._core = DeviceCore(model, chosen, token_budget=token_budget)
+            self._reads_all, self._width = self._core.reads_all, self._core.width
+            return
         with without_autocast():
             self._encoder = FastEncoder(model.encoder, chosen)
             embeddings = self._encoder.embeddings
             self._head = HEADS[type(model)](model, chosen.head, embeddings)
+        self._reads_all, self._width = self._head.reads_all, self._head.width
 
     @classmethod
     def from_pretrained(
@@ -126,7 +141,7 @@ class Engine:
         precision: str = "float32",
         *,
         kernels: str | None = None,
-        token_budget: int = TOKENS,
+        token_budget: int | None = None,
         device: torch.device | str | int | None = None,
         **where: Any,
     ) -> Engine:
@@ -147,13 +162,14 @@ class Engine:
             where: ``revision``, ``token``, ``cache_dir``, ``local_files_only``: see
                 `PreTrainedModel.from_pretrained`.
         """
-        check_precision(precision)
+        place = usable_device(device)
+        check_precision(precision, place)
         if kind is None:
             found = identify(source, **where)
             # The same commit: a branch may move on before the next file is read.
             kind, where["revision"] = found.kind, found.files.revision
         return cls(
-            kind.mapped(source, **where).to(usable_device(device)),
+            kind.mapped(source, **where).to(place),
             precision,
             kernels=kernels,
             token_budget=token_budget,
@@ -230,7 +246,7 @@ class Engine:
                 )
             return padded_batch(
                 *(lambda rows: self.start(rows)(), self.kind, self.config),
-                *(self._head.width, input_ids, attention_mask),
+                *(self._width, input_ids, attention_mask),
             )
         if attention_mask is not None:
             raise TypeError(
@@ -241,7 +257,7 @@ class Engine:
         wanted = self._wanted(rows, positions)
         results = self.start(rows, wanted)()
         warn_of_padding(rows, self.config)
-        if self._head.reads_all:
+        if self._reads_all:
             counts = rows.lengths if wanted is None else wanted.counts
             parts = torch.split(results, counts.tolist())
         else:
@@ -269,15 +285,17 @@ class Engine:
             ValueError: where the results are waited for, if one is not finite.
         """
         check_flat(sequences, self.config)
-        if not self._head.reads_all:
+        if not self._reads_all:
             wanted = Wanted.first(sequences)
+        if self._core is not None:
+            return self._core.start(sequences, wanted)
         results = self._compute(sequences, wanted)
         return lambda: results
 
     def _compute(self, sequences: Sequences, wanted: Wanted | None) -> Tensor:
         """Compute sequences, and tokens of theirs, that are checked."""
         order = arranged(sequences, wanted)
-        results = torch.empty(len(order.origins), self._head.width, **FLOAT32)
+        results = torch.empty(len(order.origins), self._width, **FLOAT32)
         for batch in batches(order, self._budget, self._pad):
             with torch.inference_mode(), self._without_autocast():
                 results[batch.origins] = self._run(batch)
@@ -319,8 +337,9 @@ class Engine:
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
         # Made on another machine, perhaps: its layers are where, and what, they can be.
-        self.device = self._encoder.embeddings.positions.device
-        if not has_packed_form(self.precision, self.device):
+        if self._core is not None:
+            self.device = self._core.device
+        elif not has_packed_form(self.precision, self.device):
             self.kernels = "torch"
 
     def _without_autocast(self) -> AbstractContextManager[object]:
@@ -335,7 +354,7 @@ class Engine:
     def _run(self, batch: Batch) -> Tensor:
         """The logits (R, width) of a batch."""
         if len(batch.origins) == 0:
-            return torch.empty(0, self._head.width, **FLOAT32)
+            return torch.empty(0, self._width, **FLOAT32)
         logits = self._head.logits(self._encoder(batch))
         if not all_finite(logits):
             raise ValueError(
@@ -349,7 +368,7 @@ class Engine:
         """The positions that a caller gives, checked."""
         if positions is None:
             return None
-        if not self._head.reads_all:
+        if not self._reads_all:
             raise ValueError(
                 "positions are for models that read every token; this one reads the "
                 "first of each sequence"

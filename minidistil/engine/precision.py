@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import torch
@@ -20,7 +21,9 @@ from minidistil.engine.operators import (
     has_onednn,
 )
 
-PRECISIONS = ("float32", "bfloat16", "int8")
+PRECISIONS = ("float32", "bfloat16", "float16", "int8")
+# Those that CPUs have; other devices have no fast product of 8-bit integers.
+CPU_PRECISIONS = ("float32", "bfloat16", "int8")
 KERNELS = ("onednn", "torch")
 
 
@@ -46,19 +49,50 @@ class Plan:
     activation: str
 
 
-def check_precision(precision: object) -> None:
-    """Raise a ValueError for a precision that does not exist."""
+def check_precision(precision: object, device: torch.device | None = None) -> None:
+    """Raise a ValueError for a precision that does not exist, or not on a device."""
     if precision not in PRECISIONS:
         raise ValueError(
             f"precision is {precision!r}, expected one of {', '.join(PRECISIONS)}"
         )
+    on_cpu = device is not None and device.type == "cpu"
+    if on_cpu and precision not in CPU_PRECISIONS:
+        raise ValueError(
+            f"precision is {precision!r}, which is for GPUs: give device='cuda', or on "
+            f"a CPU use one of {', '.join(CPU_PRECISIONS)}"
+        )
+
+
+def precision_on(device: torch.device, precision: str) -> str:
+    """What is computed in if a precision is asked for: a half type for int8 on GPUs.
+
+    Raises:
+        ValueError: for a precision that does not exist there.
+    """
+    check_precision(precision, device)
+    if precision != "int8" or device.type == "cpu":
+        return precision
+    half = "bfloat16" if _has_bfloat16(device) else "float16"
+    warnings.warn(
+        f"int8 is for CPUs: on {device} the engine computes in {half}, which is faster "
+        f"there (give precision={half!r} to say so yourself)",
+        stacklevel=3,
+    )
+    return half
+
+
+def _has_bfloat16(device: torch.device) -> bool:
+    """Whether a device multiplies bfloat16 as fast as float16, as far as is known."""
+    if device.type != "cuda" or torch.version.hip:
+        return device.type in ("cuda", "xpu")
+    return torch.cuda.get_device_capability(device) >= (8, 0)
 
 
 def plan(
     precision: str, kernels: str | None, device: torch.device, activation: str
 ) -> Plan:
     """Choose how to compute in a precision on a device."""
-    check_precision(precision)
+    check_precision(precision, device)
     if kernels not in (None, *KERNELS):
         raise ValueError(
             f"kernels is {kernels!r}, expected None, {' or '.join(map(repr, KERNELS))}"
@@ -76,7 +110,7 @@ def plan(
         kernels = "onednn" if available else "torch"
     if precision == "int8":
         return _int8_plan(kernels, activation)
-    dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
+    dtype: torch.dtype = getattr(torch, precision)
     pack = _pack_floats(kernels == "onednn", dtype, activation)
     return Plan(kernels, dtype, pack, pack, pack, activation)
 

@@ -100,20 +100,20 @@ def arranged(sequences: Sequences, wanted: Wanted | None) -> Arranged:
     """Put sequences in the order of their lengths; those of one length keep theirs."""
     ids, lengths = sequences
     order = lengths.argsort(stable=True)
-    sources, positions = _moved(lengths, order)
+    sources, positions = moved(lengths, order)
     in_order = lengths[order]
     ends = in_order.cumsum(0)
     if wanted is None:
         rows, counts, origins = None, in_order, sources
     else:
-        origins, _ = _moved(wanted.counts, order)
+        origins, _ = moved(wanted.counts, order)
         counts = wanted.counts[order]
         starts = (ends - in_order).repeat_interleave(counts)
         rows = starts + wanted.positions[origins]
     return Arranged(ids[sources], positions, in_order, ends, rows, counts, origins)
 
 
-def _moved(lengths: Tensor, order: Tensor) -> tuple[Tensor, Tensor]:
+def moved(lengths: Tensor, order: Tensor) -> tuple[Tensor, Tensor]:
     """Where the items of groups come from if the groups are put in another order.
 
     Args:

@@ -7,7 +7,8 @@ from typing import Any
 
 import torch
 
-from minidistil.checkpoint.pretrained import PreTrainedModel, usable_device
+from minidistil.checkpoint.devices import usable_device
+from minidistil.checkpoint.pretrained import PreTrainedModel
 from minidistil.engine import Engine, check_precision
 from minidistil.engine.engine import check_device
 from minidistil.pipelines.computing import Computing

@@ -185,11 +185,13 @@ def pipeline(
         token: The hub token.
         cache_dir: The hub cache.
         local_files_only: Never use the network.
-        precision: "float32", "bfloat16" or "int8": what an engine computes in, see
-            `minidistil.engine`. By default "float32"; but a loaded model runs itself
-            unless a precision is asked for, and then a copy of it is packed.
+        precision: "float32", "bfloat16", "float16" (GPUs only) or "int8" (CPUs): what
+            an engine computes in, see `minidistil.engine`. By default "float32"; but a
+            loaded model runs itself unless a precision is asked for, and then a copy
+            of it is packed.
         dtype: Run the model itself, with weights of this type, without an engine.
-        device: Where the model goes; a number counts GPUs, -1 is the CPU.
+        device: Where the model goes: "cuda", "cuda:1", "mps" …; a number counts GPUs,
+            -1 is the CPU, "auto" the fastest device that there is.
         attn_implementation: Run the model itself, with ``"sdpa"`` or ``"eager"``.
         pipeline_class: A subclass of the task's pipeline, to be made in its place.
         options: Any of the task's options: ``top_k``, ``truncation``, …; and what

@@ -22,7 +22,8 @@ import torch
 from torch import Tensor
 
 from minidistil.auto import KINDS, identify
-from minidistil.checkpoint.pretrained import PreTrainedModel, usable_device
+from minidistil.checkpoint.devices import usable_device
+from minidistil.checkpoint.pretrained import PreTrainedModel
 from minidistil.checkpoint.tensors import (
     INDEX_FILE,
     SINGLE_FILE,
@@ -109,7 +110,8 @@ def verify(
 
     Args:
         source: ``"tiny"``, a folder, or a hub repository.
-        precision: What the engine computes in: "float32", "bfloat16" or "int8".
+        precision: What the engine computes in: "float32", "bfloat16",
+            "float16" (GPUs only) or "int8".
         dtype: What the model computes in.
         device: Where both compute; the CPU unless asked.
         attn_implementation: How the model attends: "sdpa" or "eager".

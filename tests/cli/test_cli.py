@@ -17,7 +17,7 @@ from commands import assert_refused, run, run_program
 
 from minidistil import __version__, pipeline, progress
 from minidistil.cli import main
-from minidistil.engine import PRECISIONS
+from minidistil.engine import CPU_PRECISIONS, PRECISIONS
 from minidistil.pipelines import DEFAULT_MODEL, DEFAULT_REVISION
 
 LABELS = {0: "NEGATIVE", 1: "POSITIVE"}
@@ -86,7 +86,7 @@ def test_truncation_reaches_the_pipeline(classify, classifier):
     )
 
 
-@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("precision", CPU_PRECISIONS)
 def test_the_precision_can_be_chosen(classify, folder, precision):
     expected = line(pipeline(model=folder, precision=precision), "Not bad")
     assert classify("--precision", precision, "Not bad").stdout == expected + "\n"

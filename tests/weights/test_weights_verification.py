@@ -23,7 +23,7 @@ import minidistil
 from minidistil import engine
 from minidistil.checkpoint.tensors import CheckpointError
 from minidistil.config import ConfigError
-from minidistil.engine import PRECISIONS
+from minidistil.engine import CPU_PRECISIONS as PRECISIONS
 from minidistil.weights import goldens, verification
 from minidistil.weights.conversion import convert
 from minidistil.weights.verification import sha256, verify

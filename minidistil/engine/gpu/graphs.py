@@ -80,9 +80,9 @@ class CudaRecorder:
     def __init__(self) -> None:
         # Of the streams of high priority, which are seldom used otherwise: what another
         # thread asks of this very stream would be recorded as well.
-        self.stream = torch.cuda.Stream(priority=-1)
+        self.stream = torch.cuda.Stream(priority=-1)  # type: ignore[no-untyped-call]
         self.pool = torch.cuda.graph_pool_handle()
-        self.done = torch.cuda.Event()
+        self.done = torch.cuda.Event()  # type: ignore[no-untyped-call]
 
     def can_record(self) -> bool:
         """Whether the caller is not recording a graph of their own."""

@@ -67,8 +67,8 @@ class DeviceBlock:
         bytes_of_a_token: What it needs in memory for each, about.
     """
 
-    def __init__(self, block: nn.Module, plan: Plan, is_last: bool) -> None:
-        require_plain_layer(block, TransformerBlock)
+    def __init__(self, layer: nn.Module, plan: Plan, is_last: bool) -> None:
+        block = require_plain_layer(layer, TransformerBlock)
         attention = require_plain_layer(block.attention, SelfAttention)
         ffn = require_plain_layer(block.ffn, FFN)
         require_activation(ffn.activation, plan.activation)

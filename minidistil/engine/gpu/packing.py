@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from minidistil.engine.sequences import Sequences, Wanted
+from minidistil.engine.sequences import Sequences, Wanted, moved
 
 # The kernels of attention count sequences in 16 bits.
 MOST_SEQUENCES = 65_535
@@ -78,10 +78,10 @@ def parts(numbers: Tensor, shape: Shape) -> Parts:
     """Divide an array, as `Batch` holds it."""
     tokens, ends = shape.tokens, shape.sequences + 1
     if shape.rows is None:
-        ids, positions, of_all = numbers.split([tokens, tokens, ends])
+        ids, positions, of_all = torch.split(numbers, [tokens, tokens, ends])
         return Parts(ids, positions, of_all, of_all, None)
     sizes = [tokens, tokens, ends, ends, shape.rows]
-    return Parts(*numbers.split(sizes))
+    return Parts(*torch.split(numbers, sizes))
 
 
 @dataclass(frozen=True)
@@ -110,27 +110,18 @@ def batches(
 ) -> Iterator[Batch]:
     """Divide sequences into batches, the longest first.
 
-    Sequences of about one length go together. Of those, work is alike: a kernel that
-    has begun with the longest has no long one to wait for at its end.
+    Sequences of about one length go together: a kernel that has begun with the longest
+    has no long one to wait for at its end. Each batch is made when it is asked for, so
+    that a device computes the first while the host makes the second.
     """
-    order = torch.argsort(sequences.lengths, descending=True, stable=True)
+    if len(sequences.lengths) == 1:
+        yield _single(sequences, wanted)
+        return
+    order = sequences.lengths.argsort(descending=True, stable=True)
     lengths = sequences.lengths[order]
-    starts = _starts(sequences.lengths)[order]
-    if wanted is None:
-        counts, row_starts = lengths, starts
-    else:
-        counts = wanted.counts[order]
-        row_starts = _starts(wanted.counts)[order]
+    counts = lengths if wanted is None else wanted.counts[order]
     for first, last in _cuts(lengths, counts, limits):
-        part = slice(first, last)
-        yield _batch(
-            sequences,
-            lengths[part],
-            starts[part],
-            wanted,
-            counts[part],
-            row_starts[part],
-        )
+        yield _batch(sequences, wanted, order[first:last])
 
 
 def _cuts(lengths: Tensor, counts: Tensor, limits: Limits) -> Iterator[tuple[int, int]]:
@@ -147,54 +138,51 @@ def _cuts(lengths: Tensor, counts: Tensor, limits: Limits) -> Iterator[tuple[int
             last = min(last, first + limits.tokens // int(lengths[first]))
         last = max(last, first + 1)
         yield first, last
-        first, tokens_before, rows_before = (
-            last,
-            int(tokens[last - 1]),
-            int(rows[last - 1]),
-        )
+        first = last
+        tokens_before, rows_before = int(tokens[last - 1]), int(rows[last - 1])
 
 
 def _fitting(sums: Tensor, limit: int) -> int:
-    return int(torch.searchsorted(sums, limit, right=True))
+    """How many sums are not above a limit."""
+    return int(torch.searchsorted(sums, torch.tensor(limit, device="cpu"), right=True))
 
 
-def _batch(
-    sequences: Sequences,
-    lengths: Tensor,
-    starts: Tensor,
-    wanted: Wanted | None,
-    counts: Tensor,
-    row_starts: Tensor,
-) -> Batch:
+def _batch(sequences: Sequences, wanted: Wanted | None, order: Tensor) -> Batch:
+    """The batch of some sequences, in that order."""
+    lengths = sequences.lengths[order]
+    sources, positions = moved(sequences.lengths, order)
     ends = _ends(lengths)
-    tokens, count, longest = int(ends[-1]), len(lengths), int(lengths[0])
-    positions = _ramps(ends[:-1], lengths, tokens)
-    sources = positions + starts.repeat_interleave(lengths, output_size=tokens)
     read = [sequences.ids[sources], positions, ends]
+    tokens, longest = len(sources), int(lengths.max())
     if wanted is None:
-        shape = Shape(tokens, count, None, longest, longest)
+        shape = Shape(tokens, len(order), None, longest, longest)
         return Batch(shape, _joined(read), sources)
-    row_ends = _ends(counts)
-    rows = int(row_ends[-1])
-    places = _ramps(row_ends[:-1] - row_starts, counts, rows)
-    firsts = ends[:-1].repeat_interleave(counts, output_size=rows)
-    read += [row_ends, wanted.positions[places] + firsts]
-    shape = Shape(tokens, count, rows, longest, int(counts.max()))
+    counts = wanted.counts[order]
+    places, _ = moved(wanted.counts, order)
+    firsts = ends[:-1].repeat_interleave(counts, output_size=len(places))
+    read += [_ends(counts), wanted.positions[places] + firsts]
+    shape = Shape(tokens, len(order), len(places), longest, int(counts.max()))
     return Batch(shape, _joined(read), places)
 
 
-def _starts(lengths: Tensor) -> Tensor:
-    return lengths.cumsum(0) - lengths
+def _single(sequences: Sequences, wanted: Wanted | None) -> Batch:
+    """The batch of one sequence: nothing to sort, which is half of a short call."""
+    tokens = len(sequences.ids)
+    rows = None if wanted is None else len(wanted.positions)
+    places = torch.arange(tokens if rows is None else rows, device="cpu")
+    positions = torch.arange(tokens, dtype=torch.int32, device="cpu")
+    ends = [0, tokens] if rows is None else [0, tokens, 0, rows]
+    read = [
+        *(sequences.ids, positions),
+        torch.tensor(ends, dtype=torch.int32, device="cpu"),
+        *(() if wanted is None else (wanted.positions,)),
+    ]
+    shape = Shape(tokens, 1, rows, tokens, tokens if rows is None else rows)
+    return Batch(shape, _joined(read), places)
 
 
 def _ends(lengths: Tensor) -> Tensor:
     return F.pad(lengths.cumsum(0), (1, 0))
-
-
-def _ramps(before: Tensor, lengths: Tensor, total: int) -> Tensor:
-    """Count through ``total`` places, less what is ``before`` each sequence's."""
-    places = torch.arange(total, device="cpu")
-    return places - before.repeat_interleave(lengths, output_size=total)
 
 
 def _joined(read: list[Tensor]) -> Tensor:

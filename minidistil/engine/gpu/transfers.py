@@ -43,7 +43,7 @@ class Transfers:
         )
         for page, each in zip(pages, results, strict=True):
             page.copy_(each, non_blocking=True)
-        done = torch.cuda.Event()
+        done = torch.cuda.Event()  # type: ignore[no-untyped-call]
         done.record()  # on the caller's stream, as the copies are
 
         def wait() -> tuple[Tensor, ...]:
