@@ -112,7 +112,11 @@ def plan(
         return _int8_plan(kernels, activation)
     dtype: torch.dtype = getattr(torch, precision)
     pack = _pack_floats(kernels == "onednn", dtype, activation)
-    return Plan(kernels, dtype, pack, pack, pack, activation)
+    if device.type == "cpu":
+        return Plan(kernels, dtype, pack, pack, pack, activation)
+    # On GPUs the head is too little work to be rounded.
+    head = _pack_floats(False, torch.float32, activation)
+    return Plan(kernels, dtype, pack, pack, head, activation)
 
 
 def has_packed_form(precision: str, device: torch.device) -> bool:

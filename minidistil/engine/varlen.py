@@ -211,8 +211,8 @@ def is_right(
 def _agree(attention: Attention, dtype: torch.dtype, *arguments: Any) -> bool:
     # In float64 on the CPU, so that no setting of the process rounds the reference.
     q, k, v, q_ends, k_ends, *longest = arguments
-    exact = [x.cpu().double() for x in (q, k, v)]
-    expected = padded(*exact, q_ends.cpu(), k_ends.cpu(), *longest).float()
+    q, k, v = (x.cpu().double() for x in (q, k, v))
+    expected = padded(q, k, v, q_ends.cpu(), k_ends.cpu(), *longest).float()
     found = attention(*arguments).float().cpu()
     return found.shape == expected.shape and torch.allclose(
         found, expected, atol=TOLERANCES[dtype], rtol=0

@@ -13,7 +13,7 @@ from minidistil.checkpoint.pretrained import PreTrainedModel
 from minidistil.engine.encoder import FastEmbeddings
 from minidistil.engine.gpu.budget import suitable_budget
 from minidistil.engine.gpu.graphs import MOST_TOKENS, CudaRecorder, Graphs
-from minidistil.engine.gpu.layers import DeviceEmbeddings, blocks_of
+from minidistil.engine.gpu.layers import DeviceEmbeddings, DeviceNorm, blocks_of
 from minidistil.engine.gpu.packing import (
     MOST_RESULTS,
     Batch,
@@ -74,10 +74,11 @@ class DeviceCore:
         self._given = token_budget, attention, make_graphs
         with computing_on(self.device):
             embeddings = FastEmbeddings(model.encoder.embeddings, plan.stream)
-            self._blocks = blocks_of(model.encoder, plan)
+            norm = DeviceNorm(embeddings.norm, plan.stream)
+            self._blocks = blocks_of(model.encoder, plan, norm)
             self._head = HEADS[type(model)](model, plan.head, embeddings)
             # After the head, which may share the word embeddings.
-            self._embeddings = DeviceEmbeddings(embeddings, plan.stream)
+            self._embeddings = DeviceEmbeddings(embeddings, norm, plan.stream)
             self._settle()
 
     def _settle(self) -> None:

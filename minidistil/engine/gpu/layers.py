@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from minidistil.engine.encoder import (
     FastEmbeddings,
     FastNorm,
+    Layer,
     _scale,
     require_activation,
     require_plain_layer,
@@ -31,13 +32,23 @@ from minidistil.model import (
     TransformerBlock,
 )
 
+# A bias goes into the norm before its layer if it does not make that norm's numbers,
+# which are around 1, so much larger that they are rounded more coarsely.
+LARGEST_BIAS = 1.0
+
 
 class DeviceNorm:
     """LayerNorm in the type of its input."""
 
     def __init__(self, norm: FastNorm, dtype: torch.dtype) -> None:
         self.weight, self.bias = norm.weight.to(dtype), norm.bias.to(dtype)
+        self.exact_bias = norm.bias
         self.eps = norm.eps
+
+    def add(self, more: Tensor) -> None:
+        """Let the results be larger by some numbers (D,)."""
+        self.exact_bias = self.exact_bias + more
+        self.bias = self.exact_bias.to(self.bias.dtype)
 
     def __call__(self, x: Tensor) -> Tensor:
         """Normalise each row of x (N, D)."""
@@ -47,15 +58,47 @@ class DeviceNorm:
 class DeviceEmbeddings:
     """Word and position embeddings."""
 
-    def __init__(self, embeddings: FastEmbeddings, dtype: torch.dtype) -> None:
+    def __init__(
+        self, embeddings: FastEmbeddings, norm: DeviceNorm, dtype: torch.dtype
+    ) -> None:
         self.words = embeddings.words.to(dtype)
         self.positions = embeddings.positions.to(dtype)
-        self.norm = DeviceNorm(embeddings.norm, dtype)
+        self.norm = norm
 
     def __call__(self, batch: Parts) -> Tensor:
         """Look up a batch's tokens: (N, D)."""
         x = F.embedding(batch.ids, self.words)
         return self.norm(x.add_(F.embedding(batch.positions, self.positions)))
+
+
+class Residual:
+    """What a layer adds to its block: y + x Wᵀ + b, in place and rounded once.
+
+    The product can add to y, but to either y or a bias. So b is in y already: the norm
+    that y comes from makes it larger by b. The layers that read y as well are given
+    biases that take this back.
+    """
+
+    def __init__(
+        self, layer: Layer, before: DeviceNorm, readers: list[Layer], plan: Plan
+    ) -> None:
+        """Take W and b; change the norm before, and the biases of the ``readers``."""
+        weight, bias = layer
+        self.weight, self.bias = weight.to(plan.stream), None
+        if bias.abs().max() > LARGEST_BIAS:
+            self.bias = bias.to(plan.stream)
+            return
+        before.add(bias)
+        exact = bias.cpu().double()
+        for i, (matrix, own) in enumerate(readers):
+            less = matrix.cpu().double() @ exact
+            readers[i] = matrix, (own.cpu().double() - less).float().to(own.device)
+
+    def __call__(self, x: Tensor, y: Tensor) -> Tensor:
+        """Return y + x Wᵀ + b; y is not the same afterwards."""
+        if self.bias is None:
+            return y.addmm_(x, self.weight.t())
+        return F.linear(x, self.weight, self.bias).add_(y)
 
 
 class DeviceBlock:
@@ -67,7 +110,10 @@ class DeviceBlock:
         bytes_of_a_token: What it needs in memory for each, about.
     """
 
-    def __init__(self, layer: nn.Module, plan: Plan, is_last: bool) -> None:
+    def __init__(
+        self, layer: nn.Module, plan: Plan, before: DeviceNorm, is_last: bool
+    ) -> None:
+        """Pack a block, whose input comes from the norm ``before``."""
         block = require_plain_layer(layer, TransformerBlock)
         attention = require_plain_layer(block.attention, SelfAttention)
         ffn = require_plain_layer(block.ffn, FFN)
@@ -76,16 +122,24 @@ class DeviceBlock:
         q = weight_and_bias(attention.q_lin, factor=_scale(attention))
         k, v = weight_and_bias(attention.k_lin), weight_and_bias(attention.v_lin)
         # One product for what reads the same rows.
-        layers = [[q], [k, v]] if is_last else [[q, k, v]]
-        self.inputs: list[Linear] = [
-            plan.encoder(*side_by_side(each)) for each in layers
-        ]
-        self.out_lin = plan.encoder(*weight_and_bias(attention.out_lin))
+        together = [[q], [k, v]] if is_last else [[q, k, v]]
+        inputs = [side_by_side(each) for each in together]
+        self.out_lin = Residual(
+            weight_and_bias(attention.out_lin), before, inputs, plan
+        )
+        self.inputs: list[Linear] = [plan.encoder(*each) for each in inputs]
         self.sa_layer_norm = DeviceNorm(FastNorm(block.sa_layer_norm), plan.stream)
-        self.lin1 = plan.encoder(*weight_and_bias(ffn.lin1))
-        self.lin2 = plan.encoder(*weight_and_bias(ffn.lin2))
+        wide = [weight_and_bias(ffn.lin1)]
+        lin2 = weight_and_bias(ffn.lin2)
+        self.lin2: Residual | Linear
+        if is_last:
+            self.lin2 = plan.encoder(*lin2)
+        else:
+            self.lin2 = Residual(lin2, self.sa_layer_norm, wide, plan)
+        self.lin1 = plan.encoder(*wide[0])
+        # What the head reads is not rounded to a half type.
         self.output_layer_norm = DeviceNorm(
-            FastNorm(block.output_layer_norm), plan.stream
+            FastNorm(block.output_layer_norm), torch.float32 if is_last else plan.stream
         )
         # Eight of D numbers (three of them q, k and v), and GELU's input and output.
         numbers = 8 * len(self.sa_layer_norm.weight) + 2 * len(ffn.lin1.bias)
@@ -97,7 +151,7 @@ class DeviceBlock:
     def __call__(
         self, x: Tensor, batch: Parts, shape: Shape, attention: Attention
     ) -> Tensor:
-        """Take x (N, D) one block further; the last one, to (R, D)."""
+        """Take x (N, D) one block further; the last one, to (R, D) in float32."""
         if self.is_last:
             of_queries, of_rest = self.inputs
             k, v = self._divided(of_rest(x), 2)
@@ -112,16 +166,24 @@ class DeviceBlock:
             mixed = attention(
                 *(q, k, v, batch.ends, batch.ends, shape.longest, shape.longest)
             )
-        x = self.sa_layer_norm(self.out_lin.added(mixed.flatten(1), x))
-        return self.output_layer_norm(self.lin2.added(self.lin1.activated(x), x))
+        x = self.sa_layer_norm(self.out_lin(mixed.flatten(1), x))
+        wide = self.lin1.activated(x)
+        if isinstance(self.lin2, Residual):
+            return self.output_layer_norm(self.lin2(wide, x))
+        return self.output_layer_norm(self.lin2(wide).float().add_(x))
 
     def _divided(self, x: Tensor, count: int) -> tuple[Tensor, ...]:
         """Queries, keys or values as attention takes them, (N, H, K), not copied."""
         return x.view(len(x), count, self.heads, -1).unbind(1)
 
 
-def blocks_of(model: DistilBertModel, plan: Plan) -> list[DeviceBlock]:
-    """The blocks of an encoder, which are empty afterwards."""
+def blocks_of(
+    model: DistilBertModel, plan: Plan, norm: DeviceNorm
+) -> list[DeviceBlock]:
+    """The blocks of an encoder, which are empty afterwards.
+
+    ``norm`` is the embeddings', whose results the first block reads.
+    """
     require_plain_layer(model, DistilBertModel)
     layers = [*require_plain_layer(model.transformer, Transformer).layer]
     if len({*map(id, layers)}) < len(layers):
@@ -129,5 +191,9 @@ def blocks_of(model: DistilBertModel, plan: Plan) -> list[DeviceBlock]:
             "the model has one block in two places, which the engine does not "
             "know; use the model itself"
         )
-    last = len(layers) - 1
-    return [DeviceBlock(each, plan, i == last) for i, each in enumerate(layers)]
+    blocks: list[DeviceBlock] = []
+    for layer in layers:
+        is_last = len(blocks) == len(layers) - 1
+        blocks.append(DeviceBlock(layer, plan, norm, is_last))
+        norm = blocks[-1].output_layer_norm
+    return blocks
