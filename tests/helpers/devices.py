@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -43,6 +44,7 @@ class AgainRecorder:
 
     def __init__(self) -> None:
         self.recorded = self.replayed = 0
+        self.lock = threading.Lock()
 
     def can_record(self) -> bool:
         return True

@@ -9,6 +9,7 @@ reads them.
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
@@ -56,7 +57,13 @@ def _next(sizes: tuple[int, ...], least: int) -> int | None:
 
 
 class Recorder(Protocol):
-    """Records work and plays it, one at a time."""
+    """Records work and plays it, one at a time.
+
+    Attributes:
+        lock: Held from `begin` to `end`.
+    """
+
+    lock: threading.Lock
 
     def can_record(self) -> bool:
         """Whether this thread may use graphs now."""
@@ -71,18 +78,33 @@ class Recorder(Protocol):
         """Say that all is asked for which must be done before something is played."""
 
 
-class CudaRecorder:
-    """Graphs of CUDA or ROCm, in one pool of memory."""
+class _OfDevice:
+    """What the graphs of all engines on a device share.
 
-    # One recording at a time in a process.
-    _recording = threading.Lock()
+    The products in them share a piece of memory, which cuBLAS has for each stream that
+    it was recorded on. So there is one stream, and one graph is played after the other.
+    It is of high priority, as few streams of other code are: what another thread asks
+    of the very stream that is recorded would be recorded too.
+    """
 
     def __init__(self) -> None:
-        # Of the streams of high priority, which are seldom used otherwise: what another
-        # thread asks of this very stream would be recorded as well.
+        self.lock = threading.Lock()
         self.stream = torch.cuda.Stream(priority=-1)  # type: ignore[no-untyped-call]
-        self.pool = torch.cuda.graph_pool_handle()
         self.done = torch.cuda.Event()  # type: ignore[no-untyped-call]
+
+
+@functools.cache
+def _of_device(number: int) -> _OfDevice:
+    return _OfDevice()
+
+
+class CudaRecorder:
+    """Graphs of CUDA or ROCm on the current device, in one pool of memory."""
+
+    def __init__(self) -> None:
+        shared = _of_device(torch.cuda.current_device())
+        self.lock, self._stream, self._done = shared.lock, shared.stream, shared.done
+        self._pool = torch.cuda.graph_pool_handle()
 
     def can_record(self) -> bool:
         """Whether the caller is not recording a graph of their own."""
@@ -91,29 +113,28 @@ class CudaRecorder:
     def record(self, work: Callable[[], Results]) -> tuple[Callable[[], Any], Results]:
         """See `Recorder`."""
         caller = torch.cuda.current_stream()
-        with self._recording:
-            self.stream.wait_stream(caller)
-            graph = torch.cuda.CUDAGraph()
-            with torch.cuda.stream(self.stream):
-                for _ in range(2):
-                    work()  # libraries prepare what they cannot while it is recorded
-                # Not `torch.cuda.graph`, which waits for the device, collects garbage
-                # and empties the caches of the process. Other threads go on meanwhile.
-                graph.capture_begin(pool=self.pool, capture_error_mode="thread_local")
-                try:
-                    results = work()
-                finally:
-                    graph.capture_end()
-            caller.wait_stream(self.stream)
+        self._stream.wait_stream(caller)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.stream(self._stream):
+            for _ in range(2):
+                work()  # libraries prepare what they cannot while it is recorded
+            # Not `torch.cuda.graph`, which waits for the device, collects garbage and
+            # empties the caches of the process. Other threads go on meanwhile.
+            graph.capture_begin(pool=self._pool, capture_error_mode="thread_local")
+            try:
+                results = work()
+            finally:
+                graph.capture_end()
+        caller.wait_stream(self._stream)
         return graph.replay, results
 
     def begin(self) -> None:
         """See `Recorder`."""
-        torch.cuda.current_stream().wait_event(self.done)
+        torch.cuda.current_stream().wait_event(self._done)
 
     def end(self) -> None:
         """See `Recorder`."""
-        self.done.record()
+        self._done.record()
 
 
 class Recording(NamedTuple):
@@ -129,7 +150,6 @@ class Graphs:
 
     def __init__(self, transfers: Transfers, recorder: Recorder, width: int) -> None:
         self._transfers, self._recorder, self._width = transfers, recorder, width
-        self._lock = threading.Lock()
         self._recordings: dict[Shape, Recording] = {}
         self._usable = True
 
@@ -142,7 +162,7 @@ class Graphs:
         if shape is None or not self._usable or not self._recorder.can_record():
             return None
         numbers, rows = filled(batch, shape).numbers, len(batch.places)
-        with self._lock:
+        with self._recorder.lock:
             self._recorder.begin()
             recording = self._recordings.get(shape)
             if recording is None:

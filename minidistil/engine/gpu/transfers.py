@@ -25,8 +25,7 @@ class Transfers:
     def sent(self, numbers: Tensor, to: Tensor | None = None) -> Tensor:
         """Numbers of the host on the device: in ``to``, or in a tensor of their own."""
         if self.pinned:
-            page = torch.empty_like(numbers, device="cpu", pin_memory=True)
-            numbers = page.copy_(numbers)
+            numbers = _pinned(numbers).copy_(numbers)
         if to is None:
             return numbers.to(self.device, non_blocking=self.pinned)
         return to.copy_(numbers, non_blocking=self.pinned)
@@ -38,9 +37,7 @@ class Transfers:
             # CPU it is a copy as well: what is recorded is written again.
             kept = tuple(each.clone() for each in results)
             return lambda: tuple(each.cpu() for each in kept)
-        pages = tuple(
-            torch.empty_like(each, device="cpu", pin_memory=True) for each in results
-        )
+        pages = tuple(map(_pinned, results))
         for page, each in zip(pages, results, strict=True):
             page.copy_(each, non_blocking=True)
         done = torch.cuda.Event()  # type: ignore[no-untyped-call]
@@ -51,6 +48,10 @@ class Transfers:
             return pages
 
         return wait
+
+
+def _pinned(like: Tensor) -> Tensor:
+    return torch.empty(like.shape, dtype=like.dtype, device="cpu", pin_memory=True)
 
 
 @contextmanager
