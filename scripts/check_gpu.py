@@ -34,7 +34,7 @@ from minidistil.model import DistilBertModel
 # How far results may be off, in proportion to the largest, or to 1 if that is more.
 ALLOWED = {"float32": 1e-5, "bfloat16": 2e-2, "float16": 4e-3}
 LENGTHS = {"1 to 16": [1, 2, 7, 16], "to 128": [27, 64, 128], "to 512": [300, 512]}
-SIZES = {
+SIZES: dict[str, dict[str, Any]] = {
     "base": {},
     "small": {"dim": 128, "n_heads": 2, "hidden_dim": 256, "vocab_size": 99},
 }
@@ -92,7 +92,7 @@ def found_by(core: DeviceCore, sequences: list[Tensor]) -> list[Tensor]:
     rows = flat(sequences)
     wanted = None if core.reads_all else Wanted.first(rows)
     counts = rows.lengths if wanted is None else wanted.counts
-    return [*core.start(rows, wanted)().split(counts.tolist())]
+    return [*torch.split(core.start(rows, wanted)(), counts.tolist())]
 
 
 def differences(

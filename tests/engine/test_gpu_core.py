@@ -102,6 +102,19 @@ def test_a_call_in_which_only_one_sequence_wants_something():
     check([found[2]], [expected])
 
 
+@pytest.mark.parametrize("dtype", TOLERANCES)
+@pytest.mark.parametrize("size", [30, 1e4])
+def test_large_biases_of_what_is_added_are_no_trouble(dtype, size):
+    model = model_of(TOKEN)
+    with torch.no_grad():
+        for i, block in enumerate(model.encoder.transformer.layer):
+            block.attention.out_lin.bias[3 + i] = size
+            block.ffn.lin2.bias[5 + i] = -size
+    sequences = sequences_of([7, 40, 12, 3], 53)
+    found = results_of(core_of(model, dtype), sequences)
+    check(found, answers(model, sequences), TOLERANCES[dtype])
+
+
 def test_the_model_is_packed_and_what_was_given_is_emptied():
     model = model_of(ENCODER)
     DeviceCore(model, plain_plan(torch.float32), attention=padded)

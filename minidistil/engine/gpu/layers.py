@@ -32,10 +32,6 @@ from minidistil.model import (
     TransformerBlock,
 )
 
-# A bias goes into the norm before its layer if it does not make that norm's numbers,
-# which are around 1, so much larger that they are rounded more coarsely.
-LARGEST_BIAS = 1.0
-
 
 class DeviceNorm:
     """LayerNorm in the type of its input."""
@@ -76,7 +72,8 @@ class Residual:
 
     The product can add to y, but to either y or a bias. So b is in y already: the norm
     that y comes from makes it larger by b. The layers that read y as well are given
-    biases that take this back.
+    biases that take this back. A large b makes y coarser; but then the sum is as large,
+    and the norm after it makes what was rounded as small again.
     """
 
     def __init__(
@@ -84,10 +81,7 @@ class Residual:
     ) -> None:
         """Take W and b; change the norm before, and the biases of the ``readers``."""
         weight, bias = layer
-        self.weight, self.bias = weight.to(plan.stream), None
-        if bias.abs().max() > LARGEST_BIAS:
-            self.bias = bias.to(plan.stream)
-            return
+        self.weight = weight.to(plan.stream)
         before.add(bias)
         exact = bias.cpu().double()
         for i, (matrix, own) in enumerate(readers):
@@ -96,9 +90,7 @@ class Residual:
 
     def __call__(self, x: Tensor, y: Tensor) -> Tensor:
         """Return y + x Wᵀ + b; y is not the same afterwards."""
-        if self.bias is None:
-            return y.addmm_(x, self.weight.t())
-        return F.linear(x, self.weight, self.bias).add_(y)
+        return y.addmm_(x, self.weight.t())
 
 
 class DeviceBlock:
