@@ -30,7 +30,7 @@ from reference import ENCODER, MASKED_LM, SEQUENCE, TOKEN
 
 from minidistil.engine.gpu import DeviceCore, packing, pending
 from minidistil.engine.gpu.packing import Limits, batches
-from minidistil.engine.varlen import is_right, padded
+from minidistil.engine.varlen import efficient, flash, is_right, padded
 
 HALVES = [torch.bfloat16, torch.float16]
 
@@ -232,6 +232,14 @@ def test_results_that_wait_are_bounded(monkeypatch):
     wait = core.start(flat(sequences), None)
     assert len(wait.__self__._batches) <= 3
     check([*wait().split(10)], expected)
+
+
+@pytest.mark.parametrize("attention", [flash, efficient])
+def test_operators_of_gpus_are_called_as_their_schemas_say(attention):
+    """On tensors without numbers, which need no GPU."""
+    q, k = (torch.empty(n, 4, 16, dtype=torch.half, device="meta") for n in (9, 33))
+    ends = torch.empty(4, dtype=torch.int32, device="meta")
+    assert attention(q, k, k, ends, ends, 5, 20).shape == q.shape
 
 
 @pytest.mark.parametrize("dtype", TOLERANCES)
