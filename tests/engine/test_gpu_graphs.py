@@ -87,10 +87,18 @@ def test_results_do_not_change_when_the_graph_is_played_again():
     check(found, answers(model, texts))
 
 
-def test_long_calls_are_not_recorded():
+@pytest.mark.parametrize("budget", [None, 40])
+def test_long_calls_are_not_recorded(budget):
+    """Not their small batches either: one waits for the other anyway."""
+    recorder = AgainRecorder()
+    core = core_of(model_of(SEQUENCE), recorder=recorder, budget=budget)
+    results_of(core, sequences_of([40] * 13, 53))
+    assert not recorder.recorded
+
+
+def test_many_sequences_are_not_recorded():
     recorder = AgainRecorder()
     core = core_of(model_of(SEQUENCE), recorder=recorder)
-    results_of(core, sequences_of([40] * 13, 53))
     results_of(core, sequences_of([1] * 40, 53))
     assert not recorder.recorded
 
