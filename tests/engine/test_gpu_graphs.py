@@ -69,6 +69,13 @@ def test_a_batch_fits_its_bucket_and_keeps_its_numbers(lengths, data):
     assert int(new.row_ends[-1]) == (shape.tokens if wanted is None else shape.rows)
 
 
+@pytest.mark.parametrize("tokens", graphs.TOKENS[:-1])
+def test_what_fills_a_batch_always_has_room(tokens):
+    shape = bucket(batch_of([[1] * tokens]).shape, 2)
+    assert shape is not None
+    assert shape.tokens > tokens
+
+
 def test_a_shape_is_recorded_once_and_played_for_others_of_its_bucket():
     model, recorder = model_of(SEQUENCE), AgainRecorder()
     core = core_of(model, recorder=recorder)
