@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any, overload
 
 import torch
@@ -14,14 +13,12 @@ from torch import Tensor
 from minidistil.auto import identify
 from minidistil.checkpoint.devices import usable_device
 from minidistil.checkpoint.pretrained import PreTrainedModel
-from minidistil.checkpoint.tensors import all_finite
 from minidistil.checkpoint.wrappers import expected_model, unwrapped, what_it_is
 from minidistil.engine.as_model import check_arguments, model_itself, padded_batch
-from minidistil.engine.batches import Batch, batches
-from minidistil.engine.encoder import FastEncoder, require_plain_layer
+from minidistil.engine.encoder import require_plain_layer
 from minidistil.engine.gpu import DeviceCore
 from minidistil.engine.heads import HEADS
-from minidistil.engine.operators import FLOAT32, without_autocast
+from minidistil.engine.host import HostCore
 from minidistil.engine.precision import (
     check_precision,
     has_packed_form,
@@ -30,18 +27,14 @@ from minidistil.engine.precision import (
 )
 from minidistil.engine.reading import (
     check_flat,
+    check_positions,
     check_sequences,
     check_wanted,
     warn_of_padding,
 )
-from minidistil.engine.sequences import Sequences, Wanted, arranged
+from minidistil.engine.sequences import Sequences, Wanted
 from minidistil.messages import check_integer
 from minidistil.outputs import ModelOutput
-from minidistil.progress import sequences_read
-
-# Enough rows for a product to run at full speed, few enough to stay in the cache.
-TOKENS = 1024
-_NOTHING = nullcontext()
 
 
 class Engine:
@@ -117,21 +110,11 @@ class Engine:
         self.precision = precision_on(self.device, precision)
         chosen = plan(self.precision, kernels, self.device, self.config.activation)
         self.kernels = chosen.kernels
-        self._budget = token_budget or TOKENS
-        self._pad = self.config.pad_token_id or 0
         if not release:
             # Some weights are kept as they are, and the model may be changed later.
             model = copy.deepcopy(model)
-        self._core: DeviceCore | None = None
-        if self.device.type != "cpu":
-            self._core = DeviceCore(model, chosen, token_budget=token_budget)
-            self._reads_all, self._width = self._core.reads_all, self._core.width
-            return
-        with without_autocast():
-            self._encoder = FastEncoder(model.encoder, chosen)
-            embeddings = self._encoder.embeddings
-            self._head = HEADS[type(model)](model, chosen.head, embeddings)
-        self._reads_all, self._width = self._head.reads_all, self._head.width
+        make = HostCore if self.device.type == "cpu" else DeviceCore
+        self._core = make(model, chosen, token_budget=token_budget)
 
     @classmethod
     def from_pretrained(
@@ -246,7 +229,7 @@ class Engine:
                 )
             return padded_batch(
                 *(lambda rows: self.start(rows)(), self.kind, self.config),
-                *(self._width, input_ids, attention_mask),
+                *(self._core.width, input_ids, attention_mask),
             )
         if attention_mask is not None:
             raise TypeError(
@@ -254,10 +237,10 @@ class Engine:
                 "attention_mask="
             )
         rows = check_sequences(sequences, self.config)
-        wanted = self._wanted(rows, positions)
+        wanted = None if positions is None else check_wanted(positions, rows)
         results = self.start(rows, wanted)()
         warn_of_padding(rows, self.config)
-        if self._reads_all:
+        if self._core.reads_all:
             counts = rows.lengths if wanted is None else wanted.counts
             parts = torch.split(results, counts.tolist())
         else:
@@ -285,22 +268,16 @@ class Engine:
             ValueError: where the results are waited for, if one is not finite.
         """
         check_flat(sequences, self.config)
-        if not self._reads_all:
+        if self._core.reads_all:
+            check_positions(wanted, sequences)
+        elif wanted is not None:
+            raise ValueError(
+                "positions are for models that read every token; this one reads the "
+                "first of each sequence"
+            )
+        else:
             wanted = Wanted.first(sequences)
-        if self._core is not None:
-            return self._core.start(sequences, wanted)
-        results = self._compute(sequences, wanted)
-        return lambda: results
-
-    def _compute(self, sequences: Sequences, wanted: Wanted | None) -> Tensor:
-        """Compute sequences, and tokens of theirs, that are checked."""
-        order = arranged(sequences, wanted)
-        results = torch.empty(len(order.origins), self._width, **FLOAT32)
-        for batch in batches(order, self._budget, self._pad):
-            with torch.inference_mode(), self._without_autocast():
-                results[batch.origins] = self._run(batch)
-            sequences_read(batch.count)
-        return results
+        return self._core.start(sequences, wanted)
 
     # What is asked of a model, and costs nothing
 
@@ -337,43 +314,9 @@ class Engine:
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
         # Made on another machine, perhaps: its layers are where, and what, they can be.
-        if self._core is not None:
-            self.device = self._core.device
-        elif not has_packed_form(self.precision, self.device):
+        self.device = self._core.device
+        if not has_packed_form(self.precision, self.device):
             self.kernels = "torch"
-
-    def _without_autocast(self) -> AbstractContextManager[object]:
-        """The engine's precision decides the types, not an autocast around a call."""
-        try:
-            autocast = torch.is_autocast_enabled(self.device.type)
-        except RuntimeError:  # a device that has no autocast
-            autocast = False
-        # To make a context of torch's takes time, and most calls need none.
-        return torch.autocast(self.device.type, enabled=False) if autocast else _NOTHING
-
-    def _run(self, batch: Batch) -> Tensor:
-        """The logits (R, width) of a batch."""
-        if len(batch.origins) == 0:
-            return torch.empty(0, self._width, **FLOAT32)
-        logits = self._head.logits(self._encoder(batch))
-        if not all_finite(logits):
-            raise ValueError(
-                "the engine's results are NaN or infinite: the model's weights are "
-                "damaged, or too large for its precision; look at what the model "
-                "itself returns"
-            )
-        return logits[: len(batch.origins)]
-
-    def _wanted(self, sequences: Sequences, positions: Any) -> Wanted | None:
-        """The positions that a caller gives, checked."""
-        if positions is None:
-            return None
-        if not self._reads_all:
-            raise ValueError(
-                "positions are for models that read every token; this one reads the "
-                "first of each sequence"
-            )
-        return check_wanted(positions, sequences)
 
 
 def check_device(

@@ -43,6 +43,16 @@ class FastHead:
     logits: Callable[[Tensor], Tensor]
 
 
+def require_finite(finite: bool) -> None:
+    """Raise ValueError if not all results are finite."""
+    if not finite:
+        raise ValueError(
+            "the engine's results are NaN or infinite: the model's weights are "
+            "damaged, or too large for its precision; look at what the model itself "
+            "returns"
+        )
+
+
 class LastLayer:
     """The layer that makes logits, in float32 whatever comes before it."""
 

@@ -6,6 +6,7 @@ import warnings
 from array import array
 from collections.abc import Collection, Iterable, Mapping
 
+import torch
 from torch import Tensor
 
 from minidistil.config import DistilBertConfig
@@ -91,7 +92,7 @@ def warn_of_padding(sequences: Sequences, config: DistilBertConfig) -> None:
 
 
 def check_wanted(positions: object, sequences: Sequences) -> Wanted:
-    """The positions of each sequence as one flat tensor, if they are in it."""
+    """The positions of each sequence as one flat tensor."""
     listed = isinstance(positions, Iterable) and not isinstance(positions, str)
     if isinstance(positions, Tensor) or not listed:
         raise TypeError(
@@ -110,13 +111,19 @@ def check_wanted(positions: object, sequences: Sequences) -> Wanted:
             rows.append(to_integers("the positions of sequence", place, some))
         except OverflowError:
             raise no_such_position(place, some, int(lengths[place])) from None
-    wanted = Wanted.of(rows)
+    return Wanted.of(rows)
+
+
+def check_positions(wanted: Wanted | None, sequences: Sequences) -> None:
+    """Raise IndexError for positions that are not in their sequences."""
+    if wanted is None:
+        return
     places, counts = wanted
-    wrong = (places < 0) | (places >= lengths.repeat_interleave(counts))
+    wrong = (places < 0) | (places >= sequences.lengths.repeat_interleave(counts))
     if wrong.any():
         place = _first(counts.cumsum(0) > _first(wrong))
-        raise no_such_position(place, rows[place].tolist(), int(lengths[place]))
-    return wanted
+        given = torch.split(places, counts.tolist())[place].tolist()
+        raise no_such_position(place, given, int(sequences.lengths[place]))
 
 
 def to_integers(name: str, place: int, numbers: object) -> Ids:

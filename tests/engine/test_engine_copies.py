@@ -92,7 +92,7 @@ def test_a_machine_whose_sums_overflow_gets_smaller_integers(monkeypatch):
     engine = Engine(model_of(SEQUENCE), "int8", kernels="onednn")
     monkeypatch.setattr(operators, "sums_are_exact", lambda: False)
     sent = pickle.dumps(engine)
-    lin1 = pickle.loads(sent)._encoder.blocks[0].lin1
+    lin1 = pickle.loads(sent)._core._encoder.blocks[0].lin1
     assert lin1.weight.to_dense().abs().max() <= 63
     check(pickle.loads(sent)(SEQUENCES), engine(SEQUENCES), 0.1)
 

@@ -113,7 +113,7 @@ def test_what_is_no_integer_in_numpy_is_none_here(engine, wrong):
 
 
 def test_a_mistake_is_found_before_anything_is_computed(engine, monkeypatch):
-    monkeypatch.setattr(engine, "_run", lambda *_: pytest.fail("computed"))
+    monkeypatch.setattr(engine._core, "_run", lambda *_: pytest.fail("computed"))
     with pytest.raises(IndexError):
         engine([*SEQUENCES, [53]])
 

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from engines import FLOAT32, answers, check, kernels_here, model_of, sequences_of
 from reference import ENCODER, MASKED_LM, SEQUENCE, DifferenceError
 
-from minidistil.engine import Engine, attention, encoder, engine as engines, operators
+from minidistil.engine import Engine, attention, encoder, host, operators
 from minidistil.engine.attention import Group
 from minidistil.engine.batches import WantedRows
 from minidistil.engine.encoder import FastBlock, FastEmbeddings, FastNorm
@@ -32,7 +32,7 @@ def check_all(precision: str = "float32", kernels: str = "torch") -> None:
 
 def changed_batches(**changes):
     """Cut batches as ever, then change some of what they hold."""
-    real = engines.batches
+    real = host.batches
 
     def batches(*arguments):
         for batch in real(*arguments):
@@ -106,29 +106,29 @@ MUTATIONS = {
     },
     "the scale is forgotten": (encoder, "_scale", lambda real: lambda _: 1.0),
     "row 1 is read in place of [CLS]": (
-        engines,
+        host,
         "batches",
         lambda real: changed_batches(wanted=lambda batch: one_row_later(batch.wanted)),
     ),
     "results stay in the order of the batches": (
-        engines,
+        host,
         "batches",
         lambda real: changed_batches(origins=lambda batch: batch.origins.sort().values),
     ),
     "positions begin at one": (
-        engines,
+        host,
         "batches",
         lambda real: changed_batches(positions=lambda batch: batch.positions + 1),
     ),
     "positions count through the batch": (
-        engines,
+        host,
         "batches",
         lambda real: changed_batches(
             positions=lambda batch: torch.arange(len(batch.ids)) % 80
         ),
     ),
     "neighbours see each other": (
-        engines,
+        host,
         "batches",
         lambda real: changed_batches(groups=lambda batch: one_of_all(batch.groups)),
     ),

@@ -8,12 +8,8 @@ from torch import Tensor
 
 from minidistil.engine.gpu.packing import MOST_RESULTS, Batch
 from minidistil.engine.gpu.transfers import Fetch
+from minidistil.engine.heads import require_finite
 from minidistil.progress import sequences_read
-
-NOT_FINITE = (
-    "the engine's results are NaN or infinite: the model's weights are damaged, or "
-    "too large for its precision; look at what the model itself returns"
-)
 
 
 class Pending:
@@ -52,6 +48,5 @@ class Pending:
         while self._batches:
             self._take()
         self._owner = None
-        if not self._finite:
-            raise ValueError(NOT_FINITE)
+        require_finite(self._finite)
         return self._results

@@ -1,0 +1,88 @@
+"""What an engine is on a CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+from torch import Tensor
+
+from minidistil.checkpoint.pretrained import PreTrainedModel
+from minidistil.checkpoint.tensors import all_finite
+from minidistil.engine.batches import Batch, batches
+from minidistil.engine.encoder import FastEncoder
+from minidistil.engine.heads import HEADS, require_finite
+from minidistil.engine.operators import FLOAT32, without_autocast
+from minidistil.engine.precision import Plan
+from minidistil.engine.sequences import Sequences, Wanted, arranged
+from minidistil.progress import sequences_read
+
+# Enough rows for a product to run at full speed, few enough to stay in the cache.
+TOKENS = 1024
+_NOTHING = nullcontext()
+
+
+class HostCore:
+    """A model's weights, packed for a CPU, and what computes with them.
+
+    Nothing in it changes, so that threads can share it.
+
+    Attributes:
+        device: The CPU.
+        reads_all: Whether it reads every token, or the first one of each sequence.
+        width: The numbers of each result.
+        budget: The tokens that go through together.
+    """
+
+    device = torch.device("cpu")
+
+    def __init__(
+        self, model: PreTrainedModel, plan: Plan, *, token_budget: int | None = None
+    ) -> None:
+        """Pack a model, which is empty afterwards."""
+        self.budget = token_budget or TOKENS
+        self._pad = model.config.pad_token_id or 0
+        with without_autocast():
+            self._encoder = FastEncoder(model.encoder, plan)
+            self._head = HEADS[type(model)](model, plan.head, self._encoder.embeddings)
+        self.reads_all, self.width = self._head.reads_all, self._head.width
+
+    def start(
+        self, sequences: Sequences, wanted: Wanted | None
+    ) -> Callable[[], Tensor]:
+        """Compute at once.
+
+        Args:
+            sequences: What to read.
+            wanted: The rows to compute results for; None for all of them.
+
+        Returns:
+            What returns the results: (R, width) float32, in the order of the rows that
+            are wanted.
+
+        Raises:
+            ValueError: if a result is not finite.
+        """
+        order = arranged(sequences, wanted)
+        results = torch.empty(len(order.origins), self.width, **FLOAT32)
+        for batch in batches(order, self.budget, self._pad):
+            if len(batch.origins):
+                with torch.inference_mode(), _without_autocast():
+                    results[batch.origins] = self._run(batch)
+            sequences_read(batch.count)
+        return lambda: results
+
+    def _run(self, batch: Batch) -> Tensor:
+        """The results (R, width) of a batch."""
+        logits = self._head.logits(self._encoder(batch))
+        require_finite(all_finite(logits))
+        return logits[: len(batch.origins)]
+
+
+def _without_autocast() -> AbstractContextManager[object]:
+    """The engine's precision decides the types, not an autocast around a call."""
+    # To make a context of torch's takes time, and most calls need none.
+    if torch.is_autocast_enabled("cpu"):
+        return torch.autocast("cpu", enabled=False)
+    return _NOTHING
