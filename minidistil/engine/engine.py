@@ -30,8 +30,6 @@ from minidistil.messages import check_integer
 from minidistil.outputs import ModelOutput
 from minidistil.progress import sequences_read
 
-# Enough rows for a product to run at full speed, few enough to stay in the cache.
-TOKENS = 1024
 _NOTHING = nullcontext()
 
 
@@ -74,7 +72,7 @@ class Engine:
         precision: str = "float32",
         *,
         kernels: str | None = None,
-        token_budget: int = TOKENS,
+        token_budget: int | None = None,
         release: bool = False,
     ) -> None:
         """Pack a model's weights.
@@ -85,7 +83,8 @@ class Engine:
                 are above 1), "bfloat16", or "int8" (weights of 8 bits, with a scale for
                 each output channel).
             kernels: "onednn" or "torch"; by default the faster one, which is measured.
-            token_budget: The tokens that go through together; more take more memory.
+            token_budget: The tokens that go through together; more take more memory. By
+                default 1,024, and in int8 512.
             release: Empty the model while its weights are packed, so that they are not
                 in memory twice. The model cannot be used afterwards.
 
@@ -97,7 +96,8 @@ class Engine:
         """
         if type(model) not in HEADS:
             raise TypeError(f"got {what_it_is(model)}, {_expected(model)}")
-        budget = check_integer("token_budget", token_budget, minimum=1)
+        if token_budget is not None:
+            token_budget = check_integer("token_budget", token_budget, minimum=1)
         for module in model.modules():
             require_plain_layer(module, type(module))  # hooks may be on any of them
         self.config = copy.deepcopy(model.settled_config)
@@ -106,7 +106,7 @@ class Engine:
         self.precision = precision
         chosen = plan(precision, kernels, self.device, self.config.activation)
         self.kernels = chosen.kernels
-        self._budget = budget
+        self._budget = chosen.tokens if token_budget is None else token_budget
         self._pad = self.config.pad_token_id or 0
         if not release:
             # Some weights are kept as they are, and the model may be changed later.
@@ -124,7 +124,7 @@ class Engine:
         precision: str = "float32",
         *,
         kernels: str | None = None,
-        token_budget: int = TOKENS,
+        token_budget: int | None = None,
         device: torch.device | str | int | None = None,
         **where: Any,
     ) -> Engine:
