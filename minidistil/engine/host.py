@@ -18,8 +18,6 @@ from minidistil.engine.precision import Plan
 from minidistil.engine.sequences import Sequences, Wanted, arranged
 from minidistil.progress import sequences_read
 
-# Enough rows for a product to run at full speed, few enough to stay in the cache.
-TOKENS = 1024
 _NOTHING = nullcontext()
 
 
@@ -41,7 +39,7 @@ class HostCore:
         self, model: PreTrainedModel, plan: Plan, *, token_budget: int | None = None
     ) -> None:
         """Pack a model, which is empty afterwards."""
-        self.budget = token_budget or TOKENS
+        self.budget = token_budget or plan.tokens
         self._pad = model.config.pad_token_id or 0
         with without_autocast():
             self._encoder = FastEncoder(model.encoder, plan)

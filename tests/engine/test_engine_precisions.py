@@ -25,7 +25,7 @@ from hypothesis import given, settings, strategies as st
 from reference import SEQUENCE
 
 from minidistil import AutoModelForSequenceClassification
-from minidistil.engine import Engine
+from minidistil.engine import Engine, engine as engines
 from minidistil.engine.operators import (
     Int8Linear,
     OneDnnLinear,
@@ -33,6 +33,7 @@ from minidistil.engine.operators import (
     PlainLinear,
     quantize_weight,
 )
+from minidistil.engine.precision import INT8_TOKENS, TOKENS
 from minidistil.hub import BUNDLED
 
 # The share of labels that may change, and the mean and the largest |Δ logit|.
@@ -122,6 +123,32 @@ def test_every_kind_of_model_is_close(name, precision, kernels, activation):
     # Rows of 48 numbers average out less than those of 256. A scale that is shared by
     # all channels is off by 3; see `test_engine_mutations`.
     assert difference(engine(sequences), answers(model, sequences)) < 0.4
+
+
+@pytest.mark.skipif("onednn" not in kernels_here("int8"), reason="no int8 product here")
+@pytest.mark.parametrize(
+    ("precision", "kernels", "given", "expected"),
+    [
+        ("float32", "torch", None, TOKENS),
+        ("int8", "torch", None, TOKENS),
+        ("int8", "onednn", None, INT8_TOKENS),
+        ("int8", "onednn", TOKENS, TOKENS),
+    ],
+)
+def test_packed_int8_takes_smaller_batches_unless_it_is_given_a_budget(
+    precision, kernels, given, expected, monkeypatch
+):
+    seen = []
+
+    def batches(*arguments, real=engines.batches):
+        for batch in real(*arguments):
+            seen.append(len(batch.ids))
+            yield batch
+
+    monkeypatch.setattr(engines, "batches", batches)
+    budget = {} if given is None else {"token_budget": given}
+    Engine(model_of(SEQUENCE), precision, kernels=kernels, **budget)([[1] * 8] * 200)
+    assert max(seen) == expected
 
 
 # Weights of 8 bits ────────────────────────────────────────────────────────────────────
