@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from minidistil.engine.attention import Group
-from minidistil.engine.sequences import Arranged
+from minidistil.engine.sequences import Arranged, Sequences, Wanted
 
 
 def padding_rows(rows: int) -> int:
@@ -92,6 +92,22 @@ def portions(arranged: Arranged, budget: int) -> Iterator[tuple[int, int]]:
         end = max(min(reached + 1, fits), start + 1)
         yield start, end
         start, before = end, int(ends[end - 1])
+
+
+def single(sequences: Sequences, wanted: Wanted | None, pad: int = 0) -> Batch:
+    """The batch of one sequence: nothing to sort and to divide, which takes time."""
+    tokens = len(sequences.ids)
+    rows = None if wanted is None else wanted.positions
+    count, room = tokens if rows is None else len(rows), padding_rows(tokens)
+    return Batch(
+        count=1,
+        ids=F.pad(sequences.ids, (0, room), value=pad) if room else sequences.ids,
+        # Those of what fills it up may be any that there are.
+        positions=torch.arange(tokens + room, device="cpu").clamp_(max=tokens - 1),
+        groups=[Group(1, tokens), *([Group(room, 1, fills=True)] if room else [])],
+        wanted=ALL_ROWS if rows is None else WantedRows(rows, count),
+        origins=torch.arange(count, device="cpu"),
+    )
 
 
 def batches(arranged: Arranged, budget: int, pad: int = 0) -> Iterator[Batch]:

@@ -30,7 +30,6 @@ from minidistil.engine.reading import (
     check_positions,
     check_sequences,
     check_wanted,
-    warn_of_padding,
 )
 from minidistil.engine.sequences import Sequences, Wanted
 from minidistil.messages import check_integer
@@ -239,7 +238,6 @@ class Engine:
         rows = check_sequences(sequences, self.config)
         wanted = None if positions is None else check_wanted(positions, rows)
         results = self.start(rows, wanted)()
-        warn_of_padding(rows, self.config)
         if self._core.reads_all:
             counts = rows.lengths if wanted is None else wanted.counts
             parts = torch.split(results, counts.tolist())

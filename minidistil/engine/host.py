@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from minidistil.checkpoint.pretrained import PreTrainedModel
 from minidistil.checkpoint.tensors import all_finite
-from minidistil.engine.batches import Batch, batches
+from minidistil.engine.batches import Batch, batches, single
 from minidistil.engine.encoder import FastEncoder
 from minidistil.engine.heads import HEADS, require_finite
 from minidistil.engine.operators import FLOAT32, without_autocast
@@ -62,14 +62,19 @@ class HostCore:
         Raises:
             ValueError: if a result is not finite.
         """
-        order = arranged(sequences, wanted)
-        results = torch.empty(len(order.origins), self.width, **FLOAT32)
-        for batch in batches(order, self.budget, self._pad):
+        rows = len(sequences.ids if wanted is None else wanted.positions)
+        results = torch.empty(rows, self.width, **FLOAT32)
+        for batch in self._batches(sequences, wanted):
             if len(batch.origins):
                 with torch.inference_mode(), _without_autocast():
                     results[batch.origins] = self._run(batch)
             sequences_read(batch.count)
         return lambda: results
+
+    def _batches(self, sequences: Sequences, wanted: Wanted | None) -> Iterable[Batch]:
+        if len(sequences.lengths) == 1:
+            return [single(sequences, wanted, self._pad)]
+        return batches(arranged(sequences, wanted), self.budget, self._pad)
 
     def _run(self, batch: Batch) -> Tensor:
         """The results (R, width) of a batch."""

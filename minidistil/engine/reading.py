@@ -37,6 +37,13 @@ def check_sequences(sequences: object, config: DistilBertConfig) -> Sequences:
         except OverflowError:
             large = next(int(id) for id in ids if int(id) not in INTEGERS)
             raise no_such_id(place, large, config) from None
+    pad = config.pad_token_id
+    if pad is not None and any(ids and ids[-1] == pad for ids in rows):
+        warnings.warn(
+            "a sequence ends with padding, which is read as text here; give each "
+            "sequence as long as it is, without padding=True",
+            stacklevel=3,
+        )
     return Sequences.of(rows)
 
 
@@ -46,14 +53,15 @@ def check_flat(sequences: Sequences, config: DistilBertConfig) -> None:
     if not len(lengths):
         return
     limit, words = config.max_position_embeddings, config.vocab_size
-    if not 0 < int(lengths.min()) <= int(lengths.max()) <= limit:
+    shortest, longest = map(int, lengths.aminmax())
+    if not 0 < shortest <= longest <= limit:
         wrong = _first((lengths < 1) | (lengths > limit))
         raise ValueError(
             f"sequence {wrong} has {int(lengths[wrong])} tokens, expected 1 to "
             f"{limit}; truncation=True makes the tokenizer shorten longer texts"
         )
-    least, most = ids.aminmax()
-    if not 0 <= int(least) <= int(most) < words:
+    least, most = map(int, ids.aminmax())
+    if not 0 <= least <= most < words:
         wrong = _first((ids < 0) | (ids >= words))
         place = _first(lengths.cumsum(0) > wrong)
         raise no_such_id(place, int(ids[wrong]), config)
@@ -77,18 +85,6 @@ def no_such_position(place: int, positions: object, length: int) -> IndexError:
 
 def _first(mask: Tensor) -> int:
     return int(mask.int().argmax())
-
-
-def warn_of_padding(sequences: Sequences, config: DistilBertConfig) -> None:
-    """Warn if a sequence ends with padding, which an engine reads as text."""
-    ids, lengths = sequences
-    last = ids[lengths.cumsum(0) - 1]
-    if config.pad_token_id is not None and bool((last == config.pad_token_id).any()):
-        warnings.warn(
-            "a sequence ends with padding, which is read as text here; give each "
-            "sequence as long as it is, without padding=True",
-            stacklevel=3,
-        )
 
 
 def check_wanted(positions: object, sequences: Sequences) -> Wanted:

@@ -25,7 +25,7 @@ from hypothesis import given, settings, strategies as st
 from reference import SEQUENCE
 
 from minidistil import AutoModelForSequenceClassification
-from minidistil.engine import Engine, engine as engines
+from minidistil.engine import Engine, host
 from minidistil.engine.operators import (
     Int8Linear,
     OneDnnLinear,
@@ -140,14 +140,14 @@ def test_packed_int8_takes_smaller_batches_unless_it_is_given_a_budget(
 ):
     seen = []
 
-    def batches(*arguments, real=engines.batches):
+    def batches(*arguments, real=host.batches):
         for batch in real(*arguments):
             seen.append(len(batch.ids))
             yield batch
 
-    monkeypatch.setattr(engines, "batches", batches)
+    monkeypatch.setattr(host, "batches", batches)
     budget = {} if given is None else {"token_budget": given}
-    Engine(model_of(SEQUENCE), precision, kernels=kernels, **budget)([[1] * 8] * 200)
+    Engine(model_of(SEQUENCE), precision, kernels=kernels, **budget)([[1] * 8] * 256)
     assert max(seen) == expected
 
 
