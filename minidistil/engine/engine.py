@@ -15,10 +15,10 @@ from minidistil.checkpoint.devices import usable_device
 from minidistil.checkpoint.pretrained import PreTrainedModel
 from minidistil.checkpoint.wrappers import expected_model, unwrapped, what_it_is
 from minidistil.engine.as_model import check_arguments, model_itself, padded_batch
-from minidistil.engine.encoder import require_plain_layer
+from minidistil.engine.cpu.core import HostCore
 from minidistil.engine.gpu import DeviceCore
 from minidistil.engine.heads import HEADS
-from minidistil.engine.host import HostCore
+from minidistil.engine.layers import require_plain_layer
 from minidistil.engine.precision import (
     check_precision,
     has_packed_form,

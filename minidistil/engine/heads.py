@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from minidistil.engine.encoder import (
+from minidistil.engine.layers import (
     FastEmbeddings,
     FastNorm,
     float32,
@@ -17,7 +17,7 @@ from minidistil.engine.encoder import (
     require_plain_layer,
     weight_and_bias,
 )
-from minidistil.engine.operators import Linear, Pack
+from minidistil.engine.operators.products import Linear, Pack
 from minidistil.heads import (
     DistilBertForMaskedLM,
     DistilBertForMultipleChoice,

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from minidistil.engine.choice import bfloat16_is_fast, float32_kernels
-from minidistil.engine.operators import (
+from minidistil.engine.cpu.choice import bfloat16_is_fast, float32_kernels
+from minidistil.engine.operators.products import (
     HalfLinear,
     Int8Linear,
     Linear,

@@ -31,7 +31,7 @@ from reference import ENCODER, SEQUENCE, TOKEN
 
 from minidistil import AutoModelForSequenceClassification
 from minidistil.engine import Engine
-from minidistil.engine.batches import padding_few, padding_rows
+from minidistil.engine.cpu.batches import padding_few, padding_rest, padding_rows
 from minidistil.hub import BUNDLED
 
 LENGTHS = [512, 1, 2, 17, 8, 3, 8, 33, 5, 64, 32, 100, 8, 257]
@@ -232,11 +232,12 @@ def test_threads_may_make_engines(tiny, short):
 
 
 def test_few_numbers_of_rows_are_multiplied_and_few_rows_are_added():
-    filled = {rows + padding_rows(rows) for rows in range(1, 1025)}
-    assert len(filled) <= 60
-    assert len({rows + padding_few(rows) for rows in range(1, 1025)}) <= 40
-    assert all(0 <= padding_few(rows) <= rows // 4 for rows in range(1, 1025))
-    assert all(0 <= padding_rows(rows) <= max(3, rows // 2) for rows in range(1, 1025))
+    rows = range(1, 1025)
+    for most, padding in ((60, padding_rows), (16, padding_few), (8, padding_rest)):
+        assert len({each + padding(each) for each in rows}) <= most
+        assert all(padding(each) >= 0 for each in rows)
+    assert all(padding_rows(each) <= max(3, each // 2) for each in rows)
+    assert all(padding_few(each) < min(each, 128) for each in rows)
 
 
 def test_what_fills_a_batch_up_does_not_change_an_answer(monkeypatch):
@@ -245,7 +246,11 @@ def test_what_fills_a_batch_up_does_not_change_an_answer(monkeypatch):
     engine = Engine(model)
     found = engine(sequences)
     check(found, answers(model, sequences))
-    for room, name in (("batches", "padding_rows"), ("encoder", "padding_few")):
-        module = importlib.import_module(f"minidistil.engine.{room}")
+    for room, name in (
+        ("batches", "padding_rows"),
+        ("batches", "padding_rest"),
+        ("encoder", "padding_few"),
+    ):
+        module = importlib.import_module(f"minidistil.engine.cpu.{room}")
         monkeypatch.setattr(module, name, lambda rows: 0)
     check(found, engine(sequences))

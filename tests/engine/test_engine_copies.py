@@ -13,7 +13,8 @@ import torch
 from engines import CLASSES, PRECISIONS, check, kernels_here, model_of, sequences_of
 from reference import ENCODER, MASKED_LM, SEQUENCE
 
-from minidistil.engine import Engine, operators, precision as precisions
+from minidistil.engine import Engine, precision as precisions
+from minidistil.engine.operators import products as operators
 
 SEQUENCES = sequences_of([7, 1, 40, 3], 53)
 

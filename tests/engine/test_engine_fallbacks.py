@@ -20,7 +20,9 @@ from engines import (
 )
 from reference import MASKED_LM, SEQUENCE
 
-from minidistil.engine import Engine, choice, operators, precision as plans
+from minidistil.engine import Engine, precision as plans
+from minidistil.engine.cpu import choice
+from minidistil.engine.operators import products as operators
 
 # Drawn weights; see `test_every_kind_of_model_is_close`.
 TOLERANCE = {"float32": FLOAT32, "bfloat16": 0.3, "int8": 0.4}

@@ -14,7 +14,8 @@ from torch import nn
 from torch.nn.utils import parametrizations, parametrize
 
 from minidistil import DistilBertForSequenceClassification
-from minidistil.engine import Engine, choice
+from minidistil.engine import Engine
+from minidistil.engine.cpu import choice
 from minidistil.model import Embeddings, Transformer
 
 SEQUENCES = sequences_of([7, 1, 40, 3], 53)

@@ -10,11 +10,14 @@ import torch.nn.functional as F
 from engines import FLOAT32, answers, check, kernels_here, model_of, sequences_of
 from reference import ENCODER, MASKED_LM, SEQUENCE, DifferenceError
 
-from minidistil.engine import Engine, attention, encoder, host, operators
-from minidistil.engine.attention import Group
-from minidistil.engine.batches import WantedRows
-from minidistil.engine.encoder import FastBlock, FastEmbeddings, FastNorm
-from minidistil.engine.operators import PlainLinear
+from minidistil.engine import Engine
+from minidistil.engine.cpu import attention, core as host, encoder
+from minidistil.engine.cpu.attention import Group
+from minidistil.engine.cpu.batches import WantedRows
+from minidistil.engine.cpu.encoder import FastBlock
+from minidistil.engine.layers import FastEmbeddings, FastNorm
+from minidistil.engine.operators import products as operators
+from minidistil.engine.operators.products import PlainLinear
 
 # Long enough for every way to compute attention, and not in order.
 SEQUENCES = sequences_of([7, 70, 2, 2, 40, 7, 40, 7] + [12] * 20 + [3, 70], 53)
@@ -104,7 +107,7 @@ MUTATIONS = {
         )
         for mix in MIX
     },
-    "the scale is forgotten": (encoder, "_scale", lambda real: lambda _: 1.0),
+    "the scale is forgotten": (encoder, "scale_of", lambda real: lambda _: 1.0),
     "row 1 is read in place of [CLS]": (
         host,
         "batches",
@@ -141,7 +144,7 @@ MUTATIONS = {
     "embeddings are not normalised": (
         FastEmbeddings,
         "__call__",
-        lambda real: lambda self, batch: F.embedding(batch.ids, self.words),
+        lambda real: lambda self, ids, _: F.embedding(ids, self.words),
     ),
     "a norm has no bias": (
         FastNorm,

@@ -25,8 +25,9 @@ from hypothesis import given, settings, strategies as st
 from reference import SEQUENCE
 
 from minidistil import AutoModelForSequenceClassification
-from minidistil.engine import Engine, host
-from minidistil.engine.operators import (
+from minidistil.engine import Engine
+from minidistil.engine.cpu import core as host
+from minidistil.engine.operators.products import (
     Int8Linear,
     OneDnnLinear,
     PlainInt8Linear,

@@ -30,7 +30,7 @@ from reference import ENCODER, MASKED_LM, SEQUENCE, TOKEN
 
 from minidistil.engine.gpu import DeviceCore, packing, pending
 from minidistil.engine.gpu.packing import Limits, batches
-from minidistil.engine.varlen import efficient, flash, is_right, padded
+from minidistil.engine.operators.attention import efficient, flash, is_right, padded
 
 HALVES = [torch.bfloat16, torch.float16]
 

@@ -17,8 +17,13 @@ from minidistil.engine import Engine
 from minidistil.engine.gpu.graphs import bucket
 from minidistil.engine.gpu.packing import Limits, batches, filled
 from minidistil.engine.gpu.transfers import computing_on
+from minidistil.engine.operators.attention import (
+    best_attention,
+    flash,
+    padded,
+    public_flash,
+)
 from minidistil.engine.sequences import Wanted
-from minidistil.engine.varlen import best_attention, flash, padded, public_flash
 
 pytestmark = needs_cuda
 

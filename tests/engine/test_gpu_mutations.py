@@ -99,7 +99,7 @@ MUTATIONS = {
     "queries are others'": (packing, "_batch", changed(row_ends=shifted_queries)),
     "results are in sorted order": (packing, "_batch", sorted_places),
     "the filler leaks": (graphs, "filled", leaking),
-    "the scale is forgotten": (layers, "_scale", lambda real: lambda _: 1.0),
+    "the scale is forgotten": (layers, "scale_of", lambda real: lambda _: 1.0),
     "q, k and v change places": (
         layers,
         "side_by_side",

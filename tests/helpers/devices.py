@@ -15,8 +15,8 @@ from torch import Tensor
 from minidistil.engine import precision
 from minidistil.engine.gpu import DeviceCore
 from minidistil.engine.gpu.graphs import Graphs
+from minidistil.engine.operators.attention import padded
 from minidistil.engine.sequences import Sequences, Wanted
-from minidistil.engine.varlen import padded
 
 needs_cuda = pytest.mark.skipif(
     not torch.cuda.is_available(), reason="there is no CUDA device here"

@@ -31,7 +31,8 @@ from torch import Tensor, nn
 
 from minidistil import AutoTokenizer, heads
 from minidistil.config import DistilBertConfig
-from minidistil.engine import choice, operators
+from minidistil.engine.cpu import choice
+from minidistil.engine.operators import products as operators
 from minidistil.model import DistilBertModel
 from minidistil.weights.bert import fold_bert
 

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from minidistil.checkpoint.pretrained import PreTrainedModel
-from minidistil.engine.encoder import FastEmbeddings
 from minidistil.engine.gpu.budget import suitable_budget
 from minidistil.engine.gpu.graphs import MOST_TOKENS, CudaRecorder, Graphs
 from minidistil.engine.gpu.layers import DeviceEmbeddings, DeviceNorm, blocks_of
@@ -25,9 +24,10 @@ from minidistil.engine.gpu.packing import (
 from minidistil.engine.gpu.pending import Pending
 from minidistil.engine.gpu.transfers import Fetch, Transfers, computing_on
 from minidistil.engine.heads import HEADS
+from minidistil.engine.layers import FastEmbeddings
+from minidistil.engine.operators.attention import Attention, best_attention, padded
 from minidistil.engine.precision import Plan
 from minidistil.engine.sequences import Sequences, Wanted
-from minidistil.engine.varlen import Attention, best_attention, padded
 
 
 def graphs_of(transfers: Transfers, width: int) -> Graphs | None:

@@ -1,7 +1,7 @@
 """The encoder on a device: sequences end to end, (N, D), without padding.
 
-What `minidistil.engine.encoder` computes on CPUs, in the operators that suit a GPU. All
-is in one type. (The kernel of LayerNorm adds in float32 whatever the type.)
+What `minidistil.engine.cpu.encoder` computes on CPUs, in the operators that suit a GPU.
+All is in one type. (The kernel of LayerNorm adds in float32 whatever the type.)
 """
 
 from __future__ import annotations
@@ -10,20 +10,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from minidistil.engine.encoder import (
+from minidistil.engine.gpu.packing import Parts, Shape
+from minidistil.engine.layers import (
     FastEmbeddings,
     FastNorm,
     Layer,
-    _scale,
     require_activation,
     require_plain_layer,
+    scale_of,
     side_by_side,
     weight_and_bias,
 )
-from minidistil.engine.gpu.packing import Parts, Shape
-from minidistil.engine.operators import Linear
+from minidistil.engine.operators.attention import Attention
+from minidistil.engine.operators.products import Linear
 from minidistil.engine.precision import Plan
-from minidistil.engine.varlen import Attention
 from minidistil.model import (
     FFN,
     DistilBertModel,
@@ -111,7 +111,7 @@ class DeviceBlock:
         ffn = require_plain_layer(block.ffn, FFN)
         require_activation(ffn.activation, plan.activation)
         self.heads, self.is_last = attention.n_heads, is_last
-        q = weight_and_bias(attention.q_lin, factor=_scale(attention))
+        q = weight_and_bias(attention.q_lin, factor=scale_of(attention))
         k, v = weight_and_bias(attention.k_lin), weight_and_bias(attention.v_lin)
         # One product for what reads the same rows.
         together = [[q], [k, v]] if is_last else [[q, k, v]]

@@ -14,8 +14,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from minidistil.engine.attention import Group
+from minidistil.engine.cpu.attention import Group
 from minidistil.engine.sequences import Arranged, Sequences, Wanted
+
+# Rows that nobody chose are filled up to a multiple of this.
+REST = 128
 
 
 def padding_rows(rows: int) -> int:
@@ -29,14 +32,17 @@ def padding_rows(rows: int) -> int:
     return -rows % step
 
 
+def padding_rest(rows: int) -> int:
+    """The same for what is left of many sequences, which may be any number of rows."""
+    return -rows % REST
+
+
 def padding_few(rows: int) -> int:
     """The same for the rows that the last block is computed for, if not for all.
 
-    They are few beside those of the batch: four numbers for each doubling, 8, 10, 12,
-    14, 16, 20 and so on.
+    They are few beside those of the batch: the next power of 2, up to `REST`.
     """
-    step = max(1, (1 << (rows - 1).bit_length()) // 8)
-    return -rows % step
+    return min(1 << (rows - 1).bit_length(), rows + -rows % REST) - rows
 
 
 @dataclass(frozen=True)
@@ -77,21 +83,14 @@ class Batch:
 
 
 def portions(arranged: Arranged, budget: int) -> Iterator[tuple[int, int]]:
-    """Divide sequences: from which to which are at most ``budget`` tokens, or one.
-
-    In equal parts, as far as that goes: a rest would have another number of rows each
-    time (`padding_rows`).
-    """
-    ends = arranged.ends
-    start, before, total = 0, 0, int(ends[-1]) if len(ends) else 0
-    while start < len(ends):
-        parts = -(-(total - before) // budget)
-        part = -(-(total - before) // parts)
-        limits = torch.tensor([before + part - 1, before + budget], device="cpu")
-        reached, fits = torch.searchsorted(ends, limits, right=True).tolist()
-        end = max(min(reached + 1, fits), start + 1)
+    """Divide sequences: from which to which are at most ``budget`` tokens, or one."""
+    start, before = 0, 0
+    while start < len(arranged.ends):
+        limit = torch.tensor(before + budget, device="cpu")
+        end = int(torch.searchsorted(arranged.ends, limit, right=True))
+        end = max(end, start + 1)
         yield start, end
-        start, before = end, int(ends[end - 1])
+        start, before = end, int(arranged.ends[end - 1])
 
 
 def single(sequences: Sequences, wanted: Wanted | None, pad: int = 0) -> Batch:
@@ -118,7 +117,8 @@ def batches(arranged: Arranged, budget: int, pad: int = 0) -> Iterator[Batch]:
         last = int(arranged.ends[end - 1])
         wanted_last = wanted_first + int(counts.sum())
         # Filled up with sequences of one token, which nobody reads.
-        room = padding_rows(last - first)
+        is_rest = start > 0 and end == len(arranged.ends)
+        room = (padding_rest if is_rest else padding_rows)(last - first)
         wanted = ALL_ROWS
         if arranged.rows is not None:
             least, most = counts.aminmax()

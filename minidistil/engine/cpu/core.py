@@ -10,10 +10,10 @@ from torch import Tensor
 
 from minidistil.checkpoint.pretrained import PreTrainedModel
 from minidistil.checkpoint.tensors import all_finite
-from minidistil.engine.batches import Batch, batches, single
-from minidistil.engine.encoder import FastEncoder
+from minidistil.engine.cpu.batches import Batch, batches, single
+from minidistil.engine.cpu.encoder import FastEncoder
 from minidistil.engine.heads import HEADS, require_finite
-from minidistil.engine.operators import FLOAT32, without_autocast
+from minidistil.engine.operators.products import FLOAT32, without_autocast
 from minidistil.engine.precision import Plan
 from minidistil.engine.sequences import Sequences, Wanted, arranged
 from minidistil.progress import sequences_read

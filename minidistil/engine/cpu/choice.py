@@ -13,7 +13,7 @@ from collections.abc import Callable
 import torch
 import torch.nn.functional as F
 
-from minidistil.engine.operators import (
+from minidistil.engine.operators.products import (
     FLOAT32,
     OneDnnLinear,
     has_onednn,

@@ -29,7 +29,7 @@ class Group:
 
 
 # (queries (B, H, Q, K), keys and values (B, H, T, K)) -> mixed values (B, H, Q, K).
-# The queries are divided by √K already (`minidistil.engine.encoder`).
+# The queries are divided by √K already (`minidistil.engine.cpu.encoder`).
 Mix = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
