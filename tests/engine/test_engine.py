@@ -233,11 +233,11 @@ def test_threads_may_make_engines(tiny, short):
 
 def test_few_numbers_of_rows_are_multiplied_and_few_rows_are_added():
     rows = range(1, 1025)
-    for most, padding in ((60, padding_rows), (16, padding_few), (8, padding_rest)):
+    for most, padding in ((60, padding_rows), (12, padding_few), (4, padding_rest)):
         assert len({each + padding(each) for each in rows}) <= most
         assert all(padding(each) >= 0 for each in rows)
     assert all(padding_rows(each) <= max(3, each // 2) for each in rows)
-    assert all(padding_few(each) < min(each, 128) for each in rows)
+    assert all(padding_few(each) < min(each, 256) for each in rows)
 
 
 def test_what_fills_a_batch_up_does_not_change_an_answer(monkeypatch):

@@ -18,7 +18,7 @@ from minidistil.engine.cpu.attention import Group
 from minidistil.engine.sequences import Arranged, Sequences, Wanted
 
 # Rows that nobody chose are filled up to a multiple of this.
-REST = 128
+REST = 256
 
 
 def padding_rows(rows: int) -> int:
