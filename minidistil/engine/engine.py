@@ -236,7 +236,10 @@ class Engine:
                 "attention_mask="
             )
         rows = check_sequences(sequences, self.config)
-        wanted = None if positions is None else check_wanted(positions, rows)
+        wanted = None
+        if positions is not None:
+            self._require_tokens()
+            wanted = check_wanted(positions, rows)
         results = self.start(rows, wanted)()
         if self._core.reads_all:
             counts = rows.lengths if wanted is None else wanted.counts
@@ -262,20 +265,27 @@ class Engine:
             others do it meanwhile.
 
         Raises:
-            ValueError, IndexError: for lengths, ids or positions that do not fit.
+            TypeError, ValueError, IndexError: for lengths, ids or positions that do
+                not fit.
             ValueError: where the results are waited for, if one is not finite.
         """
+        sequences = Sequences(*sequences)
         check_flat(sequences, self.config)
         if self._core.reads_all:
             check_positions(wanted, sequences)
-        elif wanted is not None:
+        else:
+            if wanted is not None:
+                self._require_tokens()
+            wanted = Wanted.first(sequences)
+        return self._core.start(sequences, wanted)
+
+    def _require_tokens(self) -> None:
+        """Raise ValueError for a model that has no results for single tokens."""
+        if not self._core.reads_all:
             raise ValueError(
                 "positions are for models that read every token; this one reads the "
                 "first of each sequence"
             )
-        else:
-            wanted = Wanted.first(sequences)
-        return self._core.start(sequences, wanted)
 
     # What is asked of a model, and costs nothing
 

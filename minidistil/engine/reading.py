@@ -48,23 +48,43 @@ def check_sequences(sequences: object, config: DistilBertConfig) -> Sequences:
 
 
 def check_flat(sequences: Sequences, config: DistilBertConfig) -> None:
-    """Raise ValueError or IndexError for sequences that the model cannot read."""
+    """Raise an error for sequences that are not flat, or that the model cannot read."""
     ids, lengths = sequences
-    if not len(lengths):
-        return
+    _check_tensor("ids", ids, torch.int32)
+    _check_tensor("lengths", lengths, torch.int64)
     limit, words = config.max_position_embeddings, config.vocab_size
-    shortest, longest = map(int, lengths.aminmax())
+    shortest, longest = map(int, lengths.aminmax()) if len(lengths) else (1, 1)
     if not 0 < shortest <= longest <= limit:
         wrong = _first((lengths < 1) | (lengths > limit))
         raise ValueError(
             f"sequence {wrong} has {int(lengths[wrong])} tokens, expected 1 to "
             f"{limit}; truncation=True makes the tokenizer shorten longer texts"
         )
+    _check_sum("lengths", lengths, "ids", ids)
+    if not len(ids):
+        return
     least, most = map(int, ids.aminmax())
     if not 0 <= least <= most < words:
         wrong = _first((ids < 0) | (ids >= words))
         place = _first(lengths.cumsum(0) > wrong)
         raise no_such_id(place, int(ids[wrong]), config)
+
+
+def _check_tensor(name: str, tensor: object, dtype: torch.dtype) -> None:
+    if not isinstance(tensor, Tensor):
+        raise TypeError(f"{name} is a {type(tensor).__name__}, expected a tensor")
+    if tensor.dtype != dtype or tensor.ndim != 1 or tensor.device.type != "cpu":
+        raise TypeError(
+            f"{name} is {tensor.dtype} of shape {tuple(tensor.shape)} on "
+            f"{tensor.device}, expected {dtype} of one axis on the CPU"
+        )
+
+
+def _check_sum(name: str, counts: Tensor, of: str, items: Tensor) -> None:
+    if (total := int(counts.sum())) != len(items):
+        raise ValueError(
+            f"{name} add up to {total}, expected the number of {of}, {len(items)}"
+        )
 
 
 def no_such_id(place: int, id: int, config: DistilBertConfig) -> IndexError:
@@ -89,7 +109,9 @@ def _first(mask: Tensor) -> int:
 
 def check_wanted(positions: object, sequences: Sequences) -> Wanted:
     """The positions of each sequence as one flat tensor."""
-    listed = isinstance(positions, Iterable) and not isinstance(positions, str)
+    listed = isinstance(positions, Iterable) and not isinstance(
+        positions, str | Mapping
+    )
     if isinstance(positions, Tensor) or not listed:
         raise TypeError(
             f"positions is {positions!r:.60}, expected a list for each sequence; "
@@ -111,10 +133,18 @@ def check_wanted(positions: object, sequences: Sequences) -> Wanted:
 
 
 def check_positions(wanted: Wanted | None, sequences: Sequences) -> None:
-    """Raise IndexError for positions that are not in their sequences."""
+    """Raise an error for positions that are not flat, or not in their sequences."""
     if wanted is None:
         return
     places, counts = wanted
+    _check_tensor("positions", places, torch.int64)
+    _check_tensor("counts", counts, torch.int64)
+    if len(counts) != len(sequences.lengths) or bool((counts < 0).any()):
+        raise ValueError(
+            f"counts are {counts.tolist()!r:.60}, expected one of 0 or more for each "
+            f"of the {len(sequences.lengths)} sequences"
+        )
+    _check_sum("counts", counts, "positions", places)
     wrong = (places < 0) | (places >= sequences.lengths.repeat_interleave(counts))
     if wrong.any():
         place = _first(counts.cumsum(0) > _first(wrong))

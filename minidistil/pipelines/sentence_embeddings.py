@@ -100,7 +100,7 @@ class SentenceEmbeddingsPipeline(Pipeline[EmbeddingOptions]):
         """
         return self._respond(inputs, options)
 
-    def _answer(self, inputs: list[str], options: EmbeddingOptions) -> Tensor:
+    def _answer(self, inputs: list[str], options: EmbeddingOptions) -> list[Tensor]:
         """Give each text its vector: the mean of those of its parts."""
         parts: list[int] = []  # of each text
 
@@ -116,7 +116,10 @@ class SentenceEmbeddingsPipeline(Pipeline[EmbeddingOptions]):
             for rows in self.run_in_portions(sequences(), options.batch_size, cls)
         ]
         means = means_of_groups(torch.cat(pooled), parts)  # (texts, D)
-        return F.normalize(means, dim=1) if options.normalize else means
+        if options.normalize:
+            means = F.normalize(means, dim=1)
+        # Copies: a view would keep all vectors in memory, and travel with them.
+        return [mean.clone() for mean in means]
 
     def _gather(self, answers: list[Tensor]) -> Tensor:
         # Of no text too, the shape says how long the vectors are.

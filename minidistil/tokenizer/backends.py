@@ -6,9 +6,11 @@ are done in `rows.py`, so that nothing shared by threads ever changes.
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from array import array
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from minidistil.tokenizer.chunks import ChunkTable
@@ -190,7 +192,15 @@ class Backend(ABC):
     def encode_later(self, texts: list[str]) -> list[TextTokens]:
         """Tokenize texts, most of which are asked for their ids alone."""
         pairs = zip(self.ids(texts), texts, strict=True)
-        return [LaterTokens(ids, text, self.encode) for ids, text in pairs]
+        encode = self._without_table.encode
+        return [LaterTokens(ids, text, encode) for ids, text in pairs]
+
+    @cached_property
+    def _without_table(self) -> Backend:
+        """The same beside an empty table: encodings hold on to it, and to no more."""
+        other = copy.copy(self)
+        other._table = ChunkTable(())
+        return other
 
 
 class RustBackend(Backend):

@@ -481,3 +481,63 @@ def test_a_number_that_float32_has_not_is_refused():
         model.distilbert.transformer.layer[0].ffn.lin1.bias[0] = -1e300
     with pytest.raises(ValueError, match="too large for float32"):
         Engine(model)
+
+
+# Flat tensors ─────────────────────────────────────────────────────────────────────────
+
+
+def ints(*numbers: int, dtype: torch.dtype = torch.int64) -> torch.Tensor:
+    return torch.tensor(numbers, dtype=dtype)
+
+
+IDS = ints(1, 2, 3, dtype=torch.int32)
+
+
+@pytest.mark.parametrize(
+    ("ids", "lengths", "error", "message"),
+    [
+        (IDS, ints(2), ValueError, "lengths add up to 2, expected .* ids, 3"),
+        (IDS, ints(2, 2), ValueError, "lengths add up to 4"),
+        (IDS, ints(), ValueError, "lengths add up to 0"),
+        (IDS[:0], ints(1), ValueError, "lengths add up to 1"),
+        (IDS, ints(3, 0), ValueError, "sequence 1 has 0 tokens"),
+        (IDS, ints(4, -1), ValueError, "sequence 1 has -1 tokens"),
+        (IDS.long(), ints(3), TypeError, "ids is torch.int64"),
+        (IDS, ints(3).int(), TypeError, "lengths is torch.int32"),
+        (IDS, ints(3).float(), TypeError, "lengths is torch.float32"),
+        (IDS[None], ints(3), TypeError, r"ids is torch.int32 of shape \(1, 3\)"),
+        (IDS.to("meta"), ints(3), TypeError, "on meta, expected"),
+        ([1, 2, 3], ints(3), TypeError, "ids is a list, expected a tensor"),
+        (ints(1, 2, 53, dtype=torch.int32), ints(2, 1), IndexError, "sequence 1 has"),
+    ],
+    ids=lambda value: f"{value!r:.30}",
+)
+def test_flat_sequences_that_do_not_fit_are_refused(
+    model, ids, lengths, error, message
+):
+    with pytest.raises(error, match=message):
+        Engine(model).start((ids, lengths))
+
+
+@pytest.mark.parametrize(
+    ("positions", "counts", "error", "message"),
+    [
+        (ints(0, 0), ints(2, 1), ValueError, "counts add up to 3, expected .* 2"),
+        (ints(0, 0), ints(2), ValueError, r"counts are \[2\], expected one"),
+        (ints(0, 0), ints(3, -1), ValueError, r"counts are \[3, -1\]"),
+        (ints(0, 2), ints(1, 1), IndexError, "positions of sequence 1"),
+        (ints(-1, 0), ints(1, 1), IndexError, "positions of sequence 0"),
+        (ints(0, 0).int(), ints(1, 1), TypeError, "positions is torch.int32"),
+    ],
+    ids=lambda value: f"{value!r:.30}",
+)
+def test_flat_positions_that_do_not_fit_are_refused(positions, counts, error, message):
+    engine = Engine(model_of(ENCODER))
+    with pytest.raises(error, match=message):
+        engine.start((IDS, ints(2, 1)), (positions, counts))
+
+
+@pytest.mark.parametrize("positions", [[[0]], [[0], [0]], 5, "ab", {0: [0]}, [[99]]])
+def test_a_model_without_tokens_says_so_whatever_the_positions_are(model, positions):
+    with pytest.raises(ValueError, match="models that read every token"):
+        Engine(model)([[1, 2], [3]], positions)

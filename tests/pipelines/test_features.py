@@ -691,3 +691,9 @@ def test_tokenizers_of_both_kinds_give_one_embedding(folder, embed):
     slow = AutoTokenizer.from_pretrained(folder, backend="python")
     texts = generated(10)
     assert_same(pipeline(EMBEDDINGS, folder, tokenizer=slow)(texts), embed(texts))
+
+
+@pytest.mark.parametrize("options", [{}, {"pooling": "cls"}, {"normalize": True}])
+def test_each_vector_of_an_iterator_is_a_tensor_of_its_own(embed, options):
+    vectors = [*embed(iter(["a film"] * 40), **options)]
+    assert all(len(each.untyped_storage()) == 4 * len(each) for each in vectors)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import gc
 import pickle
+import weakref
 from typing import Any
 
 import pytest
@@ -149,3 +151,13 @@ def test_an_encoding_tells_of_the_words_that_it_was_made_with() -> None:
     ours.add_tokens("<x>", special_tokens=True)
     assert encoding.tokens() == ["[CLS]", "a", "film", "<", "x", ">", "[SEP]"]
     assert ours("a film<x>").tokens() == ["[CLS]", "a", "film", "<x>", "[SEP]"]
+
+
+def test_an_encoding_does_not_keep_the_table_of_its_tokenizer():
+    tokenizer = DistilBertTokenizer.from_pretrained("tiny")
+    encoding = tokenizer("a good film")
+    table = weakref.ref(tokenizer._state.backend._table)
+    del tokenizer
+    gc.collect()
+    assert table() is None
+    assert encoding.tokens() == ["[CLS]", "a", "good", "film", "[SEP]"]
