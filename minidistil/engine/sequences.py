@@ -113,18 +113,26 @@ def arranged(sequences: Sequences, wanted: Wanted | None) -> Arranged:
     return Arranged(ids[sources], positions, in_order, ends, rows, counts, origins)
 
 
-def moved(lengths: Tensor, order: Tensor) -> tuple[Tensor, Tensor]:
+def starts_of(lengths: Tensor) -> Tensor:
+    """Where each group begins, of groups with so many items: (S,)."""
+    return lengths.cumsum(0) - lengths
+
+
+def moved(
+    lengths: Tensor, order: Tensor, starts: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Where the items of groups come from if the groups are put in another order.
 
     Args:
         lengths: How many items each group has, (S,).
-        order: The groups in their new order, (S,).
+        order: The groups in their new order, or some of them.
+        starts: `starts_of` the lengths, if it is known already.
 
     Returns:
         For each item in the new order its old place, and its place in its group: (N,).
     """
     new = lengths[order]
     places = torch.arange(int(new.sum()), device="cpu")
-    places -= (new.cumsum(0) - new).repeat_interleave(new)
-    starts = (lengths.cumsum(0) - lengths)[order]
-    return starts.repeat_interleave(new) + places, places
+    places -= starts_of(new).repeat_interleave(new)
+    old = (starts_of(lengths) if starts is None else starts)[order]
+    return old.repeat_interleave(new) + places, places

@@ -25,8 +25,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,16 @@ import latency
 import report
 import throughput
 import torch
-from contestant import SEED, Contestant, Place, Run, cores, write_checkpoint
+from contestant import (
+    SEED,
+    Contestant,
+    Failures,
+    Place,
+    Run,
+    cores,
+    surviving,
+    write_checkpoint,
+)
 from contestants import contestants
 from workloads import KINDS, Workload, Writer
 
@@ -166,16 +176,22 @@ def main(
         "command": "python " + " ".join(map(shlex.quote, sys.argv)),
         "rounds": much.rounds,
         "skipped": skipped,
+        "failed": {},
     }
+    failed: Failures = results["failed"]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        prepare(folder, model, present)
+        prepare(folder, model, present, failed)
         corpora = write_corpora(file, much.counts)
-        for part, found in measure(parts, folder, corpora, present, place, much):
-            results[part] = found
+        run = measure(parts, folder, corpora, present, place, much, failed)
+        for part, measured in run:
+            with surviving(f"part {part}", failed):
+                results[part] = measured()
             if output is not None:  # now: what comes next may be stopped
                 report.write(output, results)
     click.echo(report.table(results))
+    if failed:
+        sys.exit(1)
 
 
 def measure(
@@ -185,26 +201,32 @@ def measure(
     present: list[Contestant],
     place: Place,
     much: Scale,
-) -> Iterator[tuple[str, Any]]:
-    """Measure part by part; yields its name and what was found."""
+    failed: Failures,
+) -> Iterator[tuple[str, Callable[[], Any]]]:
+    """Go from part to part; yields its name and what measures it."""
     # What starts processes comes first, while this one is small.
     if "cold-start" in parts:
-        yield "cold-start", commands.time_commands(folder, much.rounds)
+        yield "cold-start", partial(commands.time_commands, folder, much.rounds)
     if "memory" in parts:
-        yield "memory", commands.measure_memory(folder, much.lines)
+        yield "memory", partial(commands.measure_memory, folder, much.lines)
     singles = [Writer(SEED).single(length) for length in LENGTHS]
     often = {"rounds": much.rounds, "rests": much.rests}
     here = "latency" in parts and place.is_gpu
     if "latency" in parts and not here:
-        found = latency.in_processes(folder, present, singles, place, **often)
-        yield "latency", found
+        ready = [each for each in present if each.name not in failed]
+        yield (
+            "latency",
+            partial(latency.in_processes, folder, ready, singles, place, **often),
+        )
     if "corpora" in parts or here:
-        runs = load(folder, present, place)
+        runs = load(folder, present, place, failed)
         if "corpora" in parts:
             yield (
                 "corpora",
-                throughput.measure(
+                partial(
+                    throughput.measure,
                     *(folder, corpora, runs, place),
+                    failed=failed,
                     rounds=much.rounds,
                     sample=much.sample,
                     patience=much.patience,
@@ -212,11 +234,25 @@ def measure(
             )
         if here:
             # To compile it for one text too would take another minute.
-            ready = {each: run for each, run in runs.items() if not each.compiles}
-            found = latency.in_this_process(folder, ready, singles, place, **often)
-            yield "latency", found
+            quick = {
+                each: run
+                for each, run in runs.items()
+                if not each.compiles and each.name not in failed
+            }
+            yield (
+                "latency",
+                partial(
+                    latency.in_this_process,
+                    folder,
+                    quick,
+                    singles,
+                    place,
+                    failed=failed,
+                    **often,
+                ),
+            )
     if "host" in parts:
-        yield "host", host.measure(folder, corpora, much.rounds)
+        yield "host", partial(host.measure, folder, corpora, much.rounds)
 
 
 def check_device(device: str) -> str:
@@ -266,7 +302,12 @@ def choose(
     return present, skipped
 
 
-def prepare(folder: Path, model: Path | None, contestants: list[Contestant]) -> None:
+def prepare(
+    folder: Path,
+    model: Path | None,
+    contestants: list[Contestant],
+    failed: Failures,
+) -> None:
     """Write the checkpoint, and what the contestants want instead of it."""
     if model is None:
         say("writing a checkpoint with random weights")
@@ -276,7 +317,8 @@ def prepare(folder: Path, model: Path | None, contestants: list[Contestant]) -> 
     for each in contestants:
         if each.prepare is not None:
             say(f"preparing {each.name}")
-            each.prepare(folder)
+            with surviving(each.name, failed):
+                each.prepare(folder)
 
 
 def write_corpora(file: Path | None, counts: dict[str, int]) -> list[Workload]:
@@ -292,13 +334,16 @@ def write_corpora(file: Path | None, counts: dict[str, int]) -> list[Workload]:
 
 
 def load(
-    folder: Path, contestants: list[Contestant], place: Place
+    folder: Path, contestants: list[Contestant], place: Place, failed: Failures
 ) -> dict[Contestant, Run]:
-    """Load everyone."""
+    """Load everyone who can be prepared and loaded."""
     runs = {}
     for each in contestants:
+        if each.name in failed:
+            continue
         say(f"loading {each.name}")
-        runs[each] = each.load(folder, place)
+        with surviving(each.name, failed):
+            runs[each] = each.load(folder, place)
     return runs
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 from workloads import Workload
 
@@ -84,6 +86,22 @@ class Contestant:
     def missing(self) -> list[str]:
         """The modules that it needs and that are not installed."""
         return [module for module in self.needs if find_spec(module) is None]
+
+
+# Why something is missing from the results, by its name.
+Failures = dict[str, str]
+
+
+@contextlib.contextmanager
+def surviving(name: str, failed: Failures) -> Iterator[None]:
+    """Let an error in the block cost nobody else their results; note and print it."""
+    try:
+        yield
+    except Exception as error:
+        traceback.print_exc()
+        said = error.format_message() if isinstance(error, click.ClickException) else ""
+        failed[name] = " ".join((said or repr(error)).split())[:300]
+        click.echo(f"{name} failed, and is left out", err=True)
 
 
 def cores() -> int:

@@ -14,7 +14,7 @@ from typing import Any
 
 import answers
 import click
-from contestant import Contestant, Place, Run
+from contestant import Contestant, Failures, Place, Run, surviving
 from timing import launch, take_turns, time_often, time_rested
 from workloads import Workload
 
@@ -71,15 +71,23 @@ def in_this_process(
     *,
     rounds: int,
     rests: int,
+    failed: Failures,
 ) -> dict[str, Any]:
-    """Let those who are loaded take turns; the same without memory."""
+    """Let those who are loaded take turns; the same without memory.
+
+    Who fails is added to ``failed``, and not timed.
+    """
     expected = answers.reference(folder, works)
     for each, run in runs.items():
-        check(each, run, works, expected)
+        with surviving(each.name, failed):
+            check(each, run, works, expected)
     click.echo("timing single texts", err=True)
+    if all(each.name in failed for each in runs):
+        raise click.ClickException("nobody is left to be timed")
     turns = {
         each.name: partial(measure, each, run, works, place, rests)
         for each, run in runs.items()
+        if each.name not in failed
     }
     return {"seconds": by_text(works, take_turns(turns, rounds))}
 

@@ -64,6 +64,9 @@ def _heading(results: dict[str, Any]) -> str:
         f"Medians of {results['rounds']} rounds; in brackets the smallest and largest.",
     ]
     lines += [f"Skipped: {name}: {why}" for name, why in results["skipped"].items()]
+    lines += [
+        f"Failed: {name}: {why}" for name, why in results.get("failed", {}).items()
+    ]
     return "\n\n".join(lines)
 
 

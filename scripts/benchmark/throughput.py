@@ -16,7 +16,7 @@ from typing import Any
 import answers
 import ceiling
 import click
-from contestant import Contestant, Place, Run
+from contestant import Contestant, Failures, Place, Run, surviving
 from timing import take_turns, time_once
 from workloads import Workload
 
@@ -24,7 +24,7 @@ from workloads import Workload
 CHECKED = 32
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Entry:
     """How a contestant takes part.
 
@@ -54,8 +54,11 @@ def measure(
     rounds: int,
     sample: int,
     patience: float,
+    failed: Failures,
 ) -> dict[str, Any]:
     """Check everyone, then time everyone on each corpus.
+
+    Who fails, or answers otherwise than the model, is not timed.
 
     Args:
         folder: The checkpoint.
@@ -65,6 +68,7 @@ def measure(
         rounds: How often.
         sample: One of so many texts is in the sample that sizes are tried on.
         patience: Who would take more seconds for a corpus reads only the sample.
+        failed: Takes who is left out, and why.
     """
     from minidistil import DistilBertConfig
 
@@ -74,30 +78,39 @@ def measure(
     click.echo("checking everyone's answers", err=True)
     expected = answers.reference(folder, [each.part(CHECKED) for each in samples])
     for each, run in runs.items():
-        for some in samples:
-            for size in each.sizes:
-                scores = each.read(some, size, run(some, size))
-                answers.check(each, some, scores, expected)
-    results = {}
+        with surviving(each.name, failed):
+            for some in samples:
+                for size in each.sizes:
+                    scores = each.read(some, size, run(some, size))
+                    answers.check(each, some, scores, expected)
+    entered: dict[str, dict[Entry, float]] = {}
     for work, some in zip(corpora, samples, strict=True):
         click.echo(f"trying sizes of batches on {work.name}", err=True)
-        entries = [enter(*each, work, some, place, patience) for each in runs.items()]
-        # To warm up, and to check what is made of many texts at once.
-        changes = [
-            answers.check(
-                each.contestant,
-                each.work,
-                each.contestant.read(each.work, each.size, each.answer()),
-                expected,
-            )
-            for each in entries
-        ]
+        entered[work.name] = found = {}
+        for each, run in runs.items():
+            if each.name in failed:
+                continue
+            with surviving(each.name, failed):
+                entry = enter(each, run, work, some, place, patience)
+                # To warm up, and to check what is made of many texts at once.
+                scores = each.read(entry.work, entry.size, entry.answer())
+                found[entry] = answers.check(each, entry.work, scores, expected)
+    if all(each.name in failed for each in runs):
+        raise click.ClickException("nobody is left to be timed")
+    results = {}
+    for work in corpora:
+        # Of all corpora those who can read each of them, for tables without holes.
+        changes = {
+            entry: change
+            for entry, change in entered[work.name].items()
+            if entry.contestant.name not in failed
+        }
         click.echo(
             f"timing {work.name}: {len(work.texts)} texts, {work.tokens} tokens",
             err=True,
         )
         turns: dict[str, Callable[[], Any]] = {
-            each.contestant.name: partial(time_entry, each, place) for each in entries
+            each.contestant.name: partial(time_entry, each, place) for each in changes
         }
         turns["ceiling"] = partial(ceiling.measure, config, place)
         measured = take_turns(turns, rounds)
@@ -114,7 +127,7 @@ def measure(
                     "change": change,
                     **turned_over(measured[each.contestant.name]),
                 }
-                for each, change in zip(entries, changes, strict=True)
+                for each, change in changes.items()
             },
         }
     return results

@@ -142,6 +142,26 @@ def test_what_cannot_be_recorded_is_computed_without_a_word(recwarn):
     assert not recwarn
 
 
+class RefusingRecorder(AgainRecorder):
+    def record(self, work):
+        _, results = super().record(work)
+
+        def refuse():
+            self.replayed += 1
+            raise RuntimeError("Offset increment outside graph capture encountered")
+
+        return refuse, results
+
+
+def test_what_cannot_be_played_now_is_computed_without():
+    model, recorder = model_of(SEQUENCE), RefusingRecorder()
+    core = core_of(model, recorder=recorder)
+    sequences = sequences_of([7, 3], 53)
+    for _ in range(2):
+        check(results_of(core, sequences), answers(model, sequences))
+    assert (recorder.recorded, recorder.replayed) == (1, 2)
+
+
 class BusyRecorder(AgainRecorder):
     def can_record(self):
         return False

@@ -129,6 +129,24 @@ def test_single_texts_and_memory_are_measured_in_processes(
     assert "minidistil engine, float32 / transformers model" in table
 
 
+@pytest.mark.parametrize("part", ["corpora", "host"])
+def test_a_part_that_fails_does_not_cost_the_others(
+    parts, folder, few, tmp_path, monkeypatch, part
+):
+    def fail(*_, **__):
+        raise RuntimeError("out of order")
+
+    module = parts.throughput if part == "corpora" else parts.host
+    monkeypatch.setattr(module, "measure", fail)
+    options = ["--quick", "--model", folder, "--output", tmp_path, *PAIR]
+    options += ["--part", "corpora", "--part", "host"]
+    result = CliRunner().invoke(parts.main.main, [*map(str, options)])
+    assert result.exit_code == 1
+    assert f"Failed: part {part}: RuntimeError('out of order')" in result.stdout
+    results = json.loads((tmp_path / "benchmark.json").read_text("utf-8"))
+    assert len(results.keys() & {"corpora", "host"}) == 1
+
+
 # Who answers wrongly
 
 
@@ -141,24 +159,28 @@ def shuffled(contestant):
     return replace(contestant, family="the wrong one", read=read)
 
 
-def test_who_answers_wrongly_is_named_before_anything_is_timed(
+def test_who_answers_wrongly_or_fails_is_named_and_the_rest_is_timed(
     parts, folder, work, expected, monkeypatch
 ):
-    def time_once(*_):
-        raise AssertionError("timed")
-
-    monkeypatch.setattr(parts.throughput, "time_once", time_once)
+    monkeypatch.setattr(parts.ceiling, "measure", lambda *_: {"float32": 1.0})
     place = parts.contestant.Place("cpu", 1)
     right = parts.ours.engine("float32")
-    wrong = shuffled(right)
+    wrong, failing = shuffled(right), replace(right, family="the failing one")
+
+    def run(some, size):
+        raise MemoryError("too little of it")
+
     runs = {each: each.load(folder, place) for each in (right, wrong)}
-    measure = partial(
-        parts.throughput.measure, rounds=1, sample=2, patience=60.0, place=place
+    runs[failing] = run
+    failed = {}
+    found = parts.throughput.measure(
+        *(folder, [work], runs, place),
+        **{"rounds": 1, "sample": 2, "patience": 60.0, "failed": failed},
     )
-    with pytest.raises(click.ClickException, match="the wrong one, float32 answers"):
-        measure(folder, [work], runs)
-    with pytest.raises(AssertionError, match="timed"):
-        measure(folder, [work], {right: runs[right]})
+    assert [*found["sentences"]["contestants"]] == [right.name]
+    assert [*failed] == [wrong.name, failing.name]
+    assert "the wrong one, float32 answers" in failed[wrong.name]
+    assert "too little of it" in failed[failing.name]
     with pytest.raises(click.ClickException, match="the wrong one, float32 answers"):
         parts.latency.check(wrong, runs[wrong], [work], expected)
 

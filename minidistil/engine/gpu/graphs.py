@@ -115,17 +115,21 @@ class CudaRecorder:
         caller = torch.cuda.current_stream()
         self._stream.wait_stream(caller)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.stream(self._stream):
-            for _ in range(2):
-                work()  # libraries prepare what they cannot while it is recorded
-            # Not `torch.cuda.graph`, which waits for the device, collects garbage and
-            # empties the caches of the process. Other threads go on meanwhile.
-            graph.capture_begin(pool=self._pool, capture_error_mode="thread_local")
-            try:
-                results = work()
-            finally:
-                graph.capture_end()
-        caller.wait_stream(self._stream)
+        _register_generator(graph)
+        try:
+            with torch.cuda.stream(self._stream):
+                for _ in range(2):
+                    work()  # libraries prepare what they cannot while it is recorded
+                # Not `torch.cuda.graph`, which waits for the device, collects garbage
+                # and empties the caches of the process. Other threads go on meanwhile.
+                graph.capture_begin(pool=self._pool, capture_error_mode="thread_local")
+                try:
+                    results = work()
+                finally:
+                    graph.capture_end()
+        finally:
+            # Also after an error: what is read is freed on the caller's stream.
+            caller.wait_stream(self._stream)
         return graph.replay, results
 
     def begin(self) -> None:
@@ -135,6 +139,20 @@ class CudaRecorder:
     def end(self) -> None:
         """See `Recorder`."""
         self._done.record()
+
+
+def _register_generator(graph: torch.cuda.CUDAGraph) -> None:
+    """Let a graph know the device's random numbers, outside of inference mode.
+
+    Each graph knows them, whether it draws any or not. torch makes two tensors for that
+    when the first graph of all is recorded, and every later one writes to them. If they
+    were made in inference mode, the caller could record no graph of their own outside
+    of it (https://github.com/pytorch/pytorch/issues/166792).
+    """
+    generators = torch.cuda.default_generators
+    if hasattr(graph, "register_generator_state"):
+        with torch.inference_mode(False):
+            graph.register_generator_state(generators[torch.cuda.current_device()])
 
 
 class Recording(NamedTuple):
@@ -167,14 +185,18 @@ class Graphs:
             recording = self._recordings.get(shape)
             if recording is None:
                 recording = self._record(numbers, shape, compute)
-            if recording is not None:
-                self._transfers.sent(numbers, to=recording.numbers)
-                recording.replay()
-                fetch = self._transfers.fetched(
-                    *(each[:rows] for each in recording.results)
-                )
+            fetch = None if recording is None else self._play(recording, numbers, rows)
             self._recorder.end()
-            return None if recording is None else fetch
+            return fetch
+
+    def _play(self, recording: Recording, numbers: Tensor, rows: int) -> Fetch | None:
+        self._transfers.sent(numbers, to=recording.numbers)
+        try:
+            recording.replay()
+        except RuntimeError:
+            # Older torch plays none while a graph is recorded anywhere in the process.
+            return None
+        return self._transfers.fetched(*(each[:rows] for each in recording.results))
 
     def _record(
         self, numbers: Tensor, shape: Shape, compute: Compute

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from minidistil.engine.sequences import Sequences, Wanted, moved
+from minidistil.engine.sequences import Sequences, Wanted, moved, starts_of
 
 # The kernels of attention count sequences in 16 bits.
 MOST_SEQUENCES = 65_535
@@ -120,8 +120,12 @@ def batches(
     order = sequences.lengths.argsort(descending=True, stable=True)
     lengths = sequences.lengths[order]
     counts = lengths if wanted is None else wanted.counts[order]
+    # Once for all: to go through all sequences for each batch is quadratic.
+    starts = starts_of(sequences.lengths)
+    starts_of_wanted = None if wanted is None else starts_of(wanted.counts)
     for first, last in _cuts(lengths, counts, limits):
-        yield _batch(sequences, wanted, order[first:last])
+        some = order[first:last]
+        yield _batch(sequences, wanted, some, starts, starts_of_wanted)
 
 
 def _cuts(lengths: Tensor, counts: Tensor, limits: Limits) -> Iterator[tuple[int, int]]:
@@ -147,10 +151,16 @@ def _fitting(sums: Tensor, limit: int) -> int:
     return int(torch.searchsorted(sums, torch.tensor(limit, device="cpu"), right=True))
 
 
-def _batch(sequences: Sequences, wanted: Wanted | None, order: Tensor) -> Batch:
-    """The batch of some sequences, in that order."""
+def _batch(
+    sequences: Sequences,
+    wanted: Wanted | None,
+    order: Tensor,
+    starts: Tensor,
+    starts_of_wanted: Tensor | None,
+) -> Batch:
+    """The batch of some sequences, in that order; the starts are those of all."""
     lengths = sequences.lengths[order]
-    sources, positions = moved(sequences.lengths, order)
+    sources, positions = moved(sequences.lengths, order, starts)
     ends = _ends(lengths)
     read = [sequences.ids[sources], positions, ends]
     tokens, longest = len(sources), int(lengths.max())
@@ -158,7 +168,7 @@ def _batch(sequences: Sequences, wanted: Wanted | None, order: Tensor) -> Batch:
         shape = Shape(tokens, len(order), None, longest, longest)
         return Batch(shape, _joined(read), sources)
     counts = wanted.counts[order]
-    places, _ = moved(wanted.counts, order)
+    places, _ = moved(wanted.counts, order, starts_of_wanted)
     firsts = ends[:-1].repeat_interleave(counts, output_size=len(places))
     read += [_ends(counts), wanted.positions[places] + firsts]
     shape = Shape(tokens, len(order), len(places), longest, int(counts.max()))
