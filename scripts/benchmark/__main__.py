@@ -33,12 +33,12 @@ from pathlib import Path
 from typing import Any
 
 import click
-import commands
 import host
 import latency
 import report
 import throughput
 import torch
+import whole_commands
 from contestant import (
     SEED,
     Contestant,
@@ -206,9 +206,9 @@ def measure(
     """Go from part to part; yields its name and what measures it."""
     # What starts processes comes first, while this one is small.
     if "cold-start" in parts:
-        yield "cold-start", partial(commands.time_commands, folder, much.rounds)
+        yield "cold-start", partial(whole_commands.time_commands, folder, much.rounds)
     if "memory" in parts:
-        yield "memory", partial(commands.measure_memory, folder, much.lines)
+        yield "memory", partial(whole_commands.measure_memory, folder, much.lines)
     singles = [Writer(SEED).single(length) for length in LENGTHS]
     often = {"rounds": much.rounds, "rests": much.rests}
     here = "latency" in parts and place.is_gpu

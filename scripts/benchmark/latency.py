@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import answers
+import agreement
 import click
 from contestant import Contestant, Failures, Place, Run, surviving
 from timing import launch, take_turns, time_often, time_rested
@@ -42,7 +42,7 @@ def in_processes(
         of each contestant the peak memory in bytes.
     """
     file = folder / "singles.json"
-    expected = answers.reference(folder, works)
+    expected = agreement.reference(folder, works)
     texts = [
         {"name": w.name, "texts": w.texts, "sequences": w.sequences} for w in works
     ]
@@ -77,7 +77,7 @@ def in_this_process(
 
     Who fails is added to ``failed``, and not timed.
     """
-    expected = answers.reference(folder, works)
+    expected = agreement.reference(folder, works)
     for each, run in runs.items():
         with surviving(each.name, failed):
             check(each, run, works, expected)
@@ -96,13 +96,13 @@ def check(
     contestant: Contestant,
     run: Run,
     works: list[Workload],
-    expected: answers.Expected,
+    expected: agreement.Expected,
 ) -> None:
     """Raise click.ClickException for a wrong answer."""
     size = contestant.sizes[0]
     for work in works:
         scores = contestant.read(work, size, run(work, size))
-        answers.check(contestant, work, scores, expected)
+        agreement.check(contestant, work, scores, expected)
 
 
 def measure(

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import answers
+import agreement
 import ceiling
 import click
 from contestant import Contestant, Failures, Place, Run, surviving
@@ -76,13 +76,13 @@ def measure(
     samples = [work.part(-(-len(work.texts) // sample)) for work in corpora]
     # Texts out of the samples: they are in all that anyone reads.
     click.echo("checking everyone's answers", err=True)
-    expected = answers.reference(folder, [each.part(CHECKED) for each in samples])
+    expected = agreement.reference(folder, [each.part(CHECKED) for each in samples])
     for each, run in runs.items():
         with surviving(each.name, failed):
             for some in samples:
                 for size in each.sizes:
                     scores = each.read(some, size, run(some, size))
-                    answers.check(each, some, scores, expected)
+                    agreement.check(each, some, scores, expected)
     entered: dict[str, dict[Entry, float]] = {}
     for work, some in zip(corpora, samples, strict=True):
         click.echo(f"trying sizes of batches on {work.name}", err=True)
@@ -94,7 +94,7 @@ def measure(
                 entry = enter(each, run, work, some, place, patience)
                 # To warm up, and to check what is made of many texts at once.
                 scores = each.read(entry.work, entry.size, entry.answer())
-                found[entry] = answers.check(each, entry.work, scores, expected)
+                found[entry] = agreement.check(each, entry.work, scores, expected)
     if all(each.name in failed for each in runs):
         raise click.ClickException("nobody is left to be timed")
     results = {}

@@ -67,7 +67,7 @@ def work(parts):
 
 @pytest.fixture(scope="module")
 def expected(parts, folder, work):
-    return parts.answers.reference(folder, [work])
+    return parts.agreement.reference(folder, [work])
 
 
 @pytest.fixture
@@ -191,23 +191,23 @@ def test_texts_that_are_mistaken_for_each_other_are_noticed(
 ):
     contestant = parts.contestant.Contestant("it", precision, None, None)
     right = np.array([expected[text] for text in work.texts])
-    assert parts.answers.check(contestant, work, right, expected) == 0
+    assert parts.agreement.check(contestant, work, right, expected) == 0
     for wrong in (np.roll(right, 1), right[::-1], right * np.nan):
         with pytest.raises(click.ClickException, match=f"it, {precision} answers"):
-            parts.answers.check(contestant, work, wrong, expected)
+            parts.agreement.check(contestant, work, wrong, expected)
 
 
 def test_a_score_too_few_is_noticed(parts, work, expected):
     contestant = parts.contestant.Contestant("it", "float32", None, None)
     right = np.array([expected[text] for text in work.texts])
     with pytest.raises(click.ClickException, match=r"it, float32 gives scores of"):
-        parts.answers.check(contestant, work, right[:-1], expected)
+        parts.agreement.check(contestant, work, right[:-1], expected)
 
 
 def test_a_model_that_answers_all_alike_is_no_reference(parts, work, tmp_path):
     parts.contestant.write_checkpoint(tmp_path, **SMALL)
     with pytest.raises(click.ClickException, match="no wrong answer would be noticed"):
-        parts.answers.reference(tmp_path, [work])
+        parts.agreement.reference(tmp_path, [work])
 
 
 def test_ids_that_differ_are_refused_by_name(parts, work):
