@@ -82,7 +82,7 @@ def numbers(answer):
 
 
 def close(answer):
-    """The answer, whose numbers need not be equal to the last bit: batches are others."""
+    """The answer, within rounding: batches are not the same."""
     if isinstance(answer, float):
         return pytest.approx(answer, abs=1e-5)
     if isinstance(answer, dict):
