@@ -23,7 +23,7 @@ def test_what_is_right_passes_in_a_table():
 
 
 def test_what_is_wrong_does_not(monkeypatch):
-    monkeypatch.setattr(layers, "_scale", lambda attention: 1.0)
+    monkeypatch.setattr(layers, "scale_of", lambda attention: 1.0)
     done = check_on_cpu()
     assert done.exit_code == 1
     assert "WRONG: 1e-05 is allowed" in done.output

@@ -35,6 +35,8 @@ Mix = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 # The tokens that batched products in bfloat16 take at once.
 PIECE = 256
+# The lengths for which they were no faster than the fused operator.
+ALIKE = range(33, 129)
 
 
 def mix_fused(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -59,8 +61,9 @@ def pieces(group: Group, q: Tensor) -> Iterator[tuple[Group, Mix]]:
     one shape for each length, and sequences that do not fill it are fused. Other
     devices than CPUs have better fused operators.
     """
-    on_cpu, count = q.device.type == "cpu", 0
-    if on_cpu and q.dtype == torch.bfloat16 and not group.fills:
+    count = 0
+    divided = q.dtype == torch.bfloat16 and group.tokens not in ALIKE
+    if divided and not group.fills:
         full = max(1, PIECE // group.tokens)
         count = group.count // full
         for _ in range(count):
@@ -69,7 +72,7 @@ def pieces(group: Group, q: Tensor) -> Iterator[tuple[Group, Mix]]:
     if rest := group.count - count:
         few = group.rows <= 64 and group.tokens <= 32
         short = q.dtype == torch.float32 and group.tokens < 48 and not few
-        mix = mix_in_batches if short and on_cpu else mix_fused
+        mix = mix_in_batches if short else mix_fused
         yield Group(rest, group.tokens), mix
 
 
