@@ -57,6 +57,7 @@ ALLOWED: dict[str, set[str]] = {
         "outputs",
         "tokenizer",
     },
+    "tables": {"files", "messages", "pipelines", "progress"},
     "explainer": {
         "auto",
         "checkpoint",
@@ -94,6 +95,7 @@ ALLOWED: dict[str, set[str]] = {
         "messages",
         "pipelines",
         "progress",
+        "tables",
         "weights",
     },
     "__main__": {"cli"},
