@@ -1,0 +1,109 @@
+"""Several processes that train one student: torchrun starts them, this joins them.
+
+Process r of W takes the passes r, r + W, … of every step, and all add up what they have
+found. With one process everything here does nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+Value = TypeVar("Value")
+# After so long without an answer the others are taken for dead: an evaluation, or a
+# save to a slow disk, may take a while.
+PATIENCE = timedelta(minutes=30)
+
+
+@dataclass(frozen=True)
+class Processes:
+    """The processes of a training, and which of them this is.
+
+    Attributes:
+        rank: The number of this one, from 0.
+        count: How many there are.
+    """
+
+    rank: int = 0
+    count: int = 1
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this is the one that writes files and speaks to the user."""
+        return self.rank == 0
+
+    def shared(self, student: nn.Module) -> nn.Module:
+        """The student, such that the gradients of all processes are averaged."""
+        if self.count == 1:
+            return student
+        from torch.nn.parallel import DistributedDataParallel
+
+        return DistributedDataParallel(student, gradient_as_bucket_view=True)
+
+    def gathering(
+        self, student: nn.Module, is_last: bool
+    ) -> AbstractContextManager[Any]:
+        """Around a pass: gradients are exchanged once a step, with the last of them."""
+        if self.count == 1 or is_last:
+            return nullcontext()
+        alone: AbstractContextManager[Any] = student.no_sync()  # type: ignore[operator]
+        return alone
+
+    def sum(self, values: Tensor) -> Tensor:
+        """Add up what all processes have; each gets the sum."""
+        if self.count > 1:
+            dist.all_reduce(values)
+        return values
+
+    def gathered(self, value: Value) -> list[Value]:
+        """What all processes have, in the order of their ranks."""
+        if self.count == 1:
+            return [value]
+        found: list[Any] = [None] * self.count
+        dist.all_gather_object(found, value)
+        return found
+
+    def told_by_first(self, value: Value) -> Value:
+        """What the first process has."""
+        if self.count == 1:
+            return value
+        found = [value]
+        dist.broadcast_object_list(found, src=0)
+        return found[0]
+
+
+@contextmanager
+def joined(device: torch.device) -> Iterator[Processes]:
+    """Join the processes that torchrun has started, while the block runs.
+
+    Without torchrun there is one. A group that the caller has made is used, and kept.
+
+    Args:
+        device: Of this process: processes on GPUs speak over nccl, others over gloo.
+    """
+    ours = "RANK" in os.environ and not (dist.is_available() and dist.is_initialized())
+    if ours:
+        backend = "nccl" if device.type == "cuda" else "gloo"
+        dist.init_process_group(backend, timeout=PATIENCE)
+    try:
+        if dist.is_available() and dist.is_initialized():
+            yield Processes(dist.get_rank(), dist.get_world_size())
+        else:
+            yield Processes()
+    finally:
+        if ours:
+            dist.destroy_process_group()
+
+
+def own_device(device: str) -> str:
+    """The device of this process: each that torchrun starts has a GPU of its own."""
+    local = os.environ.get("LOCAL_RANK")
+    return f"cuda:{local}" if device == "cuda" and local is not None else device
