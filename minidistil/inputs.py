@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import torch
@@ -30,6 +32,22 @@ _ENCODER_ARGUMENTS = (
 _HEAD_ARGUMENTS = ("labels", "start_positions", "end_positions", "num_items_in_batch")
 
 
+_checked = ContextVar("checked", default=False)
+
+
+@contextmanager
+def checked_before() -> Iterator[None]:
+    """Do not look at numbers within the block: who calls has done so, on the host.
+
+    Each look at a tensor of a GPU waits until all that was started before is computed.
+    """
+    outside = _checked.set(True)
+    try:
+        yield
+    finally:
+        _checked.reset(outside)
+
+
 def is_true(flag: Tensor) -> bool:
     """Whether a flag (), a tensor, is true; False where it must not be looked at.
 
@@ -38,6 +56,8 @@ def is_true(flag: Tensor) -> bool:
     the meta device and of a fake tensor there is no value, which is a RuntimeError.
     """
     if torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None:
+        return False
+    if _checked.get():
         return False
     if flag.is_cuda and torch.cuda.is_current_stream_capturing():
         return False
