@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from minidistil.heads import DistilBertForMaskedLM
 from minidistil.inputs import checked_before
 from minidistil.training.objectives import (
-    IGNORED,
     cosine_loss,
     hard_loss,
     in_chunks,
@@ -46,20 +45,27 @@ class LabelLearner(nn.Module):
         input_ids: Tensor,
         labels: Tensor,
         attention_mask: Tensor | None = None,
+        places: Tensor | None = None,
         teacher: Tensor | None = None,
     ) -> dict[str, Tensor]:
-        """Sum the terms; ``teacher`` are its logits, of the student's shape."""
+        """Sum the terms.
+
+        Args:
+            input_ids: (B, T), or (B, C, T) of choices.
+            labels: Of what has one, (N,); of a regression or several labels, (N, C).
+            attention_mask: Of the shape of the ids; None where there is no padding.
+            places: Of token classification, which of the B * T tokens have a label,
+                (N,); None: the N texts themselves.
+            teacher: The teacher's logits of the same, (N, C).
+        """
         with checked_before():
             logits = self.model(input_ids, attention_mask, return_dict=True).logits
-        if self.hard is not hard_loss:
-            sums = {"hard": self.hard(logits, labels.view_as(logits))}
-            counts = torch.ones(logits.shape[:-1], dtype=torch.bool)
-        else:
-            classes = logits.shape[-1]
-            sums = {"hard": hard_loss(logits.reshape(-1, classes), labels.flatten())}
-            counts = labels != IGNORED
+        logits = logits.reshape(-1, logits.shape[-1])
+        if places is not None:
+            logits = logits[places]
+        sums = {"hard": self.hard(logits, labels)}
         if teacher is not None:
-            sums["soft"] = soft_loss(logits[counts], teacher[counts], self.temperature)
+            sums["soft"] = soft_loss(logits, teacher, self.temperature)
         return sums
 
 
@@ -123,25 +129,33 @@ class MaskedLearner(nn.Module):
         self._teacher = [] if teacher is None else [teacher.eval()]
 
     def forward(
-        self, input_ids: Tensor, labels: Tensor, attention_mask: Tensor | None = None
+        self,
+        input_ids: Tensor,
+        labels: Tensor,
+        places: Tensor,
+        attention_mask: Tensor | None = None,
     ) -> dict[str, Tensor]:
-        """Sum the terms of (B, T) ids, some of them hidden, and the words there."""
+        """Sum the terms.
+
+        Args:
+            input_ids: (B, T), some of them hidden.
+            labels: The words that are to be guessed, or `IGNORED`, (N,).
+            places: Which of the B * T tokens they are, (N,): with a teacher all that
+                are read, without one those that are hidden.
+            attention_mask: (B, T); None where there is no padding.
+        """
         with checked_before():
-            states = self._states(self.model, input_ids, attention_mask)
+            states = self._states(self.model, input_ids, attention_mask)[places]
             if not self._teacher:
-                counts = labels != IGNORED
-                (hard,) = in_chunks(self._hard, states[counts], labels[counts])
+                (hard,) = in_chunks(self._hard, states, labels)
                 return {"hard": hard}
             with torch.no_grad():
-                wanted = self._states(self._teacher[0], input_ids, attention_mask)
-        if attention_mask is None:
-            attention_mask = torch.ones_like(input_ids)
-        read = attention_mask != 0  # (B, T)
-        rows = states[read], wanted[read], labels[read]  # N of each
-        hard, soft = in_chunks(self._hard_and_soft, *rows)
+                teacher = self._teacher[0]
+                wanted = self._states(teacher, input_ids, attention_mask)[places]
+        hard, soft = in_chunks(self._hard_and_soft, states, wanted, labels)
         sums = {"hard": hard, "soft": soft}
-        if rows[0].shape == rows[1].shape:
-            sums["cosine"] = cosine_loss(rows[0], rows[1])
+        if states.shape == wanted.shape:
+            sums["cosine"] = cosine_loss(states, wanted)
         return sums
 
     @staticmethod
@@ -149,8 +163,8 @@ class MaskedLearner(nn.Module):
         model: DistilBertForMaskedLM, input_ids: Tensor, attention_mask: Tensor | None
     ) -> Tensor:
         encoded = model.distilbert(input_ids, attention_mask, return_dict=True)
-        states: Tensor = encoded.last_hidden_state
-        return states
+        states: Tensor = encoded.last_hidden_state  # (B, T, D)
+        return states.flatten(0, 1)
 
     def _hard(self, states: Tensor, labels: Tensor) -> tuple[Tensor, ...]:
         return (hard_loss(words(self.model, states), labels),)

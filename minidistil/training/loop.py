@@ -185,7 +185,9 @@ class Training:
         finite = torch.stack([value.isfinite() for value in found.values()]).all()
         now = torch.where(finite, -1, number)
         before = progress.diverged
-        progress.diverged = now if before is None else torch.where(before < 0, now, before)
+        progress.diverged = (
+            now if before is None else torch.where(before < 0, now, before)
+        )
 
 
 def groups(student: nn.Module, decay: float) -> list[dict[str, Any]]:

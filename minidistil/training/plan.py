@@ -66,7 +66,9 @@ class Plan:
             for window in windows
         ]
         batches = [
-            batch for window in longest_first for batch in window.split(self._batch_size)
+            batch
+            for window in longest_first
+            for batch in window.split(self._batch_size)
         ]
         draw = generator(self._seed, "order of batches", epoch)
         return [batches[i] for i in torch.randperm(len(batches), generator=draw)]
