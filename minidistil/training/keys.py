@@ -18,7 +18,7 @@ def key(seed: int, purpose: str, *place: int) -> int:
     chosen the masks.
     """
     text = "/".join([str(seed), purpose, *map(str, place)])
-    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest()) >> 1
+    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
 
 
 def generator(seed: int, purpose: str, *place: int) -> torch.Generator:

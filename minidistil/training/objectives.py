@@ -90,7 +90,7 @@ def in_chunks(
         rows: Tensors (N, …) that belong together.
     """
     totals: tuple[Tensor, ...] | None = None
-    for some in zip(*(each.split(CHUNK) for each in rows), strict=True):
+    for some in zip(*(torch.split(each, CHUNK) for each in rows), strict=True):
         found = checkpoint(losses, *some, use_reentrant=False)
         totals = found if totals is None else tuple(map(torch.add, totals, found))
     return totals if totals is not None else losses(*rows)

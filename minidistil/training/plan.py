@@ -55,12 +55,12 @@ class Plan:
 
     def passes(self, step: int) -> tuple[Tensor, ...]:
         """The same in parts, each of which is computed at once."""
-        return self.batch(step).split(self._pass_rows)
+        return torch.split(self.batch(step), self._pass_rows)
 
     def _batches_of(self, epoch: int) -> list[Tensor]:
         draw = generator(self._seed, "order of rows", epoch)
         order = torch.randperm(self.rows, generator=draw)
-        windows = order.split(WINDOW * self._batch_size)
+        windows = torch.split(order, WINDOW * self._batch_size)
         longest_first = [
             window[self._lengths[window].argsort(descending=True, stable=True)]
             for window in windows

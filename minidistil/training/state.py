@@ -117,7 +117,7 @@ def load(path: Path, training: Training) -> Best:
     header = read_header(path)
     optimizer = training.optimizer
     with reading_from(path), safe_open(path, framework="pt") as file, torch.no_grad():
-        kept = {*file.keys()}  # noqa: SIM118  # it is no mapping
+        kept = {*file.keys()}  # it is no mapping
         for name, weight in named(training.student).items():
             weight.copy_(file.get_tensor(f"weight/{name}"))
             if f"{MEANS[0]}/{name}" not in kept:
