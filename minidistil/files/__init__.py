@@ -16,7 +16,12 @@ from minidistil.files.reading import (
     reading_from,
     refusal,
 )
-from minidistil.files.writing import replacing, replacing_all, write_file
+from minidistil.files.writing import (
+    replacing,
+    replacing_all,
+    sync_folder,
+    write_file,
+)
 
 __all__ = [
     "errno_of",
@@ -29,5 +34,6 @@ __all__ = [
     "refusal",
     "replacing",
     "replacing_all",
+    "sync_folder",
     "write_file",
 ]
