@@ -17,6 +17,7 @@ from minidistil.files.reading import (
     refusal,
 )
 from minidistil.files.writing import (
+    is_temporary,
     replacing,
     replacing_all,
     sync_folder,
@@ -27,6 +28,7 @@ __all__ = [
     "errno_of",
     "is_file",
     "is_folder",
+    "is_temporary",
     "mode_of",
     "read_bytes",
     "read_json",

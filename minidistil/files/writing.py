@@ -258,6 +258,11 @@ def sync_folder(folder: Path) -> None:
             os.close(number)
 
 
+def is_temporary(path: Path) -> bool:
+    """Whether a name is one that new files have until they are whole."""
+    return re.fullmatch(r"\..*\.[0-9a-f]{16}", path.name) is not None
+
+
 def _beside(path: Path) -> Path:
     # In the same folder: a rename is atomic only within one file system.
     return path.with_name(f".{path.name[:40]}.{secrets.token_hex(8)}")
