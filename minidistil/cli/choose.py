@@ -59,8 +59,8 @@ def choose(
             lines=_lines_below_prompt,
             columns={
                 "prompt": "column",
-                "question": "question_column",
                 "choices": "choices_column",
+                "question": "question_column",
             },
             defaults={"column": "prompt", "choices_column": "choices"},
             wanted=wanted,

@@ -16,7 +16,7 @@ from minidistil.cli.options import (
     table_options,
 )
 from minidistil.cli.output import one_line
-from minidistil.cli.tables import print_answers
+from minidistil.cli.tables import is_table, print_answers
 
 
 class _Count(click.IntRange):
@@ -66,6 +66,11 @@ def classify(top_k: int | None, pairs: bool, **options: Any) -> None:
 
     Put -- before texts that begin with a dash.
     """
+    if pairs and (options["target"] is not None or is_table(options["source"])):
+        raise click.UsageError(
+            "--pairs is for TEXTs, or lines that are printed; of a table, the second "
+            "texts are in --second-column"
+        )
     print_answers(
         "text-classification",
         "classifying",

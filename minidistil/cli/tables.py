@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from io import BufferedIOBase
 from itertools import chain
@@ -95,12 +95,8 @@ class Given:
 
     @property
     def is_table(self) -> bool:
-        """Whether --file is one: lines of text are no table unless they are several."""
-        if len(self.source) != 1:
-            return len(self.source) > 1
-        from minidistil.tables.sources import is_table
-
-        return is_table(self.source[0])
+        """Whether --file is one."""
+        return is_table(self.source)
 
     @property
     def reading(self) -> dict[str, Any]:
@@ -131,9 +127,17 @@ class Given:
         try:
             return open_source([*self.source])
         except (OSError, ValueError) as error:
-            raise click.BadParameter(
-                str(error), param_hint="'-f' / '--file'"
-            ) from error
+            place = "'-f' / '--file'"
+            raise click.BadParameter(str(error), param_hint=place) from error
+
+
+def is_table(source: Sequence[str]) -> bool:
+    """Whether --file is a table: lines of text are none, unless they are several."""
+    if len(source) != 1:
+        return len(source) > 1
+    from minidistil.tables import sources
+
+    return sources.is_table(source[0])
 
 
 def print_answers(
@@ -181,14 +185,15 @@ def print_answers(
         answers = _answered_rows(task, given, options, columns)
     else:
         answers = _answered_lines(task, bar, given, options, read)
-    for text, answer in answers:
-        if as_json:
-            print_json(record(text, answer))
-        elif answer is None:
-            print_line(f"null  {_shown(text)}".rstrip())
-        else:
-            for line in lines(text, answer):
-                print_line(line)
+    with closing(answers):
+        for text, answer in answers:
+            if as_json:
+                print_json(record(text, answer))
+            elif answer is None:
+                print_line(f"null  {_shown(text)}".rstrip())
+            else:
+                for line in lines(text, answer):
+                    print_line(line)
 
 
 def _answered_lines(
@@ -197,7 +202,7 @@ def _answered_lines(
     given: Given,
     options: Mapping[str, Any],
     read: Callable[[str], Any],
-) -> Iterator[tuple[Any, Any]]:
+) -> Generator[tuple[Any, Any], None, None]:
     texts = given.lines()
     from minidistil.pipelines import pipeline
 
@@ -211,7 +216,7 @@ def _answered_rows(
     given: Given,
     options: Mapping[str, Any],
     columns: Mapping[str, str] | None,
-) -> Iterator[tuple[Any, Any]]:
+) -> Generator[tuple[Any, Any], None, None]:
     """What each row of a table is shown as, and its answer; None if it has none."""
     table = given.table()
     from minidistil.pipelines import pipeline
