@@ -114,18 +114,17 @@ class Given:
             click.UsageError: for what cannot be opened.
             ImportError: where pyarrow is needed and not installed.
         """
-        from minidistil.tables.formats import format_of
         from minidistil.tables.sources import lines_of, open_source, texts_of
 
         if self.texts:
             return texts_of(self.texts)
-        if not self.is_table and not format_of("".join(self.source)):
+        if self.source in ((), ("-",)):
             wanted = f"{self.wanted}, --file, or lines on standard input"
-            lines = stream(self.source, wanted)
-            named = self.source and self.source[0] != STDOUT
-            return lines_of(lines, self.source[0] if named else "standard input")
+            return lines_of(stream(self.source, wanted), "standard input")
         try:
-            return open_source([*self.source])
+            # A pipe alone is read too.
+            alone = len(self.source) == 1
+            return open_source(self.source[0] if alone else self.source)
         except (OSError, ValueError) as error:
             place = "'-f' / '--file'"
             raise click.BadParameter(str(error), param_hint=place) from error
@@ -133,7 +132,7 @@ class Given:
 
 def is_table(source: Sequence[str]) -> bool:
     """Whether --file is a table: lines of text are none, unless they are several."""
-    if len(source) != 1:
+    if len(source) != 1 or source == ("-",):
         return len(source) > 1
     from minidistil.tables import sources
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -14,6 +13,8 @@ from itertools import chain, tee
 from typing import Any, BinaryIO, cast
 
 import click
+
+from minidistil.messages import which_input
 
 BYTES = 2**20  # of a file, that are read at once
 
@@ -122,11 +123,11 @@ def numbered_from_one(word: str, before: int = 0) -> Iterator[None]:
     try:
         yield
     except (TypeError, ValueError) as error:
-        named = re.match(r"(?:text|prompt|question) (\d+)", str(error))
+        named = which_input(error)
         if named is None:
             raise
-        rest = str(error)[named.end() :]
-        raise ValueError(f"{word} {before + int(named[1]) + 1}{rest}") from error
+        place, rest = named
+        raise ValueError(f"{word} {before + place + 1}{rest}") from error
 
 
 def _is_on_disk(file: BinaryIO) -> bool:
