@@ -9,7 +9,7 @@ import click
 
 from minidistil.cli.options import choice, flag, number, option, pipeline_command
 from minidistil.cli.output import one_line
-from minidistil.cli.texts import print_answers
+from minidistil.cli.tables import print_answers
 
 
 @pipeline_command(
@@ -41,7 +41,7 @@ from minidistil.cli.texts import print_answers
     truncations=(),
 )
 def tag(is_split_into_words: bool, delimiter: str | None, **options: Any) -> None:
-    """Find the entities in each TEXT, or in each line of a file.
+    """Find the entities in each TEXT, or in each line or row of a file.
 
     A line is printed for each: its label, its score, its characters, and itself. With
     --json a line is printed for each text.
@@ -51,7 +51,7 @@ def tag(is_split_into_words: bool, delimiter: str | None, **options: Any) -> Non
     between = delimiter or " "
 
     def whole(given: str | list[str]) -> str:
-        return given if isinstance(given, str) else between.join(given)
+        return between.join(given) if isinstance(given, list) else given
 
     print_answers(
         "token-classification",
