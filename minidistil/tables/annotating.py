@@ -9,27 +9,27 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
+from minidistil.pipelines import Pipeline
+from minidistil.pipelines.computing import described, kind_of
+from minidistil.pipelines.long_texts import SpecialTokens
 from minidistil.progress import counting_rows
-from minidistil.tables.answering import Answered, Answering, Reading
-from minidistil.tables.rows import LineRows, Rows, TableError
-from minidistil.tables.sources import Address, Source, open_source
+from minidistil.tables.addresses import Address
+from minidistil.tables.answering import SHOWN, Answered, Answering, Reading
+from minidistil.tables.rows import Rows, TableError
+from minidistil.tables.sources import Source, open_source
 from minidistil.tables.unfinished import unfinished
-from minidistil.tables.writing import Writer, writer_for
-
-if TYPE_CHECKING:
-    from minidistil.pipelines import Pipeline
+from minidistil.tables.writing import Writer, write_lines, writer_for
 
 # Where a part ends. So many texts keep a GPU busy, and so much text is a minute or two
 # of two CPU cores with a model of base size: what is lost where a run is killed.
 ROWS, CHARACTERS = 16_384, 2**20
-
-PROBLEMS = 10  # of those with rows, how many a summary shows
 
 # What a model computes for it tells it from another model (`_numbers_of`).
 SENTENCE = "The quick brown fox jumps over the lazy dog, doesn't it?"
@@ -61,7 +61,7 @@ class Summary:
             self.computed + len(found.answers),
             self.empty + found.empty,
             self.failed + found.failed,
-            (*self.problems, *found.problems)[:PROBLEMS],
+            (*self.problems, *found.problems)[:SHOWN],
         )
 
 
@@ -102,27 +102,10 @@ def annotate(
         OSError: if the system refuses.
         ImportError: where pyarrow is needed and not installed.
     """
-    table = source if isinstance(source, Source) else open_source(source)
-    run = _Run(pipe, table, column, options)
-    if not isinstance(target, str | Path) and hasattr(target, "write"):
-        return run.into_stream(writer_for(target, table, run.answering.columns), target)
-    path = Path(target)  # type: ignore[arg-type]  # an Address
-    writer = writer_for(path, table, run.answering.columns)
-    with unfinished(path, run.settings(writer), restart=restart) as work:
-        if work.finished:
-            return Summary(work.done)
-        if work.done and not table.resumable:
-            raise TableError(
-                f"{table.files[0].name} cannot be read again from its start, and so "
-                f"the run that was stopped cannot go on: restart=True (--restart) "
-                f"begins anew"
-            )
-        summary = Summary(work.done)
-        for pieces, found in run.parts(work.done):
-            summary = summary.after(found)
-            work.keep(summary.rows, writer.suffix, writer.keeping(pieces, found.new))
-        work.finish(writer.whole)
-    return summary
+    run = _Run(pipe, source, column, options)
+    if isinstance(target, str | os.PathLike):
+        return run.into_file(target, restart)
+    return run.into_stream(target)
 
 
 def answered(
@@ -135,8 +118,7 @@ def answered(
 
     For arguments and errors see `annotate`. Those of the first rows are raised at once.
     """
-    table = source if isinstance(source, Source) else open_source(source)
-    return _Run(pipe, table, column, options).parts()
+    return _Run(pipe, source, column, options).parts()
 
 
 class _Run:
@@ -145,7 +127,7 @@ class _Run:
     def __init__(
         self,
         pipe: Pipeline[Any],
-        table: Source,
+        source: Address | Sequence[Address] | Source,
         column: str,
         options: Mapping[str, Any],
     ) -> None:
@@ -153,52 +135,75 @@ class _Run:
         own = {name: options[name] for name in options if name in of_reading}
         rest = {name: options[name] for name in options if name not in of_reading}
         self.pipe = pipe
-        self.table = table
         self.reading = Reading(column, **own)
         self.answering = Answering(pipe, self.reading, rest)
         self.options = pipe.settings(rest)
-        if table.names is not None:
-            self.answering.check_names(table.names)
+        self.table = source if isinstance(source, Source) else open_source(source)
+        self._check_names()
+
+    def _check_names(self) -> None:
+        """Check the columns, where they are known before rows are read."""
+        if self.table.names is not None:
+            self.answering.check_names(self.table.names)
 
     def parts(self, done: int = 0) -> Iterator[tuple[Sequence[Rows], Answered]]:
         """Answer the rows behind those that are done, part by part."""
-        names_are_known = self.table.names is not None
-        with (
-            closing(self.table.rows(done)) as pieces,
-            counting_rows(self.pipe.task, self.table.total, done) as count,
-        ):
-            for part in parts(pieces, self.answering):
-                if not names_are_known:
-                    self._check_lines(part, first=not done)
-                    done += 1
+        check = self.table.names is None and not done
+        with counting_rows(self.pipe.task, self.table.total, done) as count:
+            for part in parts(self.table.rows(done), self.answering):
+                if check:
+                    # Of JSON, each row has columns of its own; a few may lack some.
+                    names = dict.fromkeys(
+                        name for each in part for name in each.names()
+                    )
+                    self.answering.check_names([*names])
+                    check = False
                 found = self.answering.answer(part)
                 yield part, found
                 count(len(found.answers))
 
-    def _check_lines(self, part: Sequence[Rows], *, first: bool) -> None:
-        """Check the columns of JSON, where each row has its own."""
-        names = dict.fromkeys(name for piece in part for name in piece.names())
-        if first:
-            self.answering.check_names([*names])
-        taken = names.keys() & {column.name for column in self.answering.columns}
-        for piece in part if taken else ():
-            for place, row in enumerate(piece.objects):  # type: ignore[union-attr]
-                if not taken.isdisjoint(row):
-                    raise TableError(
-                        f"{piece.file}, row {piece.number(place)} has the column "
-                        f"{next(iter(taken.intersection(row)))!r}, which is the name "
-                        f"of an answer: give a prefix (--prefix) for those"
-                    )
-
-    def into_stream(self, writer: Writer, stream: BinaryIO) -> Summary:
+    def into_stream(self, stream: BinaryIO) -> Summary:
         """Write answered rows as they come."""
         summary = Summary(0)
         for pieces, found in self.parts():
+            write_lines(stream, pieces, found.new)
             summary = summary.after(found)
-            writer.into(stream, pieces, found.new)
         return summary
 
-    def settings(self, writer: Writer) -> dict[str, Any]:
+    def into_file(self, target: Address, restart: bool) -> Summary:
+        """Write answered rows in parts, and then the whole."""
+        self._check_apart(target)
+        writer = writer_for(target, self.table, self.answering.columns)
+        self._check_names()  # which the writer may have had to find
+        settings = self._settings(writer)
+        with unfinished(Path(target), settings, restart=restart) as work:
+            if work.finished:
+                return Summary(sum(map(len, self.table.rows())))
+            if work.done and not self.table.resumable:
+                raise TableError(
+                    "what is read can be read once only, so that the run that was "
+                    f"stopped cannot go on ({work.done:,} rows of it are in "
+                    f"{work.folder}): begin anew (restart=True, --restart)"
+                )
+            summary = Summary(work.done)
+            for pieces, found in self.parts(work.done):
+                summary = summary.after(found)
+                write = partial(writer.part, pieces=pieces, new=found.new)
+                work.keep(summary.rows, writer.suffix, write)
+            work.finish(None if writer.is_folder else writer.whole)
+        return summary
+
+    def _check_apart(self, target: Address) -> None:
+        """Raise ValueError for a target that is read, too."""
+        place = os.path.realpath(target)
+        for file in self.table.files:
+            if file.system is None and os.path.realpath(file.path) == place:
+                raise ValueError(
+                    f"{target} is read and cannot be written at the same time: name "
+                    f"another file"
+                )
+
+    def _settings(self, writer: Writer) -> dict[str, Any]:
         """What a run must share with the one that it goes on from, as JSON."""
         reading = dataclasses.asdict(self.reading)
         options = dataclasses.asdict(self.options)
@@ -220,15 +225,15 @@ class _Run:
         That is what it computes for a sentence: its weights may be anywhere, packed or
         inside of wrappers, and its name says nothing of whether it was trained again.
         """
-        tokenizer = self.pipe.tokenizer
+        model, tokenizer = described(self.pipe.model), self.pipe.tokenizer
         ids = SpecialTokens.of(tokenizer).around(*tokenizer.ids_of_texts([SENTENCE]))
         ids = ids[: self.pipe.max_length]
         numbers = self.pipe.start([ids], 1)().flatten()
         some = numbers[:: max(1, len(numbers) // NUMBERS)]
         return {
-            "class": kind_of(self.pipe.model).__name__,
+            "class": kind_of(model).__name__,
             "labels": [*self.pipe.config.id2label.values()],
-            "precision": str(getattr(self.pipe.model, "precision", "")),
+            "precision": str(getattr(model, "precision", model.dtype)),
             "tokens": ids.tolist(),
             "answers": some.tolist(),
         }
