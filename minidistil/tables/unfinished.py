@@ -176,15 +176,14 @@ class Unfinished:
 
     def clean(self) -> None:
         """Remove all that runs make, but the lock."""
-        folders = [self._parts, self._used, self._old]
-        for folder in [*folders, self.folder]:
+        for folder in (self._parts, self._used, self._old, self.folder):
             for path in reversed(_contents(folder)):  # what is left has no gap
                 if _PART.fullmatch(path.name) or is_temporary(path):
                     path.unlink()
+        _remove_folder(self._used)
+        _remove_folder(self._old)
         self._run.unlink(missing_ok=True)
-        for folder in folders:
-            if is_folder(folder):
-                _remove_folder(folder)
+        _remove_folder(self._parts)
         self.parts, self.done = [], 0
 
     @contextmanager
@@ -290,6 +289,8 @@ def _contents(folder: Path) -> list[Path]:
 
 
 def _remove_folder(folder: Path) -> None:
+    if not is_folder(folder):
+        return
     try:
         folder.rmdir()
     except OSError:
