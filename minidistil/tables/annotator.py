@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -19,6 +20,8 @@ from minidistil.tables.batches import names_of, rows_of, with_columns
 # pool sends a copy with every batch. One alone, for it is large.
 _LOADED: dict[bytes, Pipeline[Any]] = {}
 _LOADING = Lock()
+# Where this module was imported: a process of another number was forked from it.
+_PROCESS = os.getpid()
 
 
 class Annotator:
@@ -117,6 +120,14 @@ class Annotator:
             TableError: at a row that cannot be answered, if that is to be an error; it
                 names the row of the batch, counted from 1.
         """
+        if os.getpid() == _PROCESS:
+            return self._annotated(batch)
+        # OpenMP gives each thread a team of its own. The one that this thread had when
+        # the process was forked has stayed behind: torch would wait for it for ever.
+        with ThreadPoolExecutor(1) as another_thread:
+            return another_thread.submit(self._annotated, batch).result()
+
+    def _annotated(self, batch: Any) -> Any:
         names = names_of(batch)
         answering = self._answering()
         answering.check_names(names)
