@@ -7,7 +7,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from io import BufferedIOBase
 from itertools import chain
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import click
 
@@ -22,6 +22,7 @@ from minidistil.cli.texts import Texts, stream, texts_or_lines
 from minidistil.progress import clear_bar, counting_sequences
 
 if TYPE_CHECKING:
+    from minidistil.pipelines import Pipeline
     from minidistil.tables.annotating import Summary
     from minidistil.tables.rows import Rows
     from minidistil.tables.sources import Source
@@ -262,7 +263,8 @@ def write_table(task: str, given: Given, options: Mapping[str, Any]) -> None:
     ask = pipeline(cast(Any, task), **options)
     target = cast(str, given.target)
     if target == STDOUT:
-        _tell_problems(annotate(ask, table, StandardOutput(), **given.reading))
+        stream = cast(BinaryIO, StandardOutput())
+        _tell_problems(annotate(ask, table, stream, **given.reading))
         return
     with _telling_how_to_go_on(target):
         summary = annotate(ask, table, target, **given.reading)
@@ -271,7 +273,7 @@ def write_table(task: str, given: Given, options: Mapping[str, Any]) -> None:
 
 
 def all_answers(
-    ask: Callable[..., Any], opened: Texts | Source, given: Given, bar: str
+    ask: Pipeline[Any], opened: Texts | Source, given: Given, bar: str
 ) -> list[Any]:
     """A pipeline's answers to all that is given, for a file with one for each text.
 
@@ -284,7 +286,7 @@ def all_answers(
     from minidistil.tables.annotating import answered
 
     strict = {**given.reading, "strict": True}
-    parts = answered(cast(Any, ask), opened, **strict)
+    parts = answered(ask, opened, **strict)
     return [answer for _, found in parts for answer in found.answers]
 
 
