@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import click
 
+from minidistil.cli.given import Given, Reads, is_table
 from minidistil.cli.options import (
     flag,
     number,
@@ -15,11 +16,15 @@ from minidistil.cli.options import (
     table_options,
 )
 from minidistil.cli.output import one_line, print_json, print_line
-from minidistil.cli.tables import Given, print_answers
+from minidistil.cli.tables import print_answers
 from minidistil.cli.texts import numbered_from_one, stream
 from minidistil.progress import counting_sequences
 
 TASK: Final = "question-answering"
+READS = Reads(
+    columns={"question": "column"},
+    defaults={"column": "question", "context_column": "context"},
+)
 
 
 @pipeline_command(
@@ -82,18 +87,14 @@ def answer(questions: tuple[str, ...], context: str | None, **options: Any) -> N
     if context is not None and options["source"]:
         raise click.UsageError("give --context or --file, not both")
     if not questions:
-        wanted = "QUESTIONS, or a table of them (--file)"
-        if context is not None:
-            raise click.UsageError(f"give {wanted}")
+        if context is not None or not is_table(options["source"]):
+            raise click.UsageError("give QUESTIONS, or a table of them (--file)")
         print_answers(
             TASK,
             "reading",
             record=_record,
             lines=lambda _, answers: _lines(answers),
-            columns={"question": "column"},
-            defaults={"column": "question", "context_column": "context"},
-            only_tables=True,
-            wanted=wanted,
+            reads=READS,
             **options,
         )
         return

@@ -8,9 +8,10 @@ from typing import Any, Final
 
 import click
 
+from minidistil.cli.given import Given, Reads, is_table
 from minidistil.cli.options import option, pipeline_command, table_options
 from minidistil.cli.output import one_line, print_json, print_line
-from minidistil.cli.tables import Given, print_answers
+from minidistil.cli.tables import print_answers
 
 Problem = dict[str, Any]
 Answers = list[dict[str, Any]]
@@ -51,19 +52,25 @@ def choose(
     """
     wanted = "a PROMPT and CHOICES"
     if prompt is None and question is None:
+        if options["target"] is not None and not is_table(options["source"]):
+            raise click.UsageError("give a table (--file), for what is to be written")
         print_answers(
             TASK,
             "choosing",
-            read=_read,
+            reads=Reads(
+                wanted=wanted,
+                read=_read,
+                json_lines=True,
+                columns={
+                    "prompt": "column",
+                    "choices": "choices_column",
+                    "question": "question_column",
+                },
+                defaults={"column": "prompt", "choices_column": "choices"},
+                optional={"question_column": "question"},
+            ),
             record=_record,
             lines=_lines_below_prompt,
-            columns={
-                "prompt": "column",
-                "choices": "choices_column",
-                "question": "question_column",
-            },
-            defaults={"column": "prompt", "choices_column": "choices"},
-            wanted=wanted,
             **options,
         )
         return

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from minidistil.cli.given import Reads, is_table
 from minidistil.cli.options import (
     TEXTS,
     choice,
@@ -16,7 +17,7 @@ from minidistil.cli.options import (
     table_options,
 )
 from minidistil.cli.output import one_line
-from minidistil.cli.tables import is_table, print_answers
+from minidistil.cli.tables import print_answers
 
 
 class _Count(click.IntRange):
@@ -74,10 +75,12 @@ def classify(top_k: int | None, pairs: bool, **options: Any) -> None:
     print_answers(
         "text-classification",
         "classifying",
-        read=_read_pair if pairs else _read_text,
+        reads=Reads(
+            read=_read_pair if pairs else _read_text,
+            columns={"text": "column", "text_pair": "second_column"},
+        ),
         record=_best if top_k == 1 else _all,
         lines=_lines,
-        columns={"text": "column", "text_pair": "second_column"},
         top_k=top_k,
         **options,
     )

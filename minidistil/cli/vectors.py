@@ -8,8 +8,9 @@ from typing import Any, cast
 
 import click
 
+from minidistil.cli.given import Given
 from minidistil.cli.output import is_standard_output, print_line
-from minidistil.cli.tables import Given, all_answers, print_answers
+from minidistil.cli.tables import all_answers, print_answers
 
 
 def give_vectors(
@@ -49,13 +50,14 @@ def give_vectors(
 
         print_answers(task, bar, record=record, as_json=as_json, **options)
         return
-    given, options = Given.among(options, column="text")
+    given, options = Given.among(options)
     given.refuse("prefix", "on_error", "restart", needs="a table (--output)")
-    opened = given.table() if given.is_table else given.lines()
+    opened: Any
+    opened, how = given.table(task) if given.is_table else (given.lines(), {})
     from minidistil.pipelines import pipeline
 
     ask = pipeline(cast(Any, task), **options)
-    answers = all_answers(ask, opened, given, bar)
+    answers = all_answers(ask, opened, how, bar)
     path = Path(target)
     held = save(ask, [*map(vectors_of, answers)], path)
     if not is_standard_output(path):

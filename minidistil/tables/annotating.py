@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,9 +22,10 @@ from minidistil.pipelines.long_texts import SpecialTokens
 from minidistil.progress import counting_rows
 from minidistil.tables.addresses import Address
 from minidistil.tables.answering import SHOWN, Answered, Answering, Reading
+from minidistil.tables.inputs import check_columns
 from minidistil.tables.rows import Rows, TableError
 from minidistil.tables.sources import Source, open_source
-from minidistil.tables.unfinished import unfinished
+from minidistil.tables.unfinished import Unfinished, unfinished
 from minidistil.tables.writing import Writer, write_lines, writer_for
 
 # Where a part ends. So many texts keep a GPU busy, and so much text is a minute or two
@@ -72,6 +73,7 @@ def annotate(
     column: str = "text",
     *,
     restart: bool = False,
+    told: Callable[[Summary], object] | None = None,
     **options: Any,
 ) -> Summary:
     """Answer every row of a table, and write the table with the answers behind.
@@ -90,6 +92,8 @@ def annotate(
             line.
         column: The column with the texts: the questions, the prompts.
         restart: Begin anew where a run was stopped.
+        told: Is called with what is done, when some is: at the start, if a run goes on,
+            and whenever a part has been written to a file's parts.
         options: Any of `Reading`, which says what the other columns are and what is
             done about rows that cannot be answered; and any option of the pipeline.
 
@@ -104,7 +108,7 @@ def annotate(
     """
     run = _Run(pipe, source, column, options)
     if isinstance(target, str | os.PathLike):
-        return run.into_file(target, restart)
+        return run.into_file(target, restart, told or (lambda _: None))
     return run.into_stream(target)
 
 
@@ -170,9 +174,11 @@ class _Run:
             summary = summary.after(found)
         return summary
 
-    def into_file(self, target: Address, restart: bool) -> Summary:
+    def into_file(
+        self, target: Address, restart: bool, told: Callable[[Summary], object]
+    ) -> Summary:
         """Write answered rows in parts, and then the whole."""
-        self._check_apart(target)
+        _check_apart(self.table, target)
         writer = writer_for(target, self.table, self.answering.columns)
         self._check_names()  # which the writer may have had to find
         settings = self._settings(writer)
@@ -186,22 +192,15 @@ class _Run:
                     f"{work.folder}): begin anew (restart=True, --restart)"
                 )
             summary = Summary(work.done)
+            if work.done:
+                told(summary)
             for pieces, found in self.parts(work.done):
                 summary = summary.after(found)
                 write = partial(writer.part, pieces=pieces, new=found.new)
                 work.keep(summary.rows, writer.suffix, write)
+                told(summary)
             work.finish(None if writer.is_folder else writer.whole)
         return summary
-
-    def _check_apart(self, target: Address) -> None:
-        """Raise ValueError for a target that is read, too."""
-        place = os.path.realpath(target)
-        for file in self.table.files:
-            if file.system is None and os.path.realpath(file.path) == place:
-                raise ValueError(
-                    f"{target} is read and cannot be written at the same time: name "
-                    f"another file"
-                )
 
     def _settings(self, writer: Writer) -> dict[str, Any]:
         """What a run must share with the one that it goes on from, as JSON."""
@@ -237,6 +236,49 @@ class _Run:
             "tokens": ids.tolist(),
             "answers": some.tolist(),
         }
+
+
+def check(
+    task: str,
+    source: Source,
+    target: Address | None,
+    column: str = "text",
+    **reading: Any,
+) -> None:
+    """Check what can be checked before there is a pipeline: to load one takes a while.
+
+    Args:
+        task: The pipeline's task.
+        source: What is to be read.
+        target: The file or folder that is to be written, if one is.
+        column: As of `annotate`.
+        reading: Any of `Reading`.
+
+    Raises:
+        As `annotate`, for a column that is not there, and for a target that cannot be
+        written.
+    """
+    read = Reading(column, **reading).columns(task)
+    if source.names is not None:
+        check_columns(read, source.names)
+    if target is None:
+        return
+    _check_apart(source, target)
+    Unfinished(Path(target)).check_place(replace=True)
+    writer_for(target, source, [])
+    if source.names is not None:  # the writer may have had to find them
+        check_columns(read, source.names)
+
+
+def _check_apart(source: Source, target: Address) -> None:
+    """Raise ValueError for a target that is read, too."""
+    place = os.path.realpath(target)
+    for file in source.files:
+        if file.system is None and os.path.realpath(file.path) == place:
+            raise ValueError(
+                f"{target} is read and cannot be written at the same time: name "
+                f"another file"
+            )
 
 
 def parts(pieces: Iterable[Rows], answering: Answering) -> Iterator[list[Rows]]:

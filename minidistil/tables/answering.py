@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any, NamedTuple
 
-from minidistil.messages import shorten, which_input
+from minidistil.messages import which_input
 from minidistil.pipelines import Pipeline
 from minidistil.tables.columns import New, columns_for
 from minidistil.tables.inputs import (
     CellError,
     Reading as Reading,
     SomeRows,
+    check_columns,
     is_empty,
     maker,
     what_is_wrong,
@@ -93,18 +93,7 @@ class Answering:
             ValueError: if one that is read is not there, or not once; or if one of the
                 new columns is.
         """
-        for option, name in self._names.items():
-            if name in names:
-                if [*names].count(name) > 1:
-                    raise ValueError(f"there are several columns {name!r}: rename them")
-                continue
-            there = shorten(", ".join(map(repr, names)) or "none", 600)
-            near = get_close_matches(name, [str(each) for each in names], n=1)
-            hint = f"did you mean {near[0]!r}? " if near else ""
-            raise ValueError(
-                f"there is no column {name!r}; {hint}There are: {there}. Choose one "
-                f"with {option}= (--{option.replace('_', '-')})"
-            )
+        check_columns(self._names, names)
         if taken := [one.name for one in self.columns if one.name in names]:
             raise ValueError(_taken(taken))
 

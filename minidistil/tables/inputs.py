@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from difflib import get_close_matches
 from numbers import Real
 from typing import Any, Protocol
 
-from minidistil.messages import check_flag, quote
+from minidistil.messages import check_flag, quote, shorten
 from minidistil.pipelines.reading import as_list, is_many
 
 # The columns that a task reads beside `column`; those with a default are always read.
@@ -100,6 +101,30 @@ class Reading:
         return found
 
 
+def check_columns(read: Mapping[str, str], names: Sequence[str]) -> None:
+    """Check that the columns that are read are there, once each.
+
+    Args:
+        read: What `Reading.columns` gives.
+        names: The columns that there are.
+
+    Raises:
+        ValueError: if one is not; it lists those that there are.
+    """
+    for option, name in read.items():
+        if name in names:
+            if [*names].count(name) > 1:
+                raise ValueError(f"there are several columns {name!r}: rename them")
+            continue
+        there = shorten(", ".join(map(repr, names)) or "none", 600)
+        near = get_close_matches(name, [str(each) for each in names], n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise ValueError(
+            f"there is no column {name!r}; {hint}There are: {there}. Choose one "
+            f"with {option}= (--{option.replace('_', '-')})"
+        )
+
+
 class CellError(ValueError):
     """A cell that no input can be made of; the text goes behind the row's name."""
 
@@ -137,7 +162,7 @@ def _problem(cells: Sequence[Any]) -> Any:
     if is_empty(prompt) or is_empty(choices):
         return None
     if isinstance(choices, str):
-        choices = _list_in(choices)
+        choices = list_in(choices)
         if choices is None:
             raise CellError(
                 f" has the choices {cells[1]!r:.60}, expected a list of them, or one "
@@ -155,7 +180,7 @@ def _words(cell: Any, delimiter: str) -> Any:
         return None
     words = cell
     if isinstance(cell, str):
-        words = _list_in(cell)
+        words = list_in(cell)
         if words is None and not delimiter:
             raise CellError(
                 f" is {cell!r:.60}, expected a list of words, or one as JSON: there is "
@@ -167,7 +192,7 @@ def _words(cell: Any, delimiter: str) -> Any:
     return words if not all(map(is_empty, listed)) else None
 
 
-def _list_in(text: str) -> list[Any] | None:
+def list_in(text: str) -> list[Any] | None:
     """The list that a text is in JSON; None if it is none."""
     try:
         found = json.loads(text) if text.lstrip().startswith("[") else None

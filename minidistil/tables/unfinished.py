@@ -122,7 +122,7 @@ class Unfinished:
             self._check_settings(then, settings)
         else:
             self.clean()
-        self._check_place(replace=restart or bool(self.parts))
+        self.check_place(replace=restart or bool(self.parts))
         self._parts.mkdir(exist_ok=True)
         if not self.parts or then != settings:
             write_file(self._run, json.dumps(settings, indent=1).encode())
@@ -249,8 +249,8 @@ class Unfinished:
                 f"go on with the same ones, or {_ANEW}:{lines}"
             )
 
-    def _check_place(self, *, replace: bool) -> None:
-        """Raise an error for a folder that is not to be replaced."""
+    def check_place(self, *, replace: bool) -> None:
+        """Raise TableError for a folder that is not to be replaced."""
         contents = _contents(self._place)
         for path in contents:
             if not _PART.fullmatch(path.name):
@@ -265,7 +265,7 @@ class Unfinished:
             )
 
     def _replace_folder(self) -> None:
-        self._check_place(replace=True)
+        self.check_place(replace=True)
         if is_folder(self._place):
             with suppress(OSError):
                 self._parts.chmod(stat.S_IMODE(mode_of(self._place)))

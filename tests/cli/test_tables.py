@@ -162,7 +162,8 @@ def run(folder):
 
     def run(case, *arguments, stdin=None):
         command, *options = case.split()
-        model = folder(CASES[case]["head"])
+        head = CASES[case]["head"] if case in CASES else "MultipleChoice"
+        model = folder(head)
         return run_command(command, "--model", model, *options, *arguments, stdin=stdin)
 
     return run
@@ -516,9 +517,11 @@ def test_a_file_of_vectors_has_no_place_for_a_null(run, tmp_path, command):
         ("classify", ["--pairs", "a\tb", "-o", "x.csv"], "--pairs"),
         ("answer", ["-f", "lines.txt"], "give QUESTIONS, or a table of them"),
         ("answer", ["Who?", "-f", "in.csv", "-o", "x.csv"], "without QUESTIONS"),
-        ("answer", ["Who?", "-c", "a", "--column", "x"], "without QUESTIONS"),
+        ("answer", ["Who?", "-c", "a", "--column", "x"], "--column goes with a table"),
         ("answer", ["-c", "a", "-f", "in.csv"], "--context or --file, not both"),
-        ("choose --question-column question", ["a", "b", "c"], "not both"),
+        ("choose --question-column question", ["a", "b", "c"], "goes with a table"),
+        ("choose", ["a", "b", "c", "-o", "x.csv"], "or --file, not both"),
+        ("choose", ["-o", "x.csv"], "give a table (--file)"),
         ("embed", ["-f", "in.csv"], "give --output or --json"),
         ("embed", ["-f", "in.csv", "-o", "v.npy", "--prefix", "x"], "--prefix goes"),
         ("features", ["-f", "in.csv", "-o", "v.safetensors", "--restart"], "--restart"),
