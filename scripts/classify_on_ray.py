@@ -2,19 +2,19 @@
 
     python scripts/classify_on_ray.py s3://bucket/reviews s3://bucket/labelled --gpus 1
 
-It runs on the cluster that RAY_ADDRESS names, or on this machine. A piece of SOURCE (a
-file, folder or glob) becomes a file in the folder TARGET, whole or not there. If an actor
-dies, another one takes its piece; else the same command goes on with what is missing.
+It runs on the cluster that RAY_ADDRESS names, or on this machine. Each piece of SOURCE
+(a file, folder or glob) becomes a file of TARGET (a folder), whole or not at all. If an
+actor dies, another takes its piece; else the same command goes on with what is missing.
 """
 
 import json
 from uuid import uuid4
 
 import click
-import ray.data
 import torch
 from fsspec.core import url_to_fs
 from pyarrow import BufferOutputStream, concat_tables, parquet
+from ray.data import ActorPoolStrategy, from_items
 
 from minidistil.cli.output import LibraryCommand
 from minidistil.tables.annotator import Annotator
@@ -58,7 +58,8 @@ def begin(target, settings, restart):
     if not storage.exists(note):
         put(target, "_settings.json", json.dumps(settings).encode())
     if changes := differences(json.loads(storage.cat_file(note)), settings):
-        raise ValueError("\n- ".join([f"{target} (--restart begins anew):", *changes]))
+        what = f"{target} was begun otherwise; --restart removes what it holds:"
+        raise click.ClickException("\n- ".join([what, *changes]))
     sizes = storage.du(folder, total=False).items()
     return {path.rpartition("/")[2] for path, size in sizes if size}
 
@@ -78,7 +79,7 @@ def main(source, target, batch_size, actors, cpus, gpus, restart, **options):
     """Let Ray compute what is missing."""
     table = open_source(source)
     if table.format != "parquet":
-        raise ValueError(f"{source}: make Parquet of it, with Ray Data or minidistil")
+        raise click.ClickException(f"{source} is {table.format}; make Parquet of it")
     settings = {**options, "batch_size": batch_size, "input": table.identity()}
     done = begin(target, settings, restart)
     rows = {f"rows-{row:012}.parquet": row for row in range(0, table.total, batch_size)}
@@ -86,10 +87,13 @@ def main(source, target, batch_size, actors, cpus, gpus, restart, **options):
     click.echo(f"{table.total:,} rows, {len(rows):,} files, {len(pieces):,} missing")
     if pieces:
         options["device"] = "cuda" if gpus else "cpu"
-        pool = ray.data.ActorPoolStrategy(size=actors)
         given = [source, target, batch_size, cpus, options]
-        how = {"compute": pool, "num_cpus": cpus, "num_gpus": gpus}
-        plan = ray.data.from_items(pieces, override_num_blocks=len(pieces))
+        how = {
+            "compute": ActorPoolStrategy(size=actors),
+            "num_cpus": cpus,
+            "num_gpus": gpus,
+        }
+        plan = from_items(pieces, override_num_blocks=len(pieces))
         done = plan.map(Classifier, fn_constructor_args=given, **how).iter_rows()
         click.echo(f"{sum(each['empty'] for each in done):,} texts were empty")
     put(target, "_SUCCESS", b"")
