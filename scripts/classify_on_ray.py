@@ -79,7 +79,7 @@ def main(source, target, batch_size, actors, cpus, gpus, restart, **options):
     """Let Ray compute what is missing."""
     table = open_source(source)
     if table.format != "parquet":
-        raise click.ClickException(f"{source} is {table.format}; make Parquet of it")
+        raise click.ClickException(f"{source} is {table.format}, expected Parquet")
     settings = {**options, "batch_size": batch_size, "input": table.identity()}
     done = begin(target, settings, restart)
     rows = {f"rows-{row:012}.parquet": row for row in range(0, table.total, batch_size)}
@@ -88,14 +88,10 @@ def main(source, target, batch_size, actors, cpus, gpus, restart, **options):
     if pieces:
         options["device"] = "cuda" if gpus else "cpu"
         given = [source, target, batch_size, cpus, options]
-        how = {
-            "compute": ActorPoolStrategy(size=actors),
-            "num_cpus": cpus,
-            "num_gpus": gpus,
-        }
+        how = {"fn_constructor_args": given, "num_cpus": cpus, "num_gpus": gpus}
         plan = from_items(pieces, override_num_blocks=len(pieces))
-        done = plan.map(Classifier, fn_constructor_args=given, **how).iter_rows()
-        click.echo(f"{sum(each['empty'] for each in done):,} texts were empty")
+        done = plan.map(Classifier, compute=ActorPoolStrategy(size=actors), **how)
+        click.echo(f"{sum(each['empty'] for each in done.iter_rows()):,} were empty")
     put(target, "_SUCCESS", b"")
 
 
