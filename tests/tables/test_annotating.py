@@ -15,13 +15,13 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, strategies as st
-from minidistil.tables.sources import lines_of
 
 from minidistil import pipeline
 from minidistil.tables import annotating
 from minidistil.tables.annotating import annotate, answered, parts
 from minidistil.tables.answering import Answering
 from minidistil.tables.rows import LineRows, TableError
+from minidistil.tables.sources import lines_of
 
 PROGRAM = Path(__file__).parents[1] / "helpers" / "stopped_annotations.py"
 TEXTS = ["Not bad", "I hate this so much!", None, " ", 'He said "no",\nand left']
