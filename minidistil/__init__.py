@@ -65,6 +65,7 @@ if TYPE_CHECKING:
         ZeroShotClassificationPipeline as ZeroShotClassificationPipeline,
         pipeline as pipeline,
     )
+    from minidistil.tables import Annotator as Annotator
     from minidistil.tokenizer import (
         BatchEncoding as BatchEncoding,
         DistilBertTokenizer as DistilBertTokenizer,
@@ -93,6 +94,7 @@ _HEADS = (
 # The module that each name comes from.
 _MODULES = {
     "AddedToken": "tokenizers",
+    "Annotator": "minidistil.tables",
     "BatchEncoding": "minidistil.tokenizer",
     "CheckpointError": "minidistil.checkpoint",
     "CheckpointNotFoundError": "minidistil.hub",

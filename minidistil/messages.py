@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import operator
+import re
 from collections.abc import Iterable
 from numbers import Real
 from reprlib import Repr
@@ -44,6 +45,18 @@ def first_line(error: BaseException) -> str:
     """What an error of another library says first, without the full stop."""
     text = str(error).strip() or type(error).__name__
     return shorten(text.splitlines()[0].rstrip(" ."))
+
+
+def which_input(error: BaseException) -> tuple[int, str] | None:
+    """Which of several inputs a pipeline's error is about, and what it says of it.
+
+    Returns:
+        The input's place, from 0, and what stands behind its name: of "text 5 is …"
+        that is (5, " is …"). None where the error names no input.
+    """
+    text = str(error)
+    named = re.match(r"(?:text|prompt|question) (\d+)", text)
+    return None if named is None else (int(named[1]), text[named.end() :])
 
 
 def is_boolean(value: object) -> bool:

@@ -16,8 +16,9 @@ Item = TypeVar("Item")
 _DELAY = 1.0  # seconds: what is done by then needs no bar
 _TICK = 1.0  # seconds
 
-# The bar of `counting_sequences`. Each context, so each thread, has its own.
-_sequences: ContextVar[Any] = ContextVar("sequences", default=None)
+# The bar that is on the screen while lines are printed, and whether it counts what an
+# engine reads. Each context, so each thread, has its own.
+_shown: ContextVar[tuple[Any, bool]] = ContextVar("shown", default=(None, False))
 
 
 def can_be_shown() -> bool:
@@ -78,29 +79,59 @@ def counting_seconds(what: str) -> Iterator[None]:
 
 
 @contextmanager
+def _on_the_screen(bar: Any, *, counts_sequences: bool) -> Iterator[None]:
+    """Let the bar be the one that `clear_bar` takes off, within the block."""
+    before = _shown.set((bar, counts_sequences))
+    try:
+        yield
+    finally:
+        _shown.reset(before)
+
+
+@contextmanager
 def counting_sequences(what: str) -> Iterator[None]:
     """Count what an engine reads within the block: texts, pairs or windows.
 
     A text may have many windows, and results are returned by the thousand: the engine
     alone knows how far it is. How many there will be is not known before the end.
     """
-    with _bar(what, unit=" sequences") as bar:
-        before = _sequences.set(bar)
-        try:
-            yield
-        finally:
-            _sequences.reset(before)
+    with (
+        _bar(what, unit=" sequences") as bar,
+        _on_the_screen(bar, counts_sequences=True),
+    ):
+        yield
+
+
+@contextmanager
+def counting_rows(
+    what: str, total: int | None, done: int = 0
+) -> Iterator[Callable[[int], object]]:
+    """A bar for the rows of a table: rows done, rows a second, and the time left.
+
+    The block calls what it is given with how many more are done. Meanwhile nobody
+    counts sequences: one bar is on the screen.
+
+    Args:
+        what: What is done with them.
+        total: The rows in all; None where they cannot be known.
+        done: Those of them that were done before.
+    """
+    with (
+        _bar(what, unit=" rows", total=total, initial=done) as bar,
+        _on_the_screen(bar, counts_sequences=False),
+    ):
+        yield bar.update
 
 
 def sequences_read(count: int) -> None:
-    """Move the bar of `counting_sequences`, if there is one."""
-    bar = _sequences.get()
-    if bar is not None:
+    """Move the bar of `counting_sequences`, if that is on the screen."""
+    bar, counts_sequences = _shown.get()
+    if counts_sequences:
         bar.update(count)
 
 
 def clear_bar() -> None:
-    """Take that bar off the screen, before a line is printed; it comes back."""
-    bar = _sequences.get()
+    """Take the bar off the screen, before a line is printed; it comes back."""
+    bar, _ = _shown.get()
     if bar is not None:
         bar.clear()

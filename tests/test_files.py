@@ -134,6 +134,25 @@ def test_nobody_reads_a_file_before_it_has_the_mode_of_the_old_one(tmp_path):
 
 
 @posix
+@pytest.mark.parametrize("link", [True, False], ids=["link", "file"])
+def test_what_is_being_written_may_lie_in_another_folder(tmp_path, link):
+    path, inside = tmp_path / "file", tmp_path / "inside"
+    path.write_bytes(b"old")
+    path.chmod(0o640)
+    inside.mkdir()
+    named = tmp_path / "link" if link else path
+    if link:
+        named.symlink_to("file")
+    with replacing(named, inside=inside) as temporary:
+        assert temporary.parent == inside
+        temporary.write_bytes(b"new")
+        assert names(tmp_path) == sorted({"file", "inside", named.name})
+    assert (path.read_bytes(), mode_of(path)) == (b"new", 0o640)
+    assert named.is_symlink() == link
+    assert names(inside) == []
+
+
+@posix
 def test_another_name_of_the_file_keeps_the_old_contents(tmp_path):
     path, other = tmp_path / "file", tmp_path / "other"
     path.write_bytes(b"old")

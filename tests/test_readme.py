@@ -1,6 +1,7 @@
 """The blocks of every README are run, and what they print is what the page says."""
 
 import doctest
+import gzip
 import re
 import shlex
 from pathlib import Path
@@ -76,6 +77,10 @@ def test_the_other_commands_run(command: str, tmp_path: Path, monkeypatch) -> No
     reviews = "A fine film.\nDull, and far too long.\n"
     monkeypatch.chdir(tmp_path)
     Path("reviews.txt").write_text(reviews, encoding="utf-8")
+    Path("reviews.csv").write_text('text\nA fine film.\n"Dull, and far too long."\n')
+    Path("crawl").mkdir()
+    with gzip.open("crawl/1.jsonl.gz", "wt") as file:
+        file.write('{"url": "a.org", "body": "A fine film."}\n')
     words = shlex.split(command)
     piped = reviews if "|" in words else None
     words = words[words.index("|") + 1 :] if piped else words

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any, BinaryIO, Final
+from typing import Any, Final
 
 import click
 
-from minidistil.cli.options import file_option, option, pipeline_command
+from minidistil.cli.given import Given, Reads, is_table
+from minidistil.cli.options import option, pipeline_command, table_options
 from minidistil.cli.output import one_line, print_json, print_line
-from minidistil.cli.texts import print_answers
+from minidistil.cli.tables import print_answers
 
 Problem = dict[str, Any]
 Answers = list[dict[str, Any]]
@@ -23,16 +24,25 @@ TASK: Final = "multiple-choice"
     inputs=(
         click.argument("prompt", required=False),
         click.argument("choices", nargs=-1),
-        file_option("Read prompts from a file; - is standard input, the default."),
         option("-q --question", "What is asked, read before each choice."),
+        *table_options(
+            option(
+                "--choices-column",
+                "The column with a list of choices in each row.  [default: choices]",
+            ),
+            option(
+                "--question-column",
+                "The column with what is asked.  [default: question, if there is one]",
+            ),
+            column="prompt",
+            file="prompts, a JSON object a line, or a table",
+        ),
     ),
 )
 def choose(
     prompt: str | None,
     choices: tuple[str, ...],
-    source: BinaryIO | None,
     question: str | None,
-    as_json: bool,
     **options: Any,
 ) -> None:
     """Score each of the CHOICES as what follows the PROMPT, the best first.
@@ -42,19 +52,31 @@ def choose(
     """
     wanted = "a PROMPT and CHOICES"
     if prompt is None and question is None:
+        if options["target"] is not None and not is_table(options["source"]):
+            raise click.UsageError("give a table (--file), for what is to be written")
         print_answers(
             TASK,
             "choosing",
-            source=source,
-            as_json=as_json,
-            read=_read,
+            reads=Reads(
+                wanted=wanted,
+                read=_read,
+                json_lines=True,
+                columns={
+                    "prompt": "column",
+                    "choices": "choices_column",
+                    "question": "question_column",
+                },
+                defaults={"column": "prompt", "choices_column": "choices"},
+                optional={"question_column": "question"},
+            ),
             record=_record,
             lines=_lines_below_prompt,
-            wanted=wanted,
             **options,
         )
         return
-    if source:
+    as_json = options["as_json"]
+    given, options = Given.among(options)
+    if given.source or given.target or given.asked:
         raise click.UsageError(
             "give PROMPT, CHOICES and --question or --file, not both: in a file each "
             "line has its own"
@@ -83,7 +105,7 @@ def _read(line: str) -> Any:
         ) from None
 
 
-def _record(problem: Problem, answers: Answers) -> dict[str, Any]:
+def _record(problem: Problem, answers: Answers | None) -> dict[str, Any]:
     return {**problem, "choices": answers}
 
 

@@ -7,9 +7,17 @@ from typing import Any
 
 import click
 
-from minidistil.cli.options import choice, flag, option, pipeline_command
+from minidistil.cli.given import Reads, is_table
+from minidistil.cli.options import (
+    TEXTS,
+    choice,
+    flag,
+    option,
+    pipeline_command,
+    table_options,
+)
 from minidistil.cli.output import one_line
-from minidistil.cli.texts import print_answers
+from minidistil.cli.tables import print_answers
 
 
 class _Count(click.IntRange):
@@ -45,18 +53,32 @@ class _Count(click.IntRange):
     flag(
         "--pairs", "Each TEXT, or line, is a pair: two texts, with a tab between them."
     ),
+    inputs=(
+        TEXTS,
+        *table_options(
+            option("--second-column", "The column with the second texts of pairs.")
+        ),
+    ),
     default="the Hugging Face course's SST-2 checkpoint, 268 MB",
     tiny=True,
 )
 def classify(top_k: int | None, pairs: bool, **options: Any) -> None:
-    """Label each TEXT, or each line of a file or of standard input, with a score.
+    """Label each TEXT, or each line of a file or row of a table, with a score.
 
     Put -- before texts that begin with a dash.
     """
+    if pairs and (options["target"] is not None or is_table(options["source"])):
+        raise click.UsageError(
+            "--pairs is for TEXTs, or lines that are printed; of a table, the second "
+            "texts are in --second-column"
+        )
     print_answers(
         "text-classification",
         "classifying",
-        read=_read_pair if pairs else _read_text,
+        reads=Reads(
+            read=_read_pair if pairs else _read_text,
+            columns={"text": "column", "text_pair": "second_column"},
+        ),
         record=_best if top_k == 1 else _all,
         lines=_lines,
         top_k=top_k,
@@ -80,7 +102,8 @@ def _read_pair(text: str) -> dict[str, str]:
 
 
 def _best(given: dict[str, str], labels: list[dict[str, Any]]) -> dict[str, Any]:
-    return {**given, "label": labels[0]["label"], "score": labels[0]["score"]}
+    best = labels[0] if labels else {"label": None, "score": None}
+    return {**given, "label": best["label"], "score": best["score"]}
 
 
 def _all(given: dict[str, str], labels: list[dict[str, Any]]) -> dict[str, Any]:

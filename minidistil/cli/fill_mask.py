@@ -7,7 +7,7 @@ from typing import Any
 
 from minidistil.cli.options import number, option, pipeline_command
 from minidistil.cli.output import one_line
-from minidistil.cli.texts import print_answers
+from minidistil.cli.tables import print_answers
 
 
 @pipeline_command(
@@ -25,14 +25,14 @@ from minidistil.cli.texts import print_answers
     ),
 )
 def fill_mask(targets: tuple[str, ...], **options: Any) -> None:
-    """Guess the words behind each [MASK] of a TEXT, or of each line of a file.
+    """Guess the words behind each [MASK] of a TEXT, or of each line or row of a file.
 
     A line is printed for each guess: its score, the word, and the text with it.
     """
     print_answers(
         "fill-mask",
         "filling",
-        record=lambda text, answer: {"text": text, "masks": _masks(answer)},
+        record=lambda text, answer: {"text": text, "masks": answer and _masks(answer)},
         lines=_lines,
         targets=targets or None,
         **options,

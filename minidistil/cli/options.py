@@ -6,7 +6,6 @@ passes on what it was given without naming it again: ``pipeline(task, **options)
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -24,17 +23,6 @@ PRECISIONS = ("float32", "bfloat16", "float16", "int8")
 
 
 OUTPUT = click.Path(path_type=Path, dir_okay=False, readable=False)
-
-
-class _Source(click.File):
-    """A file to read; there may be no standard input."""
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> Any:
-        if value == "-" and sys.stdin is None:
-            self.fail("there is no standard input", param, ctx)
-        return super().convert(value, param, ctx)
 
 
 def option(names: str, help: str, **settings: Any) -> Part:
@@ -62,23 +50,53 @@ def choice(
 
 
 def file_option(help: str) -> Part:
-    """--file, which is standard input if it is -."""
-    return option("-f --file source", help, type=_Source("rb"))
+    """--file, a name or several: what each of them is, `cli.texts` finds out."""
+    return option("-f --file source", help, multiple=True, metavar="FILE")
 
 
-def output_option(help: str) -> Part:
-    """--output, a file."""
-    return option("-o --output", help, type=OUTPUT)
+def table_options(
+    *columns: Part,
+    column: str = "text",
+    file: str = "texts, one a line, or a table",
+    output: str = "",
+) -> tuple[Part, ...]:
+    """The options of a command that reads texts, or tables, and may write a table.
+
+    What is not given is None, or False: the library has the defaults.
+
+    Args:
+        columns: The options that say what other columns are.
+        column: The column that is read where none is named.
+        file: What a file holds.
+        output: What an output may be too.
+    """
+    return (
+        file_option(
+            f"Read {file}: a file, a folder, a pattern such as '*.csv.gz', or an "
+            f"address; may be given several times. - is standard input, the default."
+        ),
+        option("--column", f"The column that is read.  [default: {column}]"),
+        *columns,
+        option(
+            "-o --output target",
+            f"Write the table, with answers: .csv, .tsv, .jsonl or .parquet, or a "
+            f"folder{output}; - prints JSON lines. What was stopped goes on.",
+            metavar="FILE",
+        ),
+        option("--prefix", "What the names of the new columns begin with."),
+        flag("--strict", "Let a row without a text be an error, not a null."),
+        choice(
+            "--on-error",
+            ("stop", "null"),
+            "What to do about a row that cannot be answered.  [default: stop]",
+        ),
+        flag("--restart", "Begin anew where the output was half done."),
+    )
 
 
 REVISION = option("--revision", "Branch, tag or commit of the hub repository.")
 SOURCE = (click.argument("source"), REVISION)
-TEXTS = (
-    click.argument("texts", nargs=-1),
-    file_option(
-        "Read texts from a file, one a line; - is standard input, the default."
-    ),
-)
+TEXTS = click.argument("texts", nargs=-1)
 DEVICE = option(
     "--device",
     "Such as cuda, cuda:1 or mps; auto is the fastest that there is.",
@@ -126,7 +144,7 @@ def model_options(default: str | None, tiny: bool) -> tuple[Part, Part]:
 def pipeline_command(
     short_help: str,
     *own: Part,
-    inputs: Sequence[Part] = TEXTS,
+    inputs: Sequence[Part] = (TEXTS, *table_options()),
     default: str | None = None,
     tiny: bool = False,
     truncations: Sequence[str] = TRUNCATIONS,

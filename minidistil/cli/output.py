@@ -81,8 +81,15 @@ def print_text(text: str) -> None:
     encoding = getattr(sys.stdout, "encoding", None) or "ascii"
     if codecs.lookup(encoding).name == "ascii":
         encoding = "utf-8"  # click writes it where ASCII is all that is promised
-    try:
+    with naming_standard_output():
         click.echo(text.encode(encoding, "backslashreplace").decode(encoding))
+
+
+@contextmanager
+def naming_standard_output() -> Iterator[None]:
+    """Let an error of the system name standard output; a reader may have gone."""
+    try:
+        yield
     except BrokenPipeError:
         raise
     except OSError as error:

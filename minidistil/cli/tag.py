@@ -7,9 +7,10 @@ from typing import Any
 
 import click
 
+from minidistil.cli.given import TEXTS, Reads
 from minidistil.cli.options import choice, flag, number, option, pipeline_command
 from minidistil.cli.output import one_line
-from minidistil.cli.texts import print_answers
+from minidistil.cli.tables import print_answers
 
 
 @pipeline_command(
@@ -41,7 +42,7 @@ from minidistil.cli.texts import print_answers
     truncations=(),
 )
 def tag(is_split_into_words: bool, delimiter: str | None, **options: Any) -> None:
-    """Find the entities in each TEXT, or in each line of a file.
+    """Find the entities in each TEXT, or in each line or row of a file.
 
     A line is printed for each: its label, its score, its characters, and itself. With
     --json a line is printed for each text.
@@ -50,13 +51,21 @@ def tag(is_split_into_words: bool, delimiter: str | None, **options: Any) -> Non
         raise click.UsageError("--delimiter goes with --words, and is not empty")
     between = delimiter or " "
 
-    def whole(given: str | list[str]) -> str:
-        return given if isinstance(given, str) else between.join(given)
+    def split(text: str) -> list[str]:
+        return text.split(between)
+
+    def whole(given: Any) -> Any:
+        """The text, of which an answer's characters are a part."""
+        if is_split_into_words and isinstance(given, str):  # of a table
+            from minidistil.tables.inputs import list_in
+
+            given = list_in(given) or given
+        return between.join(given) if isinstance(given, list) else given
 
     print_answers(
         "token-classification",
         "tagging",
-        read=(lambda text: text.split(between)) if is_split_into_words else str,
+        reads=Reads(read=split) if is_split_into_words else TEXTS,
         record=lambda given, found: {"text": whole(given), "entities": found},
         lines=lambda given, found: _lines(whole(given), found),
         is_split_into_words=is_split_into_words,

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import re
 import stat
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BufferedIOBase
@@ -15,50 +14,9 @@ from typing import Any, BinaryIO, cast
 
 import click
 
-from minidistil.cli.output import print_json, print_line
-from minidistil.progress import counting_sequences
+from minidistil.messages import which_input
 
 BYTES = 2**20  # of a file, that are read at once
-
-
-def print_answers(
-    task: str,
-    bar: str,
-    *,
-    texts: tuple[str, ...] = (),
-    source: BinaryIO | None,
-    as_json: bool,
-    record: Callable[[Any, Any], dict[str, Any]],
-    lines: Callable[[Any, Any], Iterable[str]],
-    read: Callable[[str], Any] = str,
-    wanted: str = "a TEXT",
-    **options: Any,
-) -> None:
-    """Print what a pipeline answers to each text, as soon as the answer is there.
-
-    Args:
-        task: The pipeline's task.
-        bar: What the bar is called that counts what was read.
-        texts: See `texts_or_lines`.
-        source: See there.
-        as_json: --json.
-        record: From a text and its answer to the JSON object that is printed.
-        lines: From both to the lines that are printed without --json.
-        read: See `Texts.answered`.
-        wanted: See `texts_or_lines`.
-        options: What the pipeline takes.
-    """
-    given = texts_or_lines(texts, source, wanted)
-    from minidistil.pipelines import pipeline
-
-    ask = pipeline(cast(Any, task), **options)
-    with counting_sequences(bar):
-        for text, answer in given.answered(ask, read):
-            if as_json:
-                print_json(record(text, answer))
-            else:
-                for line in lines(text, answer):
-                    print_line(line)
 
 
 @dataclass(frozen=True)
@@ -112,22 +70,37 @@ class Texts:
 
 
 def texts_or_lines(
-    texts: tuple[str, ...], source: BinaryIO | None, wanted: str = "a TEXT"
+    texts: Sequence[str], source: Sequence[str], wanted: str = "a TEXT"
 ) -> Texts:
     """Return TEXTS, or the lines of --file or of standard input.
 
     Raises:
-        click.UsageError: at once, if there are both, or neither; it asks for what is
-            wanted.
+        click.UsageError: at once, if there is neither; it asks for what is wanted.
     """
-    if texts and source:
-        raise click.UsageError("give texts or --file, not both")
     if texts:
         return Texts("TEXT", iter([[*texts]]))
-    file = source or standard_input(f"{wanted}, --file, or lines on standard input")
+    file = stream(source, f"{wanted}, --file, or lines on standard input")
     if _is_on_disk(file):
         return Texts("line", [_without_ends(file)])
     return Texts("line", _lines(cast(BufferedIOBase, file)))
+
+
+def stream(source: Sequence[str], wanted: str) -> BinaryIO:
+    """Open --file, until the command has ended; without it, standard input.
+
+    Raises:
+        click.UsageError: if it cannot be opened, or there is nothing to read.
+    """
+    if not source:
+        return standard_input(wanted)
+    context = click.get_current_context()
+    given = next(each for each in context.command.params if each.name == "source")
+    if len(source) > 1:
+        raise click.BadParameter("give one file", context, given)
+    if source[0] == "-" and sys.stdin is None:
+        raise click.BadParameter("there is no standard input", context, given)
+    file: BinaryIO = click.File("rb").convert(source[0], given, context)
+    return file
 
 
 def standard_input(wanted: str) -> BinaryIO:
@@ -150,11 +123,11 @@ def numbered_from_one(word: str, before: int = 0) -> Iterator[None]:
     try:
         yield
     except (TypeError, ValueError) as error:
-        named = re.match(r"(?:text|prompt|question) (\d+)", str(error))
+        named = which_input(error)
         if named is None:
             raise
-        rest = str(error)[named.end() :]
-        raise ValueError(f"{word} {before + int(named[1]) + 1}{rest}") from error
+        place, rest = named
+        raise ValueError(f"{word} {before + place + 1}{rest}") from error
 
 
 def _is_on_disk(file: BinaryIO) -> bool:

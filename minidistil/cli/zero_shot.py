@@ -7,7 +7,7 @@ from typing import Any
 
 from minidistil.cli.options import flag, option, pipeline_command
 from minidistil.cli.output import one_line
-from minidistil.cli.texts import print_answers
+from minidistil.cli.tables import print_answers
 
 
 @pipeline_command(
@@ -27,7 +27,7 @@ from minidistil.cli.texts import print_answers
     flag("--multi-label", "Score each label by itself, yes or no."),
 )
 def zero_shot(labels: tuple[str, ...], **options: Any) -> None:
-    """Score labels of your own for each TEXT, or each line of a file.
+    """Score labels of your own for each TEXT, or each line or row of a file.
 
     The model has to be one of natural language inference (MNLI).
     """
@@ -42,6 +42,7 @@ def zero_shot(labels: tuple[str, ...], **options: Any) -> None:
 
 
 def _record(text: str, answer: dict[str, Any]) -> dict[str, Any]:
+    answer = answer or {"labels": None, "scores": None}
     return {"text": text, "labels": answer["labels"], "scores": answer["scores"]}
 
 

@@ -16,12 +16,19 @@ from minidistil.files.reading import (
     reading_from,
     refusal,
 )
-from minidistil.files.writing import replacing, replacing_all, write_file
+from minidistil.files.writing import (
+    is_temporary,
+    replacing,
+    replacing_all,
+    sync_folder,
+    write_file,
+)
 
 __all__ = [
     "errno_of",
     "is_file",
     "is_folder",
+    "is_temporary",
     "mode_of",
     "read_bytes",
     "read_json",
@@ -29,5 +36,6 @@ __all__ = [
     "refusal",
     "replacing",
     "replacing_all",
+    "sync_folder",
     "write_file",
 ]

@@ -18,7 +18,9 @@ from minidistil.messages import MinidistilError
 
 @contextmanager
 def replacing_all(
-    *paths: Path, remove_first: Path | Sequence[Path] | None = None
+    *paths: Path,
+    remove_first: Path | Sequence[Path] | None = None,
+    inside: Path | None = None,
 ) -> Iterator[tuple[Path, ...]]:
     """Give a path beside each of ``paths`` to write to; on success they are renamed.
 
@@ -37,6 +39,9 @@ def replacing_all(
             nobody reads the others, or all of which one must be there for that. If the
             process is killed between two renames, new files are then not read together
             with old ones.
+        inside: A folder of the same file system for what is being written, in place
+            of the folder of each path: where the caller finds what a killed process
+            left behind.
 
     Raises:
         OSError: if the system refuses; it names one of ``paths``.
@@ -45,7 +50,7 @@ def replacing_all(
     try:
         with _naming(written):
             for path in paths:
-                written.append(_Written(path))
+                written.append(_Written(path, inside))
                 written[-1].begin()
             yield tuple(each.temporary for each in written)
             for each in written:
@@ -61,9 +66,9 @@ def replacing_all(
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, *, inside: Path | None = None) -> Iterator[Path]:
     """Write one file as `replacing_all` does: give a path to write to."""
-    with replacing_all(path) as (temporary,):
+    with replacing_all(path, inside=inside) as (temporary,):
         yield temporary
 
 
@@ -76,7 +81,7 @@ def write_file(path: Path, content: bytes) -> None:
 class _Written:
     """A file that is being written: under a temporary name, and then in its place."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, inside: Path | None = None) -> None:
         self.path = path
         self._descriptor = _descriptor(path)
         self._old = _status(path)  # of what a link leads to
@@ -87,8 +92,8 @@ class _Written:
             raise refusal(errno.EBADF, path)  # closed
         self.stream = kind != stat.S_IFREG or self._descriptor is not None
         self.target = Path(os.path.realpath(path)) if path.is_symlink() else path
-        folder = _spare_folder() if self.stream else self.target.parent
-        self.temporary = _beside(folder / path.name)
+        beside = _spare_folder() if self.stream else self.target.parent
+        self.temporary = _beside((inside or beside) / path.name)
 
     def begin(self) -> None:
         """Make the file with the temporary name."""
@@ -165,7 +170,7 @@ def _rename(written: Sequence[_Written], remove_first: Sequence[Path]) -> None:
         moved = {Path(os.path.realpath(path)) for path in remove_first}
         for path in moved:
             keep(path)
-            _sync_folder(path.parent)
+            sync_folder(path.parent)
         for each in written:
             if each.target not in moved and (together or each is not written[-1]):
                 keep(each.target)
@@ -183,7 +188,7 @@ def _rename(written: Sequence[_Written], remove_first: Sequence[Path]) -> None:
         if other is not None:
             other.unlink(missing_ok=True)
     for folder in {each.target.parent for each in written}:
-        _sync_folder(folder)
+        sync_folder(folder)
 
 
 @contextmanager
@@ -243,7 +248,7 @@ def _sync(file: BinaryIO) -> None:
             raise  # it is not on the disk
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Bring a folder's names to the disk, where the system can."""
     with suppress(OSError):
         number = os.open(folder, os.O_RDONLY)
@@ -251,6 +256,11 @@ def _sync_folder(folder: Path) -> None:
             os.fsync(number)
         finally:
             os.close(number)
+
+
+def is_temporary(path: Path) -> bool:
+    """Whether a name is one that new files have until they are whole."""
+    return re.fullmatch(r"\..*\.[0-9a-f]{16}", path.name) is not None
 
 
 def _beside(path: Path) -> Path:

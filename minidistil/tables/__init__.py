@@ -8,3 +8,7 @@
 - `writing`, `unfinished`: parts, the whole, and how a run goes on.
 - `annotating`, `annotator`: what people call.
 """
+
+from __future__ import annotations
+
+from minidistil.tables.annotator import Annotator as Annotator

@@ -45,6 +45,10 @@ class LineRows:
         """The number in its file, from 1, of the row at a place, from 0."""
         return self.numbers[place]
 
+    def where(self, place: int) -> str:
+        """What an error calls the row at a place, from 0."""
+        return f"{self.file}, line {self.number(place)}"
+
     def slice(self, start: int, end: int) -> LineRows:
         """Some of the rows, from one place to another."""
         lines = None if self.lines is None else self.lines[start:end]
@@ -81,6 +85,10 @@ class TableRows:
     def number(self, place: int) -> int:
         """The number in its file, from 1, of the row at a place, from 0."""
         return self.first + place
+
+    def where(self, place: int) -> str:
+        """What an error calls the row at a place, from 0."""
+        return f"{self.file}, row {self.number(place)}"
 
     def slice(self, start: int, end: int) -> TableRows:
         """Some of the rows, from one place to another."""

@@ -41,7 +41,7 @@ def test_every_head_gives_what_the_model_gives(name, budget):
     check_core(name, budget=budget)
 
 
-@pytest.mark.sample(4)
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("dtype", HALVES)
 @pytest.mark.parametrize("name", CLASSES)
 def test_half_types_are_close(name, dtype):

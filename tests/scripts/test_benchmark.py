@@ -90,6 +90,7 @@ def run(parts, *arguments):
 # What is written
 
 
+@pytest.mark.full
 def test_a_quick_run_writes_what_it_measured(parts, folder, few, tmp_path):
     options = ("--quick", "--model", folder, "--output", tmp_path)
     chosen = (*PAIR, "--part", "corpora", "--part", "host")
@@ -129,6 +130,7 @@ def test_single_texts_and_memory_are_measured_in_processes(
     assert "minidistil engine, float32 / transformers model" in table
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("part", ["corpora", "host"])
 def test_a_part_that_fails_does_not_cost_the_others(
     parts, folder, few, tmp_path, monkeypatch, part

@@ -124,6 +124,7 @@ def test_a_token_without_the_right_is_told_at_once(hub, folder, status):
     assert commits(hub) == 0
 
 
+@pytest.mark.sample(4)
 @pytest.mark.parametrize(
     "where", ["/repos/create", "/preupload/", "/commit/", "/blob/"]
 )
