@@ -43,6 +43,7 @@ class Features:
         ids: All tokens, (N,), int32.
         starts: Where each sequence begins, and where the last one ends, (S + 1,).
         targets: What a task has to know of them, int32 or float32.
+        about: What the file says of how they were made; JSON, no part of the digest.
     """
 
     def __init__(
@@ -51,11 +52,13 @@ class Features:
         lengths: Tensor,
         targets: Mapping[str, Tensor],
         digest: str | None = None,
+        about: Mapping[str, Any] | None = None,
     ) -> None:
         """Take the ids, (N,), how many each sequence has, (S,), and the targets."""
         self.ids = ids
         self.starts = torch.cat([torch.zeros(1, dtype=torch.int64), lengths.cumsum(0)])
         self.targets = dict(targets)
+        self.about = dict(about or {})
         self._digest = digest
 
     def __len__(self) -> int:
@@ -97,7 +100,7 @@ class Features:
         with replacing(path) as temporary, temporary.open("wb") as file:
             file.write(bytes(HEADER))
             file.write(_bytes(self.ids))
-            _complete(file, len(self.ids), self._others(), self.digest(), "")
+            _complete(file, len(self.ids), self._others(), self.digest(), self.about)
 
     @classmethod
     def load(cls, path: Path) -> Features:
@@ -111,26 +114,17 @@ class Features:
             with reading_from(path), safe_open(path, framework="pt") as file:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
                 digest = (file.metadata() or {})["digest"]
+                about = json.loads((file.metadata() or {})["about"])
                 ids, lengths = tensors.pop("ids"), tensors.pop("lengths")
         except (SafetensorError, KeyError) as error:
             raise FeaturesError(
                 f"{path} holds no features of rows ({shorten(error)}): remove it to "
                 f"have them made anew"
             ) from error
-        return cls(ids, lengths, tensors, digest)
+        return cls(ids, lengths, tensors, digest, about)
 
     def _others(self) -> dict[str, Tensor]:
         return {"lengths": self.lengths.int(), **self.targets}
-
-
-def key_of(path: Path) -> str | None:
-    """What a file of features was made from, as who wrote it said; None without one."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            found = (file.metadata() or {}).get("key")
-    except (SafetensorError, OSError):
-        return None
-    return None if found is None else str(found)
 
 
 class Making:
@@ -139,12 +133,14 @@ class Making:
     Attributes:
         lengths: How many tokens each sequence has.
         targets: What is to be learnt of them, to be filled in.
+        about: See `Features`, to be filled in.
     """
 
     def __init__(self, path: Path | None, stream: BinaryIO) -> None:
         """Take what the ids are written to."""
         self.lengths = array("i")
         self.targets: dict[str, Tensor] = {}
+        self.about: dict[str, Any] = {}
         self._path, self._stream = path, stream
         self._hash = blake2b()
 
@@ -163,22 +159,21 @@ class Making:
         assert isinstance(self._stream, io.BytesIO)
         ids = from_buffer(self._stream.getbuffer(), torch.int32)
         lengths = from_buffer(self.lengths, torch.int32)
-        return Features(ids, lengths, self.targets)
+        return Features(ids, lengths, self.targets, about=self.about)
 
-    def complete(self, key: str) -> None:
+    def complete(self) -> None:
         """Write what follows the ids in a file."""
         others = {"lengths": from_buffer(self.lengths, torch.int32), **self.targets}
         digest = _finished(self._hash, others)
-        _complete(self._stream, sum(self.lengths), others, digest, key)
+        _complete(self._stream, sum(self.lengths), others, digest, self.about)
 
 
 @contextmanager
-def making(path: Path | None = None, key: str = "") -> Iterator[Making]:
+def making(path: Path | None = None) -> Iterator[Making]:
     """Make features: `Making.add` in the block, `Making.features` after it.
 
     Args:
         path: The file to write them to, whole or not at all; None keeps them in memory.
-        key: What they are made from, for `key_of`.
     """
     if path is None:
         yield Making(None, io.BytesIO())
@@ -187,7 +182,7 @@ def making(path: Path | None = None, key: str = "") -> Iterator[Making]:
         file.write(bytes(HEADER))
         made = Making(path, file)
         yield made
-        made.complete(key)
+        made.complete()
 
 
 def padded(values: Tensor, lengths: Tensor, filler: int) -> Tensor:
@@ -226,12 +221,12 @@ def _finished(hash: Any, others: Mapping[str, Tensor]) -> str:
 
 
 def _complete(
-    file: BinaryIO, count: int, others: Mapping[str, Tensor], digest: str, key: str
+    file: BinaryIO, count: int, others: Mapping[str, Tensor], digest: str, about: Any
 ) -> None:
     """Write what follows the ids, and the header before them."""
     place = 4 * count
     entries: dict[str, Any] = {
-        "__metadata__": {"digest": digest, "key": key},
+        "__metadata__": {"digest": digest, "about": json.dumps(about)},
         "ids": {"dtype": "I32", "shape": [count], "data_offsets": [0, place]},
     }
     for name, tensor in others.items():

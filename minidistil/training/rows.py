@@ -6,6 +6,7 @@ is wrong with one is a `TrainingDataError`, which names the file and the row.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -74,6 +75,14 @@ def name_of(data: Data) -> str:
     return os.fspath(data) if isinstance(data, str | os.PathLike) else "the data"
 
 
+def identity_of(data: Data) -> Any:
+    """What files hold, as JSON; None for rows, which can be anything."""
+    if not isinstance(data, str | os.PathLike):
+        return None
+    # A stand-in for `minidistil.tables.sources`.
+    return hashlib.blake2b(Path(data).read_bytes()).hexdigest()
+
+
 @dataclass(frozen=True)
 class Column:
     """A column that a task reads.
@@ -125,7 +134,7 @@ class Table:
         first = next(rows, None)
         if first is None:
             raise TrainingDataError(f"{self.name}: got no rows, expected at least one")
-        self._rows = chain([first], rows)
+        self._first, self._rows = first, chain([first], rows)
         self._columns = columns
         self._declared = getattr(data, "features", None)
         self.used: dict[str, list[str]] = {}
@@ -145,7 +154,7 @@ class Table:
             for role, names in self.used.items():
                 for name in names:
                     if name not in row and (role in needed or len(names) > 1):
-                        raise _missing(where, role, [name], row)
+                        raise _missing(where, row, role, [name])
                 found = [row.get(name) for name in names]
                 values[role] = found if len(names) > 1 else found[0]
             yield where, values
@@ -166,6 +175,17 @@ class Table:
             feature = getattr(feature, "feature", None)  # of a list
         return None if feature is None else [*feature.names]
 
+    def missing(self, role: str, names: Sequence[str]) -> TrainingDataError:
+        """The error where none of some columns is there."""
+        return _missing(*self._first, role, names)
+
+    def without_text(self, empty: int) -> TrainingDataError:
+        """The error where no row is left."""
+        return TrainingDataError(
+            f"{self.name}: got {empty} rows without a text, expected at least one with "
+            f"a text"
+        )
+
     def _found(
         self,
         column: Column,
@@ -177,7 +197,7 @@ class Table:
         if wanted is not None:
             names = [wanted] if wanted in row else wanted.split(",")
             if missing := [name for name in names if name not in row]:
-                raise _missing(where, column.role, missing, row)
+                raise _missing(where, row, column.role, missing)
             return names
         if column.partner and column.partner not in chosen:
             names = [column.beside.get(name, "") for name in self.used[column.partner]]
@@ -185,12 +205,12 @@ class Table:
             names = [*column.names]
         found = [name for name in names if name in row][:1]
         if column.needed and not found:
-            raise _missing(where, column.role, names, row)
+            raise _missing(where, row, column.role, names)
         return found
 
 
 def _missing(
-    where: str, role: str, names: Sequence[str], row: Mapping[str, Any]
+    where: str, row: Mapping[str, Any], role: str, names: Sequence[str]
 ) -> TrainingDataError:
     wanted = " or ".join(map(repr, names))
     return wrong(

@@ -23,7 +23,7 @@ from minidistil.training.features import Features, is_token, padded
 from minidistil.training.labels import Labels
 from minidistil.training.loop import Inputs, Step
 from minidistil.training.recipe import Recipe
-from minidistil.training.rows import Column
+from minidistil.training.rows import Column, TrainingDataError
 
 Ids: TypeAlias = "array[int]"  # of 32 bits
 # The teacher's logits of some rows, on the CPU: of texts and choices (B, C), of tokens
@@ -49,6 +49,14 @@ class Source:
     recipe: Recipe
     config: DistilBertConfig
     fixed: Labels | None = None
+
+    def __post_init__(self) -> None:
+        highest = max(self.tokenizer.get_vocab().values())
+        if highest >= self.config.vocab_size:
+            raise TrainingDataError(
+                f"the tokenizer has ids up to {highest}, expected less than the "
+                f"{self.config.vocab_size} of the model; take the model's own"
+            )
 
     @property
     def own(self) -> Labels:
@@ -93,13 +101,16 @@ class Framing:
         row = self.special.around(first, second)
         if len(row) <= self.limit:
             return row, True
+        head, tail = self.kept(first, second)
+        rest = None if second is None else second[tail]
+        return self.special.around(first[head], rest), False
+
+    def kept(self, first: Ids, second: Ids | None = None) -> tuple[slice, slice]:
+        """Which tokens of the one and of the other are read."""
         tokens: TextTokens | None = None if second is None else {"ids": second}
-        (kept,) = self._truncation.rows({"ids": first}, tokens, True)
-        head, tail = kept.first, kept.second
-        rest = None
-        if second is not None and tail is not None:
-            rest = second[tail.start : tail.end]
-        return self.special.around(first[head.start : head.end], rest), False
+        (row,) = self._truncation.rows({"ids": first}, tokens, True)
+        tail = row.first if row.second is None else row.second
+        return slice(row.first.start, row.first.end), slice(tail.start, tail.end)
 
 
 class Task(ABC):
@@ -186,11 +197,7 @@ class Task(ABC):
 
     def _padded(self, ids: Tensor, lengths: Tensor) -> Inputs:
         """Rows that stand end to end, (n,), as a model reads them."""
-        found = {"input_ids": padded(ids, lengths, self.tokenizer.pad_token_id)}
-        mask = is_token(lengths)
-        if not mask.all():
-            found["attention_mask"] = mask.long()
-        return found
+        return with_mask(padded(ids, lengths, self.tokenizer.pad_token_id), lengths)
 
     def _written(self, ids: Tensor) -> str:
         """Tokens as text, the texts of a pair one after the other."""
@@ -205,3 +212,11 @@ class Task(ABC):
         return " | ".join(
             decode(each, skip_special_tokens=True) for each in texts if each
         )
+
+
+def with_mask(input_ids: Tensor, lengths: Tensor) -> Inputs:
+    """Padded rows, (B, T), with an attention_mask where there is padding."""
+    mask = is_token(lengths)
+    if mask.all():
+        return {"input_ids": input_ids}
+    return {"input_ids": input_ids, "attention_mask": mask.long()}

@@ -27,7 +27,6 @@ from minidistil.training.rows import (
     Column,
     Data,
     Table,
-    TrainingDataError,
     list_of,
     text_of,
     wrong,
@@ -116,10 +115,7 @@ class TextClassification(Task):
                         long = f"longer than {framing.limit} tokens"
                         counts.shortened[long] += 1
             if not made.lengths:
-                raise TrainingDataError(
-                    f"{table.name}: got {counts.skipped.total()} rows without a text, "
-                    f"expected at least one with a text"
-                )
+                raise table.without_text(counts.skipped.total())
             found, made.targets["labels"] = reading.targets()
         return cls(source, made.features(), found, table.used, counts)
 
