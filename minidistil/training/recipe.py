@@ -65,6 +65,8 @@ class Recipe:
         temperature: What logits are divided by before they are compared.
         masked: The share of tokens that have to be guessed (fill-mask).
         smoothing: How much more often rare words are hidden; see `masking.Masking`.
+        fewest_tokens: Rows with fewer are left out (fill-mask).
+        most_unknown: Rows with such a share of unknown tokens are left out (fill-mask).
         layers: Those of the teacher that a student starts from; None: from its own.
     """
 
@@ -91,6 +93,8 @@ class Recipe:
     temperature: float = 2.0
     masked: float = 0.15
     smoothing: float = 0.0
+    fewest_tokens: int = 0
+    most_unknown: float = 1.0
     layers: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
@@ -101,7 +105,8 @@ class Recipe:
         self._check_one_of("precision", PRECISIONS)
         for name, least in (("epochs", 1), ("batch_size", 1), ("stride", 0)):
             take(name, check_integer(name, getattr(self, name), minimum=least))
-        take("seed", check_integer("seed", self.seed, minimum=0))
+        for name in ("seed", "fewest_tokens"):
+            take(name, check_integer(name, getattr(self, name), minimum=0))
         for name, least in (("pass_rows", 1), ("max_length", 4), ("patience", 1)):
             if getattr(self, name) is not None:
                 take(name, check_integer(name, getattr(self, name), minimum=least))
@@ -113,7 +118,8 @@ class Recipe:
             self._check_number(name, above=0.0)
         for name in ("warm_up", "weight_decay", "soft", "hard", "cosine", "smoothing"):
             self._check_number(name, least=0.0)
-        self._check_number("masked", above=0.0, most=1.0)
+        for name in ("masked", "most_unknown"):
+            self._check_number(name, above=0.0, most=1.0)
         take("betas", tuple(self.betas))
         if len(self.betas) != 2 or not all(
             is_number(beta) and 0 <= float(beta) < 1 for beta in self.betas
@@ -233,6 +239,8 @@ RECIPES: Mapping[str, Recipe] = {
         temperature=2.0,
         masked=0.15,
         smoothing=0.7,
+        fewest_tokens=12,
+        most_unknown=0.5,
         layers=(0, 2, 4, 7, 9, 11),
     ),
 }

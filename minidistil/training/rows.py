@@ -1,0 +1,287 @@
+"""Rows to learn from: where each of them stands, and the columns that a task reads.
+
+Rows come from tables (`minidistil.tables`) or from any sequence of mappings. Whatever
+is wrong with one is a `TrainingDataError`, which names the file and the row.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+from minidistil.messages import (
+    MinidistilError,
+    check_characters,
+    is_number,
+    quote,
+    unknown_keyword,
+    with_library,
+)
+from minidistil.pipelines.reading import as_list, is_many
+
+# A file, a folder or a pattern, as `minidistil.tables` reads them; or the rows.
+Data = str | os.PathLike[str] | Iterable[Mapping[str, Any]]
+PIECE = 1024  # rows that are tokenized at once
+
+
+class TrainingDataError(MinidistilError, ValueError):
+    """Data that cannot be learnt from; the file and the row are named."""
+
+
+def wrong(where: str, got: str, expected: str) -> TrainingDataError:
+    """The error for a row: where it stands, what it has, what it should have."""
+    return TrainingDataError(f"{where}: got {got}, expected {expected}")
+
+
+def rows_of(data: Data) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Give each row with where it stands: "train.tsv, row 3", or "row 3", from 1.
+
+    Raises:
+        TrainingDataError: for what is no table and no sequence of mappings.
+        TableError: if a file is damaged.
+        OSError: if it cannot be read.
+    """
+    if isinstance(data, str | os.PathLike):
+        yield from _rows_of_table(data)
+        return
+    if isinstance(data, Mapping) or not isinstance(data, Iterable):
+        raise wrong(
+            "the data",
+            with_library(data),
+            "a file, a folder, or a list of rows, each a mapping from the names of "
+            "columns to values",
+        )
+    if hasattr(data, "columns") and len(getattr(data, "shape", ())) == 2:
+        way = "to_pylist()" if hasattr(data, "to_pylist") else 'to_dict("records")'
+        raise wrong("the data", with_library(data), f"a list of rows: call its {way}")
+    for number, row in enumerate(data, 1):
+        if not isinstance(row, Mapping):
+            raise wrong(
+                f"row {number}",
+                quote(row),
+                "a mapping from the names of columns to values",
+            )
+        yield f"row {number}", row
+
+
+def name_of(data: Data) -> str:
+    """What errors call the data as a whole."""
+    return os.fspath(data) if isinstance(data, str | os.PathLike) else "the data"
+
+
+def identity_of(data: Data) -> Any:
+    """What files hold, as JSON; None for rows, which can be anything."""
+    if not isinstance(data, str | os.PathLike):
+        return None
+    # A stand-in for `minidistil.tables.sources`.
+    return hashlib.blake2b(Path(data).read_bytes()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column that a task reads.
+
+    Attributes:
+        role: What the task calls it, and so does who names another one: "text".
+        names: The names that it often has; the first that is there is taken.
+        needed: Whether there is no task without it.
+        partner: Of which other column it is the second one, such as "text".
+        beside: By the name of that one, how this one is called. Nobody else's second
+            column is read without being asked for.
+    """
+
+    role: str
+    names: tuple[str, ...] = ()
+    needed: bool = True
+    partner: str = ""
+    beside: Mapping[str, str] = field(default_factory=dict)
+
+
+class Table:
+    """The columns of some rows that a task reads.
+
+    Attributes:
+        name: What errors call the data.
+        used: For each role the names of its columns: one, or of labels and choices
+            perhaps several.
+    """
+
+    def __init__(
+        self, data: Data, columns: Sequence[Column], chosen: Mapping[str, str]
+    ) -> None:
+        """Look at the first row.
+
+        Args:
+            data: The rows.
+            columns: Those that the task reads.
+            chosen: By role, the name of the column to take; several with commas.
+
+        Raises:
+            TypeError: for a role that the task does not have.
+            TrainingDataError: if there are no rows, or a column is missing.
+        """
+        roles = [column.role for column in columns]
+        if unknown := [role for role in chosen if role not in roles]:
+            raise unknown_keyword(unknown, roles, "the columns of this task")
+        self.name = name_of(data)
+        rows = rows_of(data)
+        first = next(rows, None)
+        if first is None:
+            raise TrainingDataError(f"{self.name}: got no rows, expected at least one")
+        self._first, self._rows = first, chain([first], rows)
+        self._columns = columns
+        self._declared = getattr(data, "features", None)
+        self.used: dict[str, list[str]] = {}
+        for column in columns:
+            if found := self._found(column, chosen, *first):
+                self.used[column.role] = found
+
+    def __iter__(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Give each row, by role: a value, or of several columns a list of them.
+
+        Raises:
+            TrainingDataError: if a row does not have a column that is needed.
+        """
+        needed = {column.role for column in self._columns if column.needed}
+        for where, row in self._rows:
+            values = {}
+            for role, names in self.used.items():
+                for name in names:
+                    if name not in row and (role in needed or len(names) > 1):
+                        raise _missing(where, row, role, [name])
+                found = [row.get(name) for name in names]
+                values[role] = found if len(names) > 1 else found[0]
+            yield where, values
+
+    def pieces(self) -> Iterator[list[tuple[str, dict[str, Any]]]]:
+        """The same, `PIECE` of them at a time."""
+        rows = iter(self)
+        while piece := [*islice(rows, PIECE)]:
+            yield piece
+
+    def declared(self, role: str) -> list[str] | None:
+        """The names of numbered labels, where a data set of `datasets` has them."""
+        names = self.used.get(role, ())
+        if self._declared is None or len(names) != 1:
+            return None
+        feature = self._declared.get(names[0])
+        while feature is not None and not hasattr(feature, "names"):
+            feature = getattr(feature, "feature", None)  # of a list
+        return None if feature is None else [*feature.names]
+
+    def missing(self, role: str, names: Sequence[str]) -> TrainingDataError:
+        """The error where none of some columns is there."""
+        return _missing(*self._first, role, names)
+
+    def without_text(self, empty: int) -> TrainingDataError:
+        """The error where no row is left."""
+        return TrainingDataError(
+            f"{self.name}: got {empty} rows without a text, expected at least one with "
+            f"a text"
+        )
+
+    def _found(
+        self,
+        column: Column,
+        chosen: Mapping[str, str],
+        where: str,
+        row: Mapping[str, Any],
+    ) -> list[str]:
+        wanted = chosen.get(column.role)
+        if wanted is not None:
+            names = [wanted] if wanted in row else wanted.split(",")
+            if missing := [name for name in names if name not in row]:
+                raise _missing(where, row, column.role, missing)
+            return names
+        if column.partner and column.partner not in chosen:
+            names = [column.beside.get(name, "") for name in self.used[column.partner]]
+        else:
+            names = [*column.names]
+        found = [name for name in names if name in row][:1]
+        if column.needed and not found:
+            raise _missing(where, row, column.role, names)
+        return found
+
+
+def _missing(
+    where: str, row: Mapping[str, Any], role: str, names: Sequence[str]
+) -> TrainingDataError:
+    wanted = " or ".join(map(repr, names))
+    return wrong(
+        where,
+        f"the columns {', '.join(map(repr, row)) or '(none)'}",
+        f"{wanted}, or name the column of the {role}",
+    )
+
+
+# What a cell holds
+
+
+def is_empty(value: object) -> bool:
+    """Whether a cell holds nothing: no value, no character, or pandas' nan."""
+    nan = is_number(value) and value != value
+    return value is None or value == "" or nan
+
+
+def text_of(where: str, column: str, value: object) -> str:
+    """The text of a cell; of an empty one, no characters.
+
+    Raises:
+        TrainingDataError: if it holds anything else.
+    """
+    if is_empty(value):
+        return ""
+    if not isinstance(value, str):
+        raise wrong(where, f"the {column} {quote(value)}", "a text")
+    try:
+        check_characters(f"the {column}", value)
+    except TypeError as error:
+        raise TrainingDataError(f"{where}: {error}") from None
+    return str(value)
+
+
+def list_of(where: str, column: str, value: object) -> list[Any] | None:
+    """The list of a cell: a list, or one of JSON in a text; None for anything else.
+
+    Raises:
+        TrainingDataError: for a text that begins as a list of JSON, and is none.
+    """
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        try:
+            found = json.loads(value)
+        except ValueError as error:
+            raise wrong(
+                where, f"the {column} {quote(value)}", f"a list of JSON ({error})"
+            ) from None
+        return found if isinstance(found, list) else None
+    return as_list(value) if is_many(value) else None
+
+
+# Tables
+
+
+def _rows_of_table(
+    address: str | os.PathLike[str],
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    # A stand-in for `minidistil.tables.sources`.
+    import csv
+
+    name = os.fspath(address)
+    with Path(address).open(encoding="utf-8", newline="") as file:
+        if name.endswith((".tsv", ".csv")):
+            delimiter = "\t" if name.endswith(".tsv") else ","
+            rows: Iterable[Mapping[str, Any]] = csv.DictReader(
+                file, delimiter=delimiter
+            )
+        elif name.endswith(".jsonl"):
+            rows = map(json.loads, file)
+        else:
+            rows = ({"text": line.rstrip("\r\n")} for line in file)
+        for number, row in enumerate(rows, 1):
+            yield f"{name}, row {number}", row

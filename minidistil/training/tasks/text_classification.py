@@ -1,0 +1,186 @@
+"""Texts or pairs of texts, and what they are: a label, several, or a number."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from minidistil.config import DistilBertConfig, default_labels
+from minidistil.heads import DistilBertForSequenceClassification
+from minidistil.tokenizer import DistilBertTokenizer
+from minidistil.training.features import from_buffer, making
+from minidistil.training.labels import (
+    ONE,
+    REGRESSION,
+    SEVERAL,
+    LabelColumn,
+    Labels,
+    SeveralLabels,
+)
+from minidistil.training.loop import Inputs
+from minidistil.training.recipe import Recipe
+from minidistil.training.rows import (
+    Column,
+    Data,
+    Table,
+    list_of,
+    text_of,
+    wrong,
+)
+from minidistil.training.tasks.base import (
+    EMPTY,
+    Counts,
+    Framing,
+    Source,
+    Task,
+    Teacher,
+)
+
+# The columns of pairs in data sets that people know: GLUE, SNLI and their like.
+PAIRS = {
+    "sentence1": "sentence2",
+    "premise": "hypothesis",
+    "question1": "question2",
+    "question": "sentence",
+    "text": "text_pair",
+}
+
+
+class TextClassification(Task):
+    """A text or a pair for each row; targets ``labels``: (S,), or (S, C) of floats."""
+
+    name = "text-classification"
+    kind = DistilBertForSequenceClassification
+    columns = (
+        Column("text", (*PAIRS, "sentence")),
+        Column("second", needed=False, partner="text", beside=PAIRS),
+        Column("label", ("label", "labels")),
+    )
+
+    @classmethod
+    def read(
+        cls,
+        data: Data,
+        *,
+        tokenizer: DistilBertTokenizer,
+        recipe: Recipe,
+        config: DistilBertConfig,
+        columns: Mapping[str, str] | None = None,
+        labels: Labels | None = None,
+    ) -> TextClassification:
+        """Tokenize rows.
+
+        Args:
+            data: The rows.
+            tokenizer: The model's.
+            recipe: How long a text may be.
+            config: The model's: its labels, and how much it can read. That the labels
+                are numbers to be predicted, or that a text may have several, its
+                ``problem_type`` says, or the data does.
+            columns: By role ("text", "second", "label"), the name of the column; of
+                labels with a column each, all of them with commas between.
+            labels: Those of the training data, for data to measure with.
+
+        Raises:
+            TrainingDataError: if a row is wrong; it names the file and the row.
+        """
+        source = Source(tokenizer, recipe, config, labels)
+        table = Table(data, cls.columns, columns or {})
+        framing, counts = Framing(tokenizer, source.limit()), Counts()
+        reading = _Reading(source, table)
+        with making() as made:
+            for piece in table.pieces():
+                firsts, seconds = (
+                    tokenizer.ids_of_texts(
+                        [text_of(where, role, row[role]) for where, row in piece]
+                    )
+                    if role in table.used
+                    else [None] * len(piece)
+                    for role in ("text", "second")
+                )
+                for (where, row), first, second in zip(
+                    piece, firsts, seconds, strict=True
+                ):
+                    if not first or (second is not None and not second):
+                        counts.skipped[EMPTY] += 1
+                        continue
+                    reading.add(where, row["label"])
+                    ids, is_whole = framing(first, second)
+                    made.add([ids])
+                    if not is_whole:
+                        long = f"longer than {framing.limit} tokens"
+                        counts.shortened[long] += 1
+            if not made.lengths:
+                raise table.without_text(counts.skipped.total())
+            found, made.targets["labels"] = reading.targets()
+        return cls(source, made.features(), found, table.used, counts)
+
+    @property
+    def metrics(self) -> tuple[str, ...]:  # type: ignore[override]  # by the labels
+        """What it is measured by."""
+        if self.labels.problem_type == REGRESSION:
+            return ("pearson", "spearman")
+        if self.labels.problem_type == SEVERAL:
+            return ("f1", "accuracy")
+        return ("accuracy", "f1", "matthews")
+
+    def counts(self, rows: Tensor) -> dict[str, int]:
+        """The rows; of numbers and of several labels each counts."""
+        labels = self.features.targets["labels"][rows]
+        return {"hard": labels.numel(), "soft": len(rows)}
+
+    def _lesson_of(self, rows: Tensor, teacher: Teacher | None) -> Inputs:
+        labels = self.features.targets["labels"][rows]
+        found = self.inputs(rows)
+        found["labels"] = labels if labels.is_floating_point() else labels.long()
+        if teacher is not None:
+            found["teacher"] = teacher(rows)
+        return found
+
+
+class _Reading:
+    """The labels of texts, of whatever kind they turn out to be."""
+
+    def __init__(self, source: Source, table: Table) -> None:
+        own, fixed = source.own, source.fixed
+        known = fixed or own
+        columns = table.used["label"]
+        self._is_fixed = fixed is not None
+        self._problem = known.problem_type
+        if self._problem is None and len(known.names) == 1:
+            self._problem = REGRESSION
+        self._column = LabelColumn("label", own, fixed, table.declared("label"))
+        if len(columns) > 1:
+            self._column = LabelColumn("label", own, fixed, columns)
+        self._several = SeveralLabels(columns, self._column)
+        self._codes = array("i")
+        self._are_several: bool | None = True if len(columns) > 1 else None
+
+    def add(self, where: str, value: Any) -> None:
+        listed = list_of(where, "label", value)
+        if self._are_several is None:
+            self._are_several = listed is not None
+        if self._are_several and listed is None:
+            raise wrong(where, f"the label {value!r:.60}", "a list of labels")
+        if listed is None:
+            self._codes.append(self._column.code(where, value))
+        elif not self._are_several:
+            raise wrong(where, f"the label {value!r:.60}", "one, as in other rows")
+        else:
+            self._several.add(where, listed)
+
+    def targets(self) -> tuple[Labels, Tensor]:
+        if self._are_several:
+            return self._several.targets()
+        codes = from_buffer(self._codes, torch.int32).long()
+        if self._problem == REGRESSION or (
+            not self._is_fixed and self._column.have_fractions
+        ):
+            names = tuple(default_labels(1).values())
+            return Labels(names, REGRESSION), self._column.targets()[codes][:, None]
+        labels, numbers = self._column.numbers(ONE)
+        return labels, numbers[codes]
