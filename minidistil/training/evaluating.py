@@ -10,6 +10,7 @@ from torch import Tensor
 
 from minidistil.checkpoint.pretrained import PreTrainedModel
 from minidistil.inputs import checked_before
+from minidistil.pipelines.running import as_one_tensor
 from minidistil.training.processes import Processes
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def measured(
     was_training = model.training
     model.eval()
     try:
-        for number, rows in enumerate(_of_like_length(task.lengths)):
+        for number, rows in enumerate(of_like_length(task.lengths)):
             if number % processes.count == processes.rank:
                 measure.add(rows, logits_of(model, task, rows, device))
     finally:
@@ -55,11 +56,10 @@ def logits_of(
     inputs = {name: each.to(device) for name, each in task.inputs(rows).items()}
     with checked_before():
         out = model(**inputs, return_dict=True)
-    logits = task.logits(out)
-    return logits.float().cpu()
+    return as_one_tensor(out).float().cpu()
 
 
-def _of_like_length(lengths: Tensor) -> Iterator[Tensor]:
+def of_like_length(lengths: Tensor) -> Iterator[Tensor]:
     """Split rows, the longest first, so that little of what is computed is padding."""
     order = lengths.argsort(descending=True, stable=True)
     start = 0

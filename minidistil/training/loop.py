@@ -55,6 +55,9 @@ class Lessons(Protocol):
     weights: Mapping[str, float]
     steps: int
 
+    def tokens(self, number: int) -> int:
+        """How many tokens a step reads."""
+
     def step(self, number: int) -> Step:
         """What a step learns from; the same whenever it is asked for."""
 
@@ -121,9 +124,10 @@ class Training:
 
     def steps(self) -> Iterator[int]:
         """Take all steps that are left; yield the number of each when it is done."""
-        while self.progress.step < self.lessons.steps:
-            self._take(self.progress.step)
+        while (number := self.progress.step) < self.lessons.steps:
+            self._take(number)
             self.progress.step += 1
+            self.progress.tokens += self.lessons.tokens(number)
             yield self.progress.step
 
     def _take(self, number: int) -> None:
@@ -182,7 +186,13 @@ class Training:
         for name, value in found.items():
             progress.sums[name] = progress.sums.get(name, 0) + value
         progress.since += 1
-        finite = torch.stack([value.isfinite() for value in found.values()]).all()
+        # In 16 bits a gradient may be too large: the scaler then takes no step.
+        watched = (
+            found.items()
+            if not self.scaler.is_enabled()
+            else [(name, value) for name, value in found.items() if name != "gradient"]
+        )
+        finite = torch.stack([value.isfinite() for _, value in watched]).all()
         now = torch.where(finite, -1, number)
         before = progress.diverged
         progress.diverged = (

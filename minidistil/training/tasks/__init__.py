@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from minidistil.training.tasks.base import Task
+from minidistil.training.tasks.base import Task as Task
 from minidistil.training.tasks.masked_lm import MaskedLM
 from minidistil.training.tasks.multiple_choice import MultipleChoice
 from minidistil.training.tasks.question_answering import QuestionAnswering

@@ -1,0 +1,111 @@
+"""The model that a training begins with: a checkpoint, or some layers of a teacher."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+
+from minidistil.auto import identify
+from minidistil.checkpoint.pretrained import PreTrainedModel
+from minidistil.config import DistilBertConfig
+from minidistil.files import is_file, read_json
+from minidistil.messages import MinidistilError
+from minidistil.tokenizer import DistilBertTokenizer
+from minidistil.training.keys import key
+from minidistil.training.labels import Labels
+from minidistil.weights.bert import keep_layers
+from minidistil.weights.conversion import convert
+
+Name = str | os.PathLike[str]
+
+
+class StartError(MinidistilError, ValueError):
+    """A model that cannot be trained as it was asked for."""
+
+
+def start(
+    source: Name, kind: type[PreTrainedModel], labels: Labels, seed: int
+) -> PreTrainedModel:
+    """Load a model to be trained, with a head for the labels.
+
+    The checkpoint's own head is kept if it is of this kind, and for as many labels;
+    otherwise a new one is drawn, from the seed.
+
+    Raises:
+        CheckpointError: if the checkpoint does not fit.
+    """
+    found = identify(source)
+    config = found.config.replace(**labels.changes())
+    own = found.kind is kind and found.config.num_labels == config.num_labels
+    torch.manual_seed(key(seed, "new head"))
+    return kind.from_pretrained(source, config=config, new_head=not own)
+
+
+def teacher_of(source: Name, kind: type[PreTrainedModel]) -> PreTrainedModel:
+    """Load a teacher: a DistilBERT with a head of this kind, or a BERT that is folded.
+
+    A BERT that was fine-tuned on pairs of texts has learnt to tell them apart by their
+    token types, which DistilBERT has not: fold it before it is fine-tuned.
+
+    Raises:
+        CheckpointError: if it has no such head.
+    """
+    if not _is_bert(source):
+        return kind.from_pretrained(source)
+    with TemporaryDirectory() as folder:
+        convert(source, folder)
+        return kind.from_pretrained(folder)
+
+
+def tokenizer_of(source: Name) -> DistilBertTokenizer:
+    """A checkpoint's tokenizer."""
+    return DistilBertTokenizer.from_pretrained(source)
+
+
+def student_of(teacher: PreTrainedModel, layers: Sequence[int]) -> PreTrainedModel:
+    """A student that begins with some of its teacher's layers, and all else of it.
+
+    Raises:
+        ValueError: for layers that the teacher does not have.
+    """
+    config, tensors = keep_layers(
+        teacher.config.to_dict(), teacher.state_dict(), [*layers]
+    )
+    student = type(teacher)(DistilBertConfig.from_dict(config))
+    student.load_state_dict(tensors)
+    return student
+
+
+def random_student(teacher: PreTrainedModel, layers: int, seed: int) -> PreTrainedModel:
+    """A student of so many layers that has learnt nothing."""
+    torch.manual_seed(key(seed, "new student"))
+    return type(teacher)(teacher.config.replace(n_layers=layers))
+
+
+def check_vocabularies(
+    teacher: DistilBertTokenizer, student: DistilBertTokenizer
+) -> None:
+    """Raise StartError unless both number the same words in the same way."""
+    ours, theirs = student.get_vocab(), teacher.get_vocab()
+    if ours != theirs:
+        others = {*ours.items()} ^ {*theirs.items()}
+        raise StartError(
+            f"the teacher has another vocabulary than the student ({len(theirs)} and "
+            f"{len(ours)} words, {len(others)} entries of either differ): its answers "
+            f"would be about other words. Begin with layers of the teacher, or take a "
+            f"student of the same vocabulary"
+        )
+
+
+def _is_bert(source: Name) -> bool:
+    path = Path(source) / "config.json"
+    return is_file(path) and _model_type(path) == "bert"
+
+
+def _model_type(path: Path) -> Any:
+    return read_json(path, dict, StartError).get("model_type")
