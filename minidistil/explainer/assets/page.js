@@ -269,10 +269,6 @@ function strip(packed, start, length, label, strength = 1) {
   return canvas;
 }
 
-/* How dark a cell is decides whether black or white is read better on it; in the
-   middle that is another one in each theme. */
-const depth = (share) => (share >= 0.7 ? "deep" : share >= 0.52 ? "middle" : "");
-
 /* ---------- attention, computed from the products ---------- */
 
 /* One head of one layer. Scores are the model's to the bit: the products times

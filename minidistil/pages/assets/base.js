@@ -94,6 +94,10 @@ function themeIn(given) {
   return theme === "dark" || theme === "light" ? theme : null;
 }
 
+/* How dark a cell is decides whether black or white is read better on it; in the
+   middle that is another one in each theme. */
+const depth = (share) => (share >= 0.7 ? "deep" : share >= 0.52 ? "middle" : "");
+
 /* Paint the page in a theme; what the button says then. */
 function showTheme(theme) {
   const root = document.documentElement;
