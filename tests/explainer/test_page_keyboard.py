@@ -3,57 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from page_checks import check_focus_is_seen, check_walk, walk
 from pages import Pages, drawn, texts
 from playwright.sync_api import Browser, Page, expect
-
-# Everything that Tab should stop at, with its place in the document as its name.
-STOPS = """() => {
-  const all = Array.from(document.querySelectorAll("*"));
-  return all.map((node, i) => [node, i]).filter(([node]) =>
-    node.matches("a[href], button, summary, [tabindex]") && node.tabIndex >= 0 &&
-    node.checkVisibility({ visibilityProperty: true })
-  ).map(([node, i]) => i);
-}"""
-FOCUSED = """() => {
-  const node = document.activeElement;
-  if (!node || node === document.body) return null;
-  const style = getComputedStyle(node), box = node.getBoundingClientRect();
-  const x = box.left + box.width / 2, y = box.top + Math.min(box.height / 2, 10);
-  const top = document.elementFromPoint(x, y);
-  return {
-    place: Array.from(document.querySelectorAll("*")).indexOf(node),
-    what: node.outerHTML.slice(0, 120),
-    outline: style.outlineStyle === "none" ? 0 : parseFloat(style.outlineWidth),
-    hidden: !(top && (node.contains(top) || top.contains(node))),
-  };
-}"""
-TOO_MANY = 1000
-
-
-def walk(page: Page, key: str) -> list[dict[str, object]]:
-    """What has the focus after each press of a key, until it leaves the page."""
-    stops: list[dict[str, object]] = []
-    while len(stops) < TOO_MANY:
-        page.keyboard.press(key)
-        stop = page.evaluate(FOCUSED)
-        if stop is None or (stops and stop["place"] == stops[0]["place"]):
-            return stops
-        stops.append(stop)
-    raise AssertionError("Tab goes on for ever")
-
-
-def check_walk(page: Page) -> None:
-    """Tab stops at everything, in the order of the document."""
-    expected = page.evaluate(STOPS)
-    assert [stop["place"] for stop in walk(page, "Tab")] == expected
-
-
-def check_focus_is_seen(page: Page) -> None:
-    """What has the focus has an outline, and nothing lies over it, both ways."""
-    for key in ("Tab", "Shift+Tab"):
-        for stop in walk(page, key):
-            assert stop["outline"] >= 2, stop["what"]
-            assert not stop["hidden"], f"{key}: something lies over {stop['what']}"
 
 
 def check_arrows(page: Page, group: str, keys: dict[str, int]) -> None:

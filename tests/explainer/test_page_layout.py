@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from checkpoints import write_checkpoint
+from page_checks import CUT, PHONE, WIDE, check_overlaps, check_targets, check_width
 from pages import Pages, choose, drawn
 from playwright.sync_api import Browser, Page, expect
 
@@ -24,131 +25,12 @@ KINDS = [
     "hostile words",
     "long",
 ]
-PHONE = {"viewport": {"width": 360, "height": 740}}
-WIDE = {"viewport": {"width": 1440, "height": 900}}
 
-# What sticks out of the window, unless it can be scrolled to.
-BEYOND = """() => {
-  const found = [];
-  const right = document.documentElement.clientWidth;
-  for (const node of document.body.querySelectorAll("*")) {
-    if (!node.checkVisibility({ visibilityProperty: true })) continue;
-    if (node.closest(".unseen, .skip, dialog:not([open])")) continue;
-    const box = node.getBoundingClientRect();
-    if (!box.width || (box.right <= right + 1 && box.left >= -1)) continue;
-    let inside = node.parentElement;
-    while (inside && getComputedStyle(inside).overflowX === "visible") {
-      inside = inside.parentElement;
-    }
-    const whole = [null, document.body, document.documentElement];
-    if (!whole.includes(inside)) continue;
-    found.push([node.outerHTML.slice(0, 120), box.left, box.right]);
-  }
-  return found;
-}"""
-
-# Pieces of text that lie over each other, as far as they can be seen.
-OVERLAPS = """() => {
-  // What is out of sight is not laid out until it is looked at.
-  for (const each of document.querySelectorAll("section *")) {
-    if (getComputedStyle(each).contentVisibility === "auto") {
-      each.style.contentVisibility = "visible";
-    }
-  }
-  const clip = (box, node) => {
-    let { left, top, right, bottom } = box;
-    for (let at = node; at && at !== document.body; at = at.parentElement) {
-      const style = getComputedStyle(at);
-      if (style.overflowX === "visible" && style.overflowY === "visible") continue;
-      const edge = at.getBoundingClientRect();
-      left = Math.max(left, edge.left); right = Math.min(right, edge.right);
-      top = Math.max(top, edge.top); bottom = Math.min(bottom, edge.bottom);
-    }
-    return { left, top, right, bottom };
-  };
-  const pieces = [];
-  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-  while (walker.nextNode()) {
-    const node = walker.currentNode.parentElement;
-    if (!walker.currentNode.data.trim()) continue;
-    if (node.closest(".unseen, .skip, script")) continue;
-    if (!node.checkVisibility({ visibilityProperty: true })) continue;
-    const range = document.createRange();
-    range.selectNodeContents(walker.currentNode);
-    for (const line of range.getClientRects()) {
-      const box = clip(line, node);
-      if (box.right - box.left < 2 || box.bottom - box.top < 2) continue;
-      pieces.push({ node, box, text: walker.currentNode.data.trim().slice(0, 40) });
-    }
-  }
-  pieces.sort((a, b) => a.box.top - b.box.top);
-  const found = [];
-  pieces.forEach((one, i) => {
-    for (let j = i + 1; j < pieces.length; j++) {
-      const other = pieces[j];
-      if (other.box.top >= one.box.bottom) break;
-      if (one.node === other.node) continue;
-      const wide = Math.min(one.box.right, other.box.right) -
-        Math.max(one.box.left, other.box.left);
-      const high = Math.min(one.box.bottom, other.box.bottom) - other.box.top;
-      // The boxes of lines are higher than the letters.
-      const least = Math.min(...[one, other].map(x => x.box.bottom - x.box.top));
-      if (wide > 2 && high > 0.4 * least) {
-        found.push([one.text, other.text, Math.round(wide), Math.round(high)]);
-      }
-    }
-  });
-  return found;
-}"""
-
-# WCAG 2.2, 2.5.8: 24 by 24 pixels, or a circle of that size around it that touches no
-# other target; links within a sentence are free.
-SMALL_TARGETS = """() => {
-  const targets = Array.from(document.querySelectorAll("button, a[href], summary"))
-    .filter(node => node.checkVisibility({ visibilityProperty: true }))
-    .filter(node => !node.closest(".skip, p"))
-    .map(node => ({ node, box: node.getBoundingClientRect() }));
-  const small = ({ box }) => box.width < 23.9 || box.height < 23.9;
-  const middle = ({ box }) => [(box.left + box.right) / 2, (box.top + box.bottom) / 2];
-  const distance = ([x, y], box) => Math.hypot(
-    Math.max(box.left - x, 0, x - box.right), Math.max(box.top - y, 0, y - box.bottom));
-  return targets.filter(small).filter(one => targets.some(other => {
-    if (other === one) return false;
-    if (distance(middle(one), other.box) < 11.5) return true;
-    const [x, y] = middle(one), [u, v] = middle(other);
-    return small(other) && Math.hypot(x - u, y - v) < 23.5;
-  })).map(({ node, box }) => [node.outerHTML.slice(0, 100), box.width, box.height]);
-}"""
-
-
-# Tables that are wider than their place, by their name or that of their part.
-CUT = """() => Array.from(document.querySelectorAll(".scroll"))
-  .filter(box => box.scrollWidth > box.clientWidth + 1)
-  .map(box => box.querySelector("table").id || box.closest("[id]").id)"""
 
 # How many lines each name of an answer takes.
 LINES = """() => Array.from(document.querySelectorAll("#labels tbody bdi"), name =>
   [name.textContent, Math.round(name.getBoundingClientRect().height /
     parseFloat(getComputedStyle(name).lineHeight))])"""
-
-
-def check_width(page: Page) -> None:
-    """Nothing makes the page wider than the window, nor is anything cut off."""
-    wide, window = page.evaluate(
-        "[document.documentElement.scrollWidth, document.documentElement.clientWidth]"
-    )
-    assert wide <= window
-    assert page.evaluate(BEYOND) == []
-
-
-def check_overlaps(page: Page) -> None:
-    found: list[Any] = page.evaluate(OVERLAPS)
-    assert found == [], f"{len(found)}: {found[:5]}"
-
-
-def check_targets(page: Page) -> None:
-    found: list[Any] = page.evaluate(SMALL_TARGETS)
-    assert found == [], f"{len(found)}: {found[:5]}"
 
 
 def open_all(page: Page) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from page_checks import check_nothing_ran, check_width
 from pages import HOSTILE, MARKUP, TOKENS, Pages, data_of, drawn, texts
 from playwright.sync_api import Browser, Page
-from test_page_layout import check_width
 
 from minidistil import explain
 
@@ -23,12 +23,6 @@ NAMES = {i: f"{text} {HOSTILE}" for i, text in enumerate(MARKUP)}
 
 def seen(text: str) -> str:
     return text.translate(PICTURES)
-
-
-def check_nothing_ran(page: Page) -> None:
-    assert page.evaluate("window.ran") is None
-    assert page.locator("img, iframe, object, embed, link[href^=http]").count() == 0
-    assert page.locator("script").count() == 2
 
 
 def check_texts(page: Page) -> None:

@@ -1,35 +1,10 @@
-"use strict";
-/* Draws the page from the data beside it. Everything of a text goes through
-   textContent, so that nothing in it can be markup. The layout of the data is
-   described in minidistil/explainer/packing.py. */
-(() => {
-const DATA = JSON.parse(document.getElementById("data").textContent);
+/* Draws the page from the data beside it, with the tools of minidistil/pages/assets/base.js.
+   The layout of the data is described in minidistil/explainer/packing.py. */
 const TRACES = DATA.traces;
-const MINUS = "\u2212";
 const FEW = 32;         // rows of a list that are shown before "show all"
 const CELLS = 64;       // tokens up to which the matrix is a table
 
-/* ---------- small tools ---------- */
-
-const at = (id) => document.getElementById(id);
-
-function el(tag, attributes, ...children) {
-  const svg = ["svg", "g", "text", "line", "path", "rect", "title"].includes(tag);
-  const node = svg
-    ? document.createElementNS("http://www.w3.org/2000/svg", tag)
-    : document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes || {})) {
-    if (value === undefined || value === null || value === false) continue;
-    if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
-    else if (name === "vars") {
-      for (const [key, number] of Object.entries(value)) {
-        node.style.setProperty(key, number);
-      }
-    } else node.setAttribute(name, value === true ? "" : value);
-  }
-  node.append(...children.flat(Infinity).filter((x) => x !== null && x !== undefined));
-  return node;
-}
+/* ---------- numbers that are packed ---------- */
 
 function bytes(text) {
   const raw = atob(text);
@@ -47,55 +22,10 @@ const positions = (text) => once(text, (x) => new Uint16Array(bytes(x).buffer));
 const shades = (text) => once(text, bytes);
 const shade = (packed, i) => ((packed[i >> 1] >> (4 * (i & 1))) & 15) - 7;
 
-function number(x, digits = 4) {
-  if (x === null || Number.isNaN(x)) return "not a number";
-  if (!Number.isFinite(x)) return (x < 0 ? MINUS : "") + "∞";
-  const text = Math.abs(x).toFixed(digits);
-  return (x < 0 && Number(text) !== 0 ? MINUS : "") + text;
-}
-const signed = (x, digits = 4) =>
-  (x > 0 && Number(x.toFixed(digits)) !== 0 ? "+" : "") + number(x, digits);
 // For narrow cells: no zero before the point.
 const short = (x) => signed(x, Math.abs(x) < 9.95 ? 2 : 0).replace(/^([+\u2212]?)0\./, "$1.");
 const percent = (x) => (x === null ? "unknown" : number(100 * x, x < 0.001 ? 4 : 2) + " %");
-const count = (n, one, many) => `${n} ${n === 1 ? one : many || one + "s"}`;
 const subscript = (n) => String(n).replace(/\d/g, (d) => "₀₁₂₃₄₅₆₇₈₉"[d]);
-const sum = (numbers) => numbers.reduce((a, b) => a + b, 0);
-
-/* A text with visible pictures for its control characters. */
-function visible(text) {
-  return Array.from(text, (char) => {
-    const code = char.codePointAt(0);
-    if (code < 0x20) return String.fromCodePoint(0x2400 + code);
-    if (code === 0x7f) return "␡";
-    return char;
-  }).join("");
-}
-const isControl = (char) => {
-  const code = char.codePointAt(0);
-  return (code < 0x20 && !"\t\n\r".includes(char)) || code === 0x7f;
-};
-const codeOf = (char) => "U+" + char.codePointAt(0).toString(16).toUpperCase().padStart(4, "0");
-function shown(text) {
-  const parts = [];
-  let plain = "";
-  for (const char of text) {
-    if (!isControl(char)) plain += char;
-    else {
-      if (plain) parts.push(plain);
-      plain = "";
-      parts.push(el("span", { class: "control", title: codeOf(char) }, visible(char)));
-    }
-  }
-  if (plain) parts.push(plain);
-  return parts;
-}
-const cutTo = (text, length) => Array.from(text).slice(0, length).join("");
-/* Where there are no elements, as in names and the title: what writes from right to
-   left does not turn its surroundings round. */
-const apart = (text) =>
-  "\u2068" + visible(text).replace(/[\u202a-\u202e\u2066-\u2069]/g, "") + "\u2069";
-const bdi = (text) => el("bdi", {}, shown(text));
 const token = (text) => el("bdi", { class: "token" }, visible(text));
 
 /* ---------- state, kept in the address ---------- */
@@ -124,8 +54,7 @@ function readHash() {
     if (value !== null && /^\d{1,6}$/.test(value)) state[name] = Number(value);
     else if (name === "key") state.key = null;
   }
-  const theme = given.get("theme");
-  state.theme = theme === "dark" || theme === "light" ? theme : null;
+  state.theme = themeIn(given);
   fit();
 }
 
@@ -280,13 +209,6 @@ function explainTerm(entry) {
   dialog.querySelector("form button:last-child").focus();
 }
 
-function goTo(id) {
-  const node = at(id);
-  const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
-  node.scrollIntoView({ behavior: still ? "auto" : "smooth", block: "start" });
-  node.focus({ preventScroll: true });
-}
-
 function code(step) {
   const { file, function: name, lines } = DATA.source[step];
   const body = el("code", {});
@@ -346,10 +268,6 @@ function strip(packed, start, length, label, strength = 1) {
   context.putImageData(image, 0, 0);
   return canvas;
 }
-
-/* How dark a cell is decides whether black or white is read better on it; in the
-   middle that is another one in each theme. */
-const depth = (share) => (share >= 0.7 ? "deep" : share >= 0.52 ? "middle" : "");
 
 /* ---------- attention, computed from the products ---------- */
 
@@ -1277,49 +1195,19 @@ part("about", ["trace"], () => {
     (list ? `${list[0].toUpperCase()}${list.slice(1)} come from further runs. ` : "") +
     "Numbers are rounded to the decimals shown. The page makes no request.")];
 });
-part("theme", ["theme"], () => {
-  const root = document.documentElement;
-  if (state.theme) root.dataset.theme = state.theme;
-  else delete root.dataset.theme;
-  const other = isDark() ? "Light" : "Dark";
-  at("theme").setAttribute("aria-label", `${other} theme`);
-  return other;
-});
-const isDark = () => (state.theme || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";
+part("theme", ["theme"], () => showTheme(state.theme));
 
 /* ---------- start ---------- */
 
 // First the theme: canvases read its colours.
 parts.sort((a, b) => (b.id === "theme") - (a.id === "theme"));
-at("theme").addEventListener("click", () => choose({ theme: isDark() ? "light" : "dark" }, false));
 at("open-glossary").addEventListener("click", () => goTo("glossary"));
-at("skip").addEventListener("click", (event) => { event.preventDefault(); goTo("main"); });
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => draw(["theme"]));
 addEventListener("hashchange", () => { readHash(); draw(null); });
-// On paper everything is open and light; pictures are drawn with their colours.
-let onScreen = null;
-addEventListener("beforeprint", () => {
-  if (!onScreen) onScreen = { theme: state.theme };
-  state.theme = "light";
-  draw(["theme"]);
-  onScreen.closed = Array.from(document.querySelectorAll("details:not([open])"));
-  for (const details of onScreen.closed) {
-    if (details.fill) details.fill();
-    details.open = true;
-  }
-});
-addEventListener("afterprint", () => {
-  if (!onScreen) return;
-  for (const details of onScreen.closed) details.open = false;
-  state.theme = onScreen.theme;
-  onScreen = null;
-  draw(["theme"]);
-});
+themes(state, (theme) => choose({ theme }, false), () => draw(["theme"]));
 readHash();
 if (!/query=/.test(location.hash)) {
   // A word says more than [CLS].
   state.query = Math.max(0, trace().tokens.word.findIndex((word) => word !== null));
 }
 draw(null);
-document.documentElement.dataset.ready = "";
-})();
+isReady();

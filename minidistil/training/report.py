@@ -1,0 +1,377 @@
+"""The report of a training: one HTML file, rewritten while the training runs.
+
+Of a long log the page has no more lines than a screen can show; those with the highest
+and the lowest values are among them, and `metrics.jsonl` has all. Long texts are cut
+too, and the page says so: it stays below one megabyte.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import isfinite, isnan, nan
+from pathlib import Path
+from typing import Any, TypedDict
+
+from minidistil.files import write_file
+from minidistil.pages import offline_page
+
+PARTS = 200  # of the log: of each, the extremes are kept
+MISTAKES = 50
+FILES = 20
+MATRIX = 25  # labels up to which every count is shown
+CONFUSIONS = 30  # of more labels, the most frequent ones
+TEXT, COMMAND, NAME = 1_000, 4_000, 200  # characters
+
+
+class Rows(TypedDict, total=False):
+    """The rows of one role, such as ``train`` or ``dev``.
+
+    Attributes:
+        files: Where they come from.
+        rows: How many were read.
+        labels: How many of them have each label, in the order of the model's labels.
+        skipped: Why rows were left out, and how many.
+        truncated: How many are longer than the model reads.
+    """
+
+    files: Sequence[str]
+    rows: int
+    labels: Mapping[str, int]
+    skipped: Mapping[str, int]
+    truncated: int
+
+
+class Evaluation(TypedDict):
+    """What was measured after a step; ``results`` are figures by their names."""
+
+    step: int
+    results: Mapping[str, float]
+
+
+class Best(TypedDict):
+    """The evaluation whose weights are kept, and the figure that decided."""
+
+    step: int
+    metric: str
+    value: float
+
+
+class Confusion(TypedDict):
+    """How often each label, a row, was taken for each label, a column."""
+
+    labels: Sequence[str]
+    counts: Sequence[Sequence[int]]
+
+
+class Details(TypedDict, total=False):
+    """More about the best evaluation.
+
+    Attributes:
+        confusion: For a task that takes one label.
+        per_label: For each label, or kind of entity: its name as ``label``, and figures
+            such as ``precision``, ``recall``, ``f1`` and ``support``.
+    """
+
+    confusion: Confusion
+    per_label: Sequence[Mapping[str, Any]]
+
+
+class Mistake(TypedDict, total=False):
+    """A row that the model has wrong.
+
+    Attributes:
+        text: What a person reads.
+        true: What is right: a label, an answer, a number.
+        predicted: What the model says.
+        score: How sure it is of that, from 0 to 1.
+        loss: How wrong that is.
+        row: Where the row stands, such as ``"dev.tsv, row 3"``.
+    """
+
+    text: str
+    true: Any
+    predicted: Any
+    score: float
+    loss: float
+    row: Any
+
+
+class Side(TypedDict, total=False):
+    """A teacher or a student: its figures on the same rows, its size, its speed."""
+
+    name: str
+    results: Mapping[str, float]
+    parameters: int
+    bytes: int
+    tokens_per_second: float
+
+
+class Run(TypedDict, total=False):
+    """What there is to say about a training; only ``title`` and ``state`` must be there.
+
+    Attributes:
+        title: What is trained, for what.
+        state: ``running``, ``finished``, ``stopped by patience``, ``diverged`` or
+            ``interrupted``.
+        note: What a reader should know first, such as where a training has diverged.
+        command: What repeats the run.
+        recipe: The numbers of `Recipe`.
+        defaults: What they are if nobody says more.
+        data: By role, ``train`` first.
+        log: The lines of `metrics.jsonl`: ``step``, ``epoch``, ``tokens``, ``loss``,
+            ``learning_rate``, ``gradient``, ``tokens_per_second``; any other number is
+            a term of the loss. Lines with an ``evaluation`` are passed over.
+        evaluations: In the order of their steps.
+        best: The one that counts.
+        details: Of the best one.
+        mistakes: The worst first.
+        teacher: Of a distillation.
+        student: Beside its teacher; its figures are by default those of the best
+            evaluation.
+        environment: Versions, device, threads, processes, …
+        step: The steps that are done.
+        steps: All steps.
+        seconds: How long it has taken.
+    """
+
+    title: str
+    state: str
+    note: str
+    command: str
+    recipe: Mapping[str, Any]
+    defaults: Mapping[str, Any]
+    data: Mapping[str, Rows]
+    log: Sequence[Mapping[str, Any]]
+    evaluations: Sequence[Evaluation]
+    best: Best | None
+    details: Details
+    mistakes: Sequence[Mistake]
+    teacher: Side | None
+    student: Side | None
+    environment: Mapping[str, Any]
+    step: int
+    steps: int
+    seconds: float
+
+
+def write_report(path: Path, run: Mapping[str, Any]) -> None:
+    """Write the page of a run, whole or not at all.
+
+    Args:
+        path: Where to.
+        run: See `Run`; what is not there is not shown.
+
+    Raises:
+        OSError: if the system refuses; an older page is then still there.
+    """
+    page = offline_page("minidistil.training", "report", _packed(run))
+    write_file(path, page.encode())
+
+
+def _packed(run: Mapping[str, Any]) -> dict[str, Any]:
+    """The data of the page, in the layout that ``assets/report.js`` reads."""
+    log = [x for x in run.get("log") or () if "evaluation" not in x and "step" in x]
+    best = run.get("best")
+    evaluations = [
+        {"step": each["step"], **each["results"]}
+        for each in run.get("evaluations") or ()
+    ]
+    chosen = [i for i, x in enumerate(evaluations) if best and x["step"] == best["step"]]
+    details = run.get("details") or {}
+    return {
+        "title": _text(run["title"], NAME),
+        "state": _text(run["state"], NAME),
+        "note": _text(run.get("note") or "", TEXT),
+        "step": run.get("step"),
+        "steps": run.get("steps"),
+        "seconds": _number(run.get("seconds")),
+        "best": best and {**best, "value": _number(best["value"])},
+        "log": _series(log),
+        "evaluations": _series(evaluations, chosen[-1:]),
+        **_confusion(details.get("confusion")),
+        "per_label": [
+            {_text(name, NAME): _figure(value) for name, value in each.items()}
+            for each in details.get("per_label") or ()
+        ],
+        "mistakes": [
+            {name: _figure(each[name]) for name in each if name != "text"}
+            | {"text": _text(each.get("text", ""), TEXT)}
+            for each in (run.get("mistakes") or ())[:MISTAKES]
+        ],
+        "sides": _sides(run, evaluations[chosen[-1]] if chosen else {}),
+        "data": {name: _rows(rows) for name, rows in (run.get("data") or {}).items()},
+        "recipe": _settings(run.get("recipe") or {}, run.get("defaults") or {}),
+        "command": _text(run.get("command") or "", COMMAND),
+        "environment": _settings(run.get("environment") or {}, {}),
+    }
+
+
+# A log on a screen
+
+
+def _series(
+    lines: Sequence[Mapping[str, Any]], always: Sequence[int] = ()
+) -> dict[str, Any]:
+    """Columns of numbers, of as many lines as a screen can show."""
+    names = dict.fromkeys(name for line in lines for name in line)
+    columns = {name: _column([line.get(name) for line in lines]) for name in names}
+    columns = {name: column for name, column in columns.items() if column}
+    kept = _kept(len(lines), columns, always)
+    return {
+        "count": len(lines),
+        "columns": {
+            _text(name, NAME): [_number(column[i]) for i in kept]
+            for name, column in columns.items()
+        },
+    }
+
+
+def _column(values: list[Any]) -> list[float]:
+    """The numbers of a column, NaN where there is none; empty if there are none at all.
+
+    A column of 10,000 lines takes a tenth of the time if no line is an exception.
+    """
+    if {*map(type, values)} <= {int, float}:
+        return values
+    numbers = [x if type(x) in (int, float) else nan for x in values]
+    return numbers if any(type(x) in (int, float) for x in values) else []
+
+
+def _kept(
+    count: int, columns: Mapping[str, Sequence[float]], always: Sequence[int]
+) -> list[int]:
+    """The lines that are shown: of each part, where a column is highest or lowest.
+
+    And where it is first no finite number, which must not go unseen.
+    """
+    if count <= 2 * PARTS:
+        return [*range(count)]
+    kept = {0, count - 1, *always}
+    for column in columns.values():
+        for number in range(PARTS):
+            start = number * count // PARTS
+            part = column[start : (number + 1) * count // PARTS]
+            finite = [*filter(isfinite, part)]
+            if finite:
+                kept.add(start + part.index(min(finite)))
+                kept.add(start + part.index(max(finite)))
+            if len(finite) < len(part):
+                kept.add(start + next(i for i, x in enumerate(part) if not isfinite(x)))
+    return sorted(kept)
+
+
+# Numbers and texts
+
+
+def _number(value: Any) -> float | int | str | None:
+    """A number as JSON has it, and its name where JSON has none."""
+    if isinstance(value, float):
+        if isfinite(value):
+            return float(f"{value:.9g}")  # all digits of a float32
+        return "NaN" if isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    return value if isinstance(value, int) else None
+
+
+def _figure(value: Any) -> dict[str, Any] | str | None:
+    """A number, which the page rounds, apart from a text, which may look like one."""
+    if value is None:
+        return None
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return {"number": _number(value)}
+    return _text(value, NAME)
+
+
+def _text(value: Any, length: int) -> str:
+    text = str(value)
+    if len(text) <= length:
+        return text
+    return f"{text[:length]} … ({len(text):,} characters in all)"
+
+
+def _setting(value: Any) -> str | None:
+    """A value of a recipe as its user would write it; None is for one that is not set.
+
+    A text, since a script would round a long integer, such as a seed.
+    """
+    if value is None:
+        return None
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return repr(value).replace("e-0", "e-")
+    if isinstance(value, (list, tuple)):
+        return _text(", ".join(str(_setting(each)) for each in value), NAME)
+    return _text(value, NAME)
+
+
+def _settings(found: Mapping[str, Any], defaults: Mapping[str, Any]) -> list[Any]:
+    """Names, values, and the default where it is another one."""
+    settings = []
+    for name, value in found.items():
+        said, default = _setting(value), _setting(defaults.get(name))
+        other = name in defaults and said != default
+        settings.append([_text(name, NAME), said, other, default if other else None])
+    return settings
+
+
+# The parts
+
+
+def _rows(rows: Rows) -> dict[str, Any]:
+    files = [*rows.get("files", ())]
+    return {
+        "files": [_text(name, NAME) for name in files[:FILES]],
+        "more_files": len(files[FILES:]),
+        "rows": rows.get("rows"),
+        "labels": [[_text(x, NAME), n] for x, n in rows.get("labels", {}).items()],
+        "skipped": [[_text(x, NAME), n] for x, n in rows.get("skipped", {}).items()],
+        "truncated": rows.get("truncated"),
+    }
+
+
+def _confusion(found: Confusion | None) -> dict[str, Any]:
+    """All counts, or of many labels those that are confused most."""
+    if not found:
+        return {}
+    counts = found["counts"]
+    names = [_text(name, NAME) for name in found["labels"]]
+    if len(names) <= MATRIX:
+        return {"confusion": {"labels": names, "counts": [[*row] for row in counts]}}
+    wrong = [
+        (count, row, column)
+        for row, each in enumerate(counts)
+        for column, count in enumerate(each)
+        if count and row != column
+    ]
+    wrong.sort(key=lambda pair: (-pair[0], pair[1:]))
+    return {
+        "confused": {
+            "pairs": [
+                [names[row], names[column], count]
+                for count, row, column in wrong[:CONFUSIONS]
+            ],
+            "count": len(wrong),
+        }
+    }
+
+
+def _sides(run: Mapping[str, Any], best: Mapping[str, float]) -> list[dict[str, Any]]:
+    """The teacher and the student, or nobody."""
+    if not run.get("teacher"):
+        return []
+    figures = {name: value for name, value in best.items() if name != "step"}
+    student = {"results": figures, **(run.get("student") or {})}
+    return [
+        {
+            "role": role,
+            "name": _text(side.get("name") or "", NAME),
+            "results": {_text(x, NAME): _number(y) for x, y in side["results"].items()},
+            "parameters": side.get("parameters"),
+            "bytes": side.get("bytes"),
+            "tokens_per_second": _number(side.get("tokens_per_second")),
+        }
+        for role, side in (
+            ("teacher", {"results": {}, **run["teacher"]}),
+            ("student", student),
+        )
+    ]
