@@ -176,7 +176,9 @@ def _packed(run: Mapping[str, Any]) -> dict[str, Any]:
         {"step": each["step"], **each["results"]}
         for each in run.get("evaluations") or ()
     ]
-    chosen = [i for i, x in enumerate(evaluations) if best and x["step"] == best["step"]]
+    chosen = [
+        i for i, x in enumerate(evaluations) if best and x["step"] == best["step"]
+    ]
     details = run.get("details") or {}
     return {
         "title": _text(run["title"], NAME),

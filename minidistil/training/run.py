@@ -1,10 +1,10 @@
 """A training in its folder: it goes on, measures, keeps what is best, and reports.
 
-    FOLDER/
-        model.safetensors, config.json, the tokenizer      the best weights so far
-        recipe.json  metrics.jsonl  report.html  README.md
-        training.json              what was trained, and how good it became
-        unfinished.safetensors     while it is trained: the state to go on from
+FOLDER/
+    model.safetensors, config.json, the tokenizer      the best weights so far
+    recipe.json  metrics.jsonl  report.html  README.md
+    training.json              what was trained, and how good it became
+    unfinished.safetensors     while it is trained: the state to go on from
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from minidistil.tables.settings import differences
 from minidistil.training.evaluating import measured
 from minidistil.training.lessons import TaskLessons
 from minidistil.training.loop import Training
-from minidistil.training.measures import Measure, is_better
+from minidistil.training.metrics import is_better
 from minidistil.training.processes import Processes
 from minidistil.training.state import Best, load, read_header, save
 from minidistil.training.tasks import Task
@@ -72,8 +72,6 @@ class Run:
     write_beside: Callable[[Run, str], None]
     stop: Callable[[], bool]
     best: Best = field(default_factory=Best)
-    results: dict[str, float] = field(default_factory=dict)
-    measure: Measure | None = None
     _log: list[dict[str, Any]] = field(default_factory=list)
 
     def go(self) -> str:
@@ -170,12 +168,13 @@ class Run:
             self._keep_weights()
             return
         device = self.training.device
-        self.measure = measured(self.model, self.dev, device, self.processes)
-        self.results = self.measure.results()
-        self._write({"step": step, "evaluation": self.results})
-        value = self.results[self.metric]
+        measure = measured(self.model, self.dev, device, self.processes)
+        results = measure.results()
+        self._write({"step": step, "evaluation": results})
+        value = results[self.metric]
         if is_better(self.metric, value, self.best.value):
-            self.best = Best(value, step)
+            details = measure.details()
+            self.best = Best(value, step, results=results, details=details)
             self._keep_weights()
         else:
             patience = self.training.recipe.patience
@@ -192,9 +191,7 @@ class Run:
         self._check_finite()
         if self.processes.is_first:
             length = (self.folder / LOG).stat().st_size
-            save(
-                self.folder / STATE, self.training, self.best, self.settings, length
-            )
+            save(self.folder / STATE, self.training, self.best, self.settings, length)
         return time.monotonic()
 
     def _is_asked_to_stop(self, done: int, every: int) -> bool:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -43,12 +43,16 @@ class Best:
         step: When that was.
         waited: The evaluations since without gain.
         stopped: Whether patience has ended the training.
+        results: All figures of the best evaluation, by name.
+        details: What the report shows of it beside them; JSON.
     """
 
     value: float | None = None
     step: int = 0
     waited: int = 0
     stopped: bool = False
+    results: dict[str, float] = field(default_factory=dict)
+    details: dict[str, Any] = field(default_factory=dict)
 
 
 def save(

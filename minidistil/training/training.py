@@ -302,7 +302,7 @@ def _learn(
             path,
             state,
             (training.progress.step, training.lessons.steps),
-            run.best_results,
+            run.best.results,
         )
 
 
@@ -355,7 +355,7 @@ def _write_about(run: Run, state: str) -> None:
         "finished": state not in ("running", "interrupted"),
         "state": state,
         "steps": [run.training.progress.step, run.training.lessons.steps],
-        "results": run.best_results,
+        "results": run.best.results,
     }
     write_file(run.folder / ABOUT, json.dumps(about, indent=2).encode() + b"\n")
 
