@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 import transformers
+from texts import WORDS
 from torch import Tensor, nn
 
 import minidistil
@@ -16,7 +17,6 @@ from minidistil.training.learners import LabelLearner, MaskedLearner, SpanLearne
 from minidistil.training.recipe import Recipe
 from minidistil.training.tasks import TASKS
 from minidistil.training.tasks.base import Task
-from texts import WORDS
 
 NAMES = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
 # The architecture of each task's head, and what its configuration has to have.
