@@ -19,9 +19,20 @@ readings are those of seqeval, the first three in its mode "strict".
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import torch
+from torch import Tensor
+
+from minidistil.training import metrics
+from minidistil.training.measures import (
+    Measure,
+    confusion,
+    label_tables,
+    per_label,
+)
 from minidistil.training.metrics import Counts
+from minidistil.training.objectives import IGNORED
 
 
 class Tag(NamedTuple):
@@ -135,8 +146,8 @@ def scheme_of(rows: Sequence[Sequence[Tag]]) -> str:
     prefixes = {tag.prefix for row in rows for tag in row} - {"O"}
     for name, scheme in STRICT.items():
         if prefixes <= scheme.prefixes:
-            strict = sum(len(entities(row, name)) for row in rows)
-            if 2 * strict >= sum(len(entities(row, CONLL)) for row in rows):
+            strictly = sum(len(entities(row, name)) for row in rows)
+            if 2 * strictly >= sum(len(entities(row, CONLL)) for row in rows):
                 return name
     return CONLL
 
@@ -149,3 +160,92 @@ def compared(found: set[Entity], real: set[Entity]) -> dict[str, Counts]:
         kind: Counts(*(sum(one.kind == kind for one in each) for each in sets))
         for kind in kinds
     }
+
+
+class WordMeasure(Measure):
+    """Of texts whose words have a label each; it is that of a word's first token.
+
+    Metrics: of entities F1, precision and recall, and the accuracy of the words'
+    labels; of labels that are not about entities, accuracy and macro F1.
+    """
+
+    def __init__(self, names: Sequence[str], labels: Tensor, starts: Tensor) -> None:
+        """Begin with nothing.
+
+        Args:
+            names: Of the C labels.
+            labels: Of all tokens of all rows, end to end, (tokens,); -100 for a token
+                that has none.
+            starts: Where the tokens of each row begin, and where the last one ends,
+                (rows + 1,).
+        """
+        super().__init__(len(starts) - 1)
+        self.names, self.labels, self.starts = [*names], labels, starts
+        self.counts["words"] = confusion([], [], len(names))
+        self.tags = tags_of(names)
+        if self.tags is None:
+            self.metrics = ("accuracy", "f1_macro", "loss")
+            return
+        self.metrics = ("f1", "precision", "recall", "accuracy", "loss")
+        self.kinds = sorted({tag.kind for tag in self.tags if tag != OUTSIDE})
+        self.counts["entities"] = torch.zeros(len(self.kinds), 3, dtype=torch.int64)
+        real = (self._words(row)[1] for row in range(len(starts) - 1))
+        self.scheme = scheme_of([*map(self._read, real)])
+
+    def _words(self, row: int) -> tuple[Tensor, Tensor]:
+        """The tokens of a row that have labels, and these labels, (words,) both."""
+        start, end = self.starts[row : row + 2].tolist()
+        labels = self.labels[start:end]
+        places = (labels != IGNORED).nonzero().flatten()
+        return places, labels[places]
+
+    def _read(self, labels: Tensor) -> list[Tag]:
+        assert self.tags is not None
+        return [self.tags[label] for label in labels.tolist()]
+
+    def _add(self, rows: Tensor, logits: Tensor) -> None:
+        places, labels = zip(*map(self._words, rows.tolist()), strict=True)
+        scores = [each[some] for each, some in zip(logits, places, strict=True)]
+        sizes = [len(some) for some in labels]
+        found = self._choose(
+            rows.repeat_interleave(torch.tensor(sizes)),
+            torch.cat(scores),
+            torch.cat(labels),
+            self.names.__getitem__,
+            torch.cat(places),
+        )
+        self.counts["words"] += confusion(torch.cat(labels), found, len(self.names))
+        if self.tags is None:
+            return
+        for guesses, right in zip(torch.split(found, sizes), labels, strict=True):
+            self._count(
+                entities(self._read(guesses), self.scheme),
+                entities(self._read(right), self.scheme),
+            )
+
+    def _count(self, found: set[Entity], real: set[Entity]) -> None:
+        for kind, counts in compared(found, real).items():
+            self.counts["entities"][self.kinds.index(kind)] += torch.tensor(counts)
+
+    def _entities(self) -> list[Counts]:
+        return [Counts(*each) for each in self.counts["entities"].tolist()]
+
+    def _figures(self) -> dict[str, float]:
+        matrix = self.counts["words"]
+        found = {"accuracy": metrics.accuracy(matrix)}
+        if self.tags is None:
+            counts = [each for each in metrics.counts_of(matrix) if each.occurs]
+            return found | {"f1_macro": metrics.macro_f1(counts)}
+        every = metrics.total(self._entities())
+        return found | {
+            "f1": every.f1,
+            "precision": every.precision,
+            "recall": every.recall,
+        }
+
+    def _tables(self) -> dict[str, Any]:
+        tables = label_tables(self.names, self.counts["words"])
+        if self.tags is None:
+            return tables
+        kinds = per_label(self.kinds, self._entities())
+        return tables | {"per_label": kinds, "scheme": self.scheme}

@@ -14,6 +14,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 from minidistil.messages import quote
@@ -113,7 +114,8 @@ def _direction(x: Tensor) -> Tensor:
     """Numbers (N,) with mean 0 and norm 1; NaN where one is not finite."""
     x = x - x.mean()
     x = x / x.abs().amax()  # squares of large or small numbers leave float64
-    return x / x.norm()
+    unit: Tensor = x / x.norm()
+    return unit
 
 
 def spearman(found: Tensor, wanted: Tensor) -> float:
@@ -131,9 +133,10 @@ def ranks(numbers: Tensor) -> Tensor:
 
     Equal numbers share the mean of their places.
     """
-    _, group, sizes = numbers.unique(return_inverse=True, return_counts=True)
+    _, group, sizes = torch.unique(numbers, return_inverse=True, return_counts=True)
     last = sizes.cumsum(dim=0).double()
-    return (last - (sizes - 1) / 2)[group]
+    means: Tensor = last - (sizes - 1) / 2
+    return means[group]
 
 
 def perplexity(loss: float) -> float:
