@@ -92,16 +92,16 @@ class Found(NamedTuple):
     Attributes:
         score: The sum of its logits.
         window: The window that it is in; of as good ones the first.
-        start: Its first character in the context.
-        end: The one after its last.
+        first: Its first token, as a number in the context.
+        last: Its last token.
         null: The sum of the logits of "no answer", in the window that denies it most.
         loss: Of the window that is worst.
     """
 
     score: float
     window: int
-    start: int
-    end: int
+    first: int
+    last: int
     null: float
     loss: float
 
@@ -119,20 +119,23 @@ class Questions(NamedTuple):
     Attributes:
         contexts: The context of each question.
         golds: The right answers of each; none where there is no answer.
+        characters: Of each, where in the context its tokens stand, from and to,
+            (tokens of the context, 2).
         owners: The question of each window, (windows,).
-        starts: Where the tokens of each window begin, and where the last ones end,
-            (windows + 1,).
-        characters: Where in the context each token of all windows stands, from and to,
-            (tokens, 2); from -1 where it is not of the context.
-        spans: The first and the last token of the right answer in each window,
-            (windows, 2); 0 where it has none.
+        lengths: The tokens of each window, with [CLS] and [SEP], (windows,).
+        before: Those before the part of the context, (windows,); [SEP] follows it.
+        firsts: The first token of this part, as a number in the context, (windows,).
+        spans: The first and the last token of the right answer, as places in the
+            window, (windows, 2); 0, which is [CLS], where it has none.
     """
 
     contexts: Sequence[str]
     golds: Sequence[Sequence[str]]
+    characters: Sequence[Tensor]
     owners: Tensor
-    starts: Tensor
-    characters: Tensor
+    lengths: Tensor
+    before: Tensor
+    firsts: Tensor
     spans: Tensor
 
 
@@ -184,27 +187,24 @@ class QuestionMeasure(Measure):
         none = self.impossible and found.null - found.score > self.threshold
         if none or found.score == -math.inf:
             return ""
-        return self.questions.contexts[question][found.start : found.end]
+        characters = self.questions.characters[question]
+        start, end = int(characters[found.first, 0]), int(characters[found.last, 1])
+        return self.questions.contexts[question][start:end]
 
     def _add(self, rows: Tensor, logits: Tensor) -> None:
         asked = self.questions
-        starts = asked.starts[rows]
-        lengths = asked.starts[rows + 1] - starts
-        every = torch.arange(logits.shape[1])
-        is_token = every < lengths[:, None]  # (B, T)
-        places = (starts[:, None] + every).clamp(max=len(asked.characters) - 1)
-        characters = asked.characters[places]  # (B, T, 2)
-        inside = is_token & (characters[..., 0] >= 0)
+        place, lengths = torch.arange(logits.shape[1]), asked.lengths[rows, None]
+        before, firsts = asked.before[rows], asked.firsts[rows]
+        inside = (place >= before[:, None]) & (place < lengths - 1)  # (B, T)
         scores, first, last = best_spans(logits, inside, self.longest)
-        each = torch.arange(len(rows))
-        losses = _losses(logits, is_token, asked.spans[rows])
+        losses = _losses(logits, place < lengths, asked.spans[rows])
         self.loss.add(losses)
         columns = (
             asked.owners[rows],
             scores,
             rows,
-            characters[each, first, 0],
-            characters[each, last, 1],
+            firsts + first - before,
+            firsts + last - before,
             logits[:, 0].double().sum(dim=1).nan_to_num(nan=math.inf),
             losses.nan_to_num(nan=math.inf),
         )

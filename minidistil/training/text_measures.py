@@ -5,6 +5,7 @@ Those of the words of a text are in `entities`, those of questions in `answers`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -64,17 +65,19 @@ class ChoiceMeasure(Measure):
 
     metrics = ("accuracy", "loss")
 
-    def __init__(self, labels: Tensor) -> None:
-        """Take the right choice of each group, (groups,), from 0.
+    def __init__(self, labels: Tensor, choices: Tensor) -> None:
+        """Take the right choice of each group, from 0, and how many it has, (groups,).
 
-        Logits are (B, choices), and -inf for a choice that a group does not have.
+        Logits of more choices than a group has are passed over.
         """
         super().__init__(len(labels))
-        self.labels = labels
+        self.labels, self.choices = labels, choices
         self.counts["right"] = torch.zeros((), dtype=torch.int64)
 
     def _add(self, rows: Tensor, logits: Tensor) -> None:
         labels = self.labels[rows]
+        is_none = torch.arange(logits.shape[1]) >= self.choices[rows, None]
+        logits = logits.masked_fill(is_none, -math.inf)
         found = self._choose(rows, logits, labels, lambda choice: str(choice + 1))
         self.counts["right"] += (found == labels).sum()
 

@@ -53,15 +53,17 @@ def word_labels(names=TAGS):
 def questions():
     """Two windows each, of a context of ten words; every third has no answer."""
     context = "ab cd ef gh ij kl mn op qr st"
-    golds = [["ef gh"], ["cd", "cd ef"], []] * ROWS
-    characters = torch.tensor([[-1, 0], [0, 2], [3, 5], [6, 8], [9, 11], [12, 14]])
+    characters = torch.tensor([[3 * word, 3 * word + 2] for word in range(10)])
+    count = ROWS // 2 + 1
     return Questions(
-        [context] * (ROWS // 2 + 1),
-        golds[: ROWS // 2 + 1],
-        torch.arange(ROWS) // 2,
-        torch.arange(ROWS + 1) * 6,
-        characters.repeat(ROWS, 1),
-        torch.tensor([[3, 4], [2, 2], [0, 0]]).repeat(ROWS, 1)[:ROWS],
+        contexts=[context] * count,
+        golds=([["ef gh"], ["cd", "cd ef"], []] * count)[:count],
+        characters=[characters] * count,
+        owners=torch.arange(ROWS) // 2,
+        lengths=torch.full((ROWS,), 7),
+        before=torch.full((ROWS,), 1),
+        firsts=torch.arange(ROWS) % 2 * 5,
+        spans=torch.tensor([[3, 4], [2, 2], [0, 0]]).repeat(ROWS, 1)[:ROWS],
     )
 
 
@@ -71,7 +73,10 @@ MEASURES = {
         lambda: LabelMeasure(NAMES, integers(3, ROWS)),
         drawn(ROWS, 3),
     ),
-    "choices": (lambda: ChoiceMeasure(integers(4, ROWS)), drawn(ROWS, 4)),
+    "choices": (
+        lambda: ChoiceMeasure(integers(4, ROWS), torch.full((ROWS,), 4)),
+        drawn(ROWS, 4),
+    ),
     "several labels": (
         lambda: SeveralLabelsMeasure(NAMES, integers(2, ROWS, 3).float()),
         drawn(ROWS, 3),
@@ -85,7 +90,7 @@ MEASURES = {
         lambda: WordMeasure(NAMES, word_labels(NAMES), STARTS),
         drawn(ROWS, LONGEST, 3),
     ),
-    "questions": (lambda: QuestionMeasure(questions()), drawn(ROWS, 6, 2)),
+    "questions": (lambda: QuestionMeasure(questions()), drawn(ROWS, 7, 2)),
     "hidden words": (
         lambda: MaskedMeasure(ROWS),
         torch.cat([drawn(ROWS, 1).abs() * 9, integers(2, ROWS, 2) + 3.0], dim=1),
@@ -267,13 +272,15 @@ def test_choices_have_an_accuracy():
 
 def test_a_choice_that_a_group_does_not_have_changes_nothing():
     logits = drawn(2, 3)
-    logits[1, 2] = -math.inf
-    measure = ChoiceMeasure(torch.tensor([0, 1]))
+    logits[1, 2] = 9.0
+    measure = ChoiceMeasure(torch.tensor([0, 1]), torch.tensor([3, 2]))
     measure.add(torch.arange(2), logits)
     wanted = F.cross_entropy(logits[:1], torch.tensor([0])) + F.cross_entropy(
         logits[1:, :2], torch.tensor([1])
     )
     assert close(measure.results()["loss"], float(wanted) / 2)
+    right = (logits[0].argmax() == 0) + int(logits[1, :2].argmax() == 1)
+    assert measure.results()["accuracy"] == float(right) / 2
 
 
 def test_several_labels_have_the_metrics_of_scikit_learn():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from itertools import chain
 from types import SimpleNamespace
 
 import pytest
@@ -21,25 +20,19 @@ ROOM = 5  # words of a window
 WINDOWS = [(0, 5), (3, 8)]  # words, from and to
 
 
-def characters_of(start, end):
-    """Where the tokens of a window stand in the context."""
-    places = [(-1, 0)] * BEFORE
-    for word in range(start, end):
-        first = len(" ".join(WORDS[:word])) + bool(word)
-        places.append((first, first + len(WORDS[word])))
-    return [*places, (-1, 0)]
-
-
 def questions(golds, spans=None):
     """Questions about the same context, each in two windows."""
-    windows = WINDOWS * len(golds)
-    characters = [characters_of(*window) for window in windows]
+    windows = torch.tensor(WINDOWS * len(golds))
+    ends = torch.tensor([len(" ".join(WORDS[: i + 1])) for i in range(len(WORDS))])
+    starts = ends - torch.tensor([*map(len, WORDS)])
     return Questions(
         contexts=[CONTEXT] * len(golds),
         golds=golds,
+        characters=[torch.stack([starts, ends], dim=1)] * len(golds),
         owners=torch.arange(len(windows)) // len(WINDOWS),
-        starts=torch.tensor([0, *map(len, characters)]).cumsum(0),
-        characters=torch.tensor([*chain(*characters)]),
+        lengths=windows[:, 1] - windows[:, 0] + BEFORE + 1,
+        before=torch.full((len(windows),), BEFORE),
+        firsts=windows[:, 0],
         spans=torch.zeros(len(windows), 2) if spans is None else torch.tensor(spans),
     )
 
