@@ -185,17 +185,20 @@ def making(path: Path | None = None) -> Iterator[Making]:
         made.complete()
 
 
-def padded(values: Tensor, lengths: Tensor, filler: int) -> Tensor:
-    """Put rows that stand end to end, (n,), below each other: (B, T), filled up."""
-    mask = is_token(lengths)
+def padded(values: Tensor, lengths: Tensor, filler: int, width: int = 0) -> Tensor:
+    """Put rows that stand end to end, (n,), below each other: (B, T), filled up.
+
+    T is the longest length, or ``width``.
+    """
+    mask = is_token(lengths, width)
     found = torch.full(mask.shape, filler, dtype=torch.int64)
     found[mask] = values.long()
     return found
 
 
-def is_token(lengths: Tensor) -> Tensor:
+def is_token(lengths: Tensor, width: int = 0) -> Tensor:
     """Of rows of such lengths, (B,), filled up: which are tokens, (B, T) booleans."""
-    return torch.arange(int(lengths.max())) < lengths[:, None]
+    return torch.arange(width or int(lengths.max())) < lengths[:, None]
 
 
 def from_buffer(buffer: Any, dtype: torch.dtype) -> Tensor:

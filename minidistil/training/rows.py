@@ -6,13 +6,11 @@ is wrong with one is a `TrainingDataError`, which names the file and the row.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
-from pathlib import Path
 from typing import Any
 
 from minidistil.messages import (
@@ -24,6 +22,8 @@ from minidistil.messages import (
     with_library,
 )
 from minidistil.pipelines.reading import as_list, is_many
+from minidistil.tables.rows import LineRows
+from minidistil.tables.sources import open_source
 
 # A file, a folder or a pattern, as `minidistil.tables` reads them; or the rows.
 Data = str | os.PathLike[str] | Iterable[Mapping[str, Any]]
@@ -48,7 +48,14 @@ def rows_of(data: Data) -> Iterator[tuple[str, Mapping[str, Any]]]:
         OSError: if it cannot be read.
     """
     if isinstance(data, str | os.PathLike):
-        yield from _rows_of_table(data)
+        for piece in open_source(data).rows():
+            rows: Iterable[Mapping[str, Any]]
+            if isinstance(piece, LineRows):
+                rows = piece.objects  # as they are: one may lack what others have
+            else:
+                rows = piece.table.to_pylist()
+            for place, row in enumerate(rows):
+                yield f"{piece.file}, row {piece.number(place)}", row
         return
     if isinstance(data, Mapping) or not isinstance(data, Iterable):
         raise wrong(
@@ -79,8 +86,7 @@ def identity_of(data: Data) -> Any:
     """What files hold, as JSON; None for rows, which can be anything."""
     if not isinstance(data, str | os.PathLike):
         return None
-    # A stand-in for `minidistil.tables.sources`.
-    return hashlib.blake2b(Path(data).read_bytes()).hexdigest()
+    return open_source(data).identity()
 
 
 @dataclass(frozen=True)
@@ -261,27 +267,3 @@ def list_of(where: str, column: str, value: object) -> list[Any] | None:
             ) from None
         return found if isinstance(found, list) else None
     return as_list(value) if is_many(value) else None
-
-
-# Tables
-
-
-def _rows_of_table(
-    address: str | os.PathLike[str],
-) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    # A stand-in for `minidistil.tables.sources`.
-    import csv
-
-    name = os.fspath(address)
-    with Path(address).open(encoding="utf-8", newline="") as file:
-        if name.endswith((".tsv", ".csv")):
-            delimiter = "\t" if name.endswith(".tsv") else ","
-            rows: Iterable[Mapping[str, Any]] = csv.DictReader(
-                file, delimiter=delimiter
-            )
-        elif name.endswith(".jsonl"):
-            rows = map(json.loads, file)
-        else:
-            rows = ({"text": line.rstrip("\r\n")} for line in file)
-        for number, row in enumerate(rows, 1):
-            yield f"{name}, row {number}", row

@@ -179,8 +179,7 @@ class Task(ABC):
 
         There is no attention_mask where there is no padding.
         """
-        places, lengths = self.features.places(rows)
-        return self._padded(self.features.ids[places], lengths)
+        return self._inputs(rows)
 
     def text(self, row: int) -> str:
         """What the model reads of a row, for a person to read."""
@@ -195,9 +194,15 @@ class Task(ABC):
     def _lesson_of(self, rows: Tensor, teacher: Teacher | None) -> Inputs:
         """What a learner reads of some rows: see `learners`."""
 
-    def _padded(self, ids: Tensor, lengths: Tensor) -> Inputs:
+    def _inputs(self, rows: Tensor, width: int = 0) -> Inputs:
+        """The same; T is ``width`` if it is given."""
+        places, lengths = self.features.places(rows)
+        return self._padded(self.features.ids[places], lengths, width)
+
+    def _padded(self, ids: Tensor, lengths: Tensor, width: int = 0) -> Inputs:
         """Rows that stand end to end, (n,), as a model reads them."""
-        return with_mask(padded(ids, lengths, self.tokenizer.pad_token_id), lengths)
+        pad = self.tokenizer.pad_token_id
+        return with_mask(padded(ids, lengths, pad, width), lengths)
 
     def _written(self, ids: Tensor) -> str:
         """Tokens as text, the texts of a pair one after the other."""
@@ -216,7 +221,7 @@ class Task(ABC):
 
 def with_mask(input_ids: Tensor, lengths: Tensor) -> Inputs:
     """Padded rows, (B, T), with an attention_mask where there is padding."""
-    mask = is_token(lengths)
+    mask = is_token(lengths, input_ids.shape[-1])
     if mask.all():
         return {"input_ids": input_ids}
     return {"input_ids": input_ids, "attention_mask": mask.long()}

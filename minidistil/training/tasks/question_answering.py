@@ -6,12 +6,15 @@ window without the answer, and where there is none at all, [CLS] is the right pl
 
 from __future__ import annotations
 
+import math
 import os
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from minidistil.config import DistilBertConfig
@@ -21,7 +24,7 @@ from minidistil.pipelines.question_answering import WINDOW
 from minidistil.tokenizer import DistilBertTokenizer
 from minidistil.training.features import Features, making
 from minidistil.training.labels import Labels
-from minidistil.training.loop import Inputs
+from minidistil.training.loop import Inputs, Step
 from minidistil.training.recipe import Recipe
 from minidistil.training.rows import (
     Column,
@@ -143,12 +146,32 @@ class QuestionAnswering(Task):
         """The windows."""
         return {"hard": len(rows), "soft": len(rows)}
 
-    def _lesson_of(self, rows: Tensor, teacher: Teacher | None) -> Inputs:
-        found = self.inputs(rows)
+    def lesson(
+        self,
+        rows: Tensor,
+        passes: Sequence[Tensor],
+        draw: torch.Generator,
+        teacher: Teacher | None = None,
+    ) -> Step:
+        """See `Task`. All passes are as long as the longest window of the step.
+
+        The model's loss takes padding for places where an answer could be, as
+        transformers' does: with less padding it would be another one.
+        """
+        width = int(self.lengths[rows].max())
+        parts = [partial(self._lesson_of, part, teacher, width) for part in passes]
+        return Step(parts, self.counts(rows))
+
+    def _lesson_of(
+        self, rows: Tensor, teacher: Teacher | None, width: int = 0
+    ) -> Inputs:
+        found = self._inputs(rows, width)
         for name in ("starts", "ends"):
             found[name] = self.features.targets[name][rows].long()
         if teacher is not None:
-            found["teacher"] = teacher(rows)
+            answers = teacher(rows)  # (B, T, 2)
+            missing = found["input_ids"].shape[1] - answers.shape[1]
+            found["teacher"] = F.pad(answers, (0, 0, 0, missing), value=-math.inf)
         return found
 
 
