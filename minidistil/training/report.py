@@ -8,150 +8,21 @@ too, and the page says so: it stays below one megabyte.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import isfinite, isnan, nan
+from itertools import chain
+from math import isfinite, isnan
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
 from minidistil.files import write_file
 from minidistil.pages import offline_page
+from minidistil.training.run import Confusion, Rows
 
-PARTS = 200  # of the log: of each, the extremes are kept
+PARTS = 150  # of the log: of each, the extremes are kept
 MISTAKES = 50
 FILES = 20
 MATRIX = 25  # labels up to which every count is shown
 CONFUSIONS = 30  # of more labels, the most frequent ones
-TEXT, COMMAND, NAME = 1_000, 4_000, 200  # characters
-
-
-class Rows(TypedDict, total=False):
-    """The rows of one role, such as ``train`` or ``dev``.
-
-    Attributes:
-        files: Where they come from.
-        rows: How many were read.
-        labels: How many of them have each label, in the order of the model's labels.
-        skipped: Why rows were left out, and how many.
-        truncated: How many are longer than the model reads.
-    """
-
-    files: Sequence[str]
-    rows: int
-    labels: Mapping[str, int]
-    skipped: Mapping[str, int]
-    truncated: int
-
-
-class Evaluation(TypedDict):
-    """What was measured after a step; ``results`` are figures by their names."""
-
-    step: int
-    results: Mapping[str, float]
-
-
-class Best(TypedDict):
-    """The evaluation whose weights are kept, and the figure that decided."""
-
-    step: int
-    metric: str
-    value: float
-
-
-class Confusion(TypedDict):
-    """How often each label, a row, was taken for each label, a column."""
-
-    labels: Sequence[str]
-    counts: Sequence[Sequence[int]]
-
-
-class Details(TypedDict, total=False):
-    """More about the best evaluation.
-
-    Attributes:
-        confusion: For a task that takes one label.
-        per_label: For each label, or kind of entity: its name as ``label``, and figures
-            such as ``precision``, ``recall``, ``f1`` and ``support``.
-    """
-
-    confusion: Confusion
-    per_label: Sequence[Mapping[str, Any]]
-
-
-class Mistake(TypedDict, total=False):
-    """A row that the model has wrong.
-
-    Attributes:
-        text: What a person reads.
-        true: What is right: a label, an answer, a number.
-        predicted: What the model says.
-        score: How sure it is of that, from 0 to 1.
-        loss: How wrong that is.
-        row: Where the row stands, such as ``"dev.tsv, row 3"``.
-    """
-
-    text: str
-    true: Any
-    predicted: Any
-    score: float
-    loss: float
-    row: Any
-
-
-class Side(TypedDict, total=False):
-    """A teacher or a student: its figures on the same rows, its size, its speed."""
-
-    name: str
-    results: Mapping[str, float]
-    parameters: int
-    bytes: int
-    tokens_per_second: float
-
-
-class Run(TypedDict, total=False):
-    """What there is to say about a training; only ``title`` and ``state`` must be there.
-
-    Attributes:
-        title: What is trained, for what.
-        state: ``running``, ``finished``, ``stopped by patience``, ``diverged`` or
-            ``interrupted``.
-        note: What a reader should know first, such as where a training has diverged.
-        command: What repeats the run.
-        recipe: The numbers of `Recipe`.
-        defaults: What they are if nobody says more.
-        data: By role, ``train`` first.
-        log: The lines of `metrics.jsonl`: ``step``, ``epoch``, ``tokens``, ``loss``,
-            ``learning_rate``, ``gradient``, ``tokens_per_second``; any other number is
-            a term of the loss. Lines with an ``evaluation`` are passed over.
-        evaluations: In the order of their steps.
-        best: The one that counts.
-        details: Of the best one.
-        mistakes: The worst first.
-        teacher: Of a distillation.
-        student: Beside its teacher; its figures are by default those of the best
-            evaluation.
-        environment: Versions, device, threads, processes, …
-        step: The steps that are done.
-        steps: All steps.
-        seconds: How long it has taken.
-    """
-
-    title: str
-    state: str
-    note: str
-    command: str
-    recipe: Mapping[str, Any]
-    defaults: Mapping[str, Any]
-    data: Mapping[str, Rows]
-    log: Sequence[Mapping[str, Any]]
-    evaluations: Sequence[Evaluation]
-    best: Best | None
-    details: Details
-    mistakes: Sequence[Mistake]
-    teacher: Side | None
-    student: Side | None
-    environment: Mapping[str, Any]
-    step: int
-    steps: int
-    seconds: float
+TEXT, COMMAND, NAME = 800, 4_000, 200  # characters
 
 
 def write_report(path: Path, run: Mapping[str, Any]) -> None:
@@ -159,7 +30,7 @@ def write_report(path: Path, run: Mapping[str, Any]) -> None:
 
     Args:
         path: Where to.
-        run: See `Run`; what is not there is not shown.
+        run: See `run.Run`; what is not there is not shown.
 
     Raises:
         OSError: if the system refuses; an older page is then still there.
@@ -176,9 +47,8 @@ def _packed(run: Mapping[str, Any]) -> dict[str, Any]:
         {"step": each["step"], **each["results"]}
         for each in run.get("evaluations") or ()
     ]
-    chosen = [
-        i for i, x in enumerate(evaluations) if best and x["step"] == best["step"]
-    ]
+    best_step = best and best["step"]
+    chosen = [i for i, x in enumerate(evaluations) if x["step"] == best_step]
     details = run.get("details") or {}
     return {
         "title": _text(run["title"], NAME),
@@ -195,6 +65,12 @@ def _packed(run: Mapping[str, Any]) -> dict[str, Any]:
             {_text(name, NAME): _figure(value) for name, value in each.items()}
             for each in details.get("per_label") or ()
         ],
+        "groups": [
+            {"label": _text(group, NAME)}
+            | {_text(name, NAME): _figure(value) for name, value in figures.items()}
+            for group, figures in details.items()
+            if isinstance(figures, Mapping) and group != "confusion"
+        ],
         "mistakes": [
             {name: _figure(each[name]) for name in each if name != "text"}
             | {"text": _text(each.get("text", ""), TEXT)}
@@ -202,9 +78,9 @@ def _packed(run: Mapping[str, Any]) -> dict[str, Any]:
         ],
         "sides": _sides(run, evaluations[chosen[-1]] if chosen else {}),
         "data": {name: _rows(rows) for name, rows in (run.get("data") or {}).items()},
-        "recipe": _settings(run.get("recipe") or {}, run.get("defaults") or {}),
+        "recipe": settings(run.get("recipe") or {}, run.get("defaults") or {}),
         "command": _text(run.get("command") or "", COMMAND),
-        "environment": _settings(run.get("environment") or {}, {}),
+        "environment": settings(run.get("environment") or {}, {}),
     }
 
 
@@ -215,7 +91,7 @@ def _series(
     lines: Sequence[Mapping[str, Any]], always: Sequence[int] = ()
 ) -> dict[str, Any]:
     """Columns of numbers, of as many lines as a screen can show."""
-    names = dict.fromkeys(name for line in lines for name in line)
+    names = dict.fromkeys(chain.from_iterable(lines))
     columns = {name: _column([line.get(name) for line in lines]) for name in names}
     columns = {name: column for name, column in columns.items() if column}
     kept = _kept(len(lines), columns, always)
@@ -228,19 +104,20 @@ def _series(
     }
 
 
-def _column(values: list[Any]) -> list[float]:
-    """The numbers of a column, NaN where there is none; empty if there are none at all.
+def _column(values: list[Any]) -> list[float | None]:
+    """The numbers of a column, None where there is none; empty if there is none at all.
 
-    A column of 10,000 lines takes a tenth of the time if no line is an exception.
+    Types are asked first of all values together: a column of 10,000 lines then takes a
+    tenth of the time.
     """
     if {*map(type, values)} <= {int, float}:
         return values
-    numbers = [x if type(x) in (int, float) else nan for x in values]
-    return numbers if any(type(x) in (int, float) for x in values) else []
+    numbers = [x if type(x) in (int, float) else None for x in values]
+    return numbers if any(x is not None for x in numbers) else []
 
 
 def _kept(
-    count: int, columns: Mapping[str, Sequence[float]], always: Sequence[int]
+    count: int, columns: Mapping[str, Sequence[float | None]], always: Sequence[int]
 ) -> list[int]:
     """The lines that are shown: of each part, where a column is highest or lowest.
 
@@ -250,15 +127,19 @@ def _kept(
         return [*range(count)]
     kept = {0, count - 1, *always}
     for column in columns.values():
+        lines: Sequence[int] = range(count)
+        if None in column:
+            lines = [i for i in lines if column[i] is not None]
         for number in range(PARTS):
-            start = number * count // PARTS
-            part = column[start : (number + 1) * count // PARTS]
+            start, end = (each * len(lines) // PARTS for each in (number, number + 1))
+            part: list[Any] = [column[i] for i in lines[start:end]]
             finite = [*filter(isfinite, part)]
             if finite:
-                kept.add(start + part.index(min(finite)))
-                kept.add(start + part.index(max(finite)))
+                kept.add(lines[start + part.index(min(finite))])
+                kept.add(lines[start + part.index(max(finite))])
             if len(finite) < len(part):
-                kept.add(start + next(i for i, x in enumerate(part) if not isfinite(x)))
+                odd = next(i for i, x in enumerate(part) if not isfinite(x))
+                kept.add(lines[start + odd])
     return sorted(kept)
 
 
@@ -267,11 +148,9 @@ def _kept(
 
 def _number(value: Any) -> float | int | str | None:
     """A number as JSON has it, and its name where JSON has none."""
-    if isinstance(value, float):
-        if isfinite(value):
-            return float(f"{value:.9g}")  # all digits of a float32
+    if isinstance(value, float) and not isfinite(value):
         return "NaN" if isnan(value) else "Infinity" if value > 0 else "-Infinity"
-    return value if isinstance(value, int) else None
+    return value if isinstance(value, (int, float)) else None
 
 
 def _figure(value: Any) -> dict[str, Any] | str | None:
@@ -306,14 +185,14 @@ def _setting(value: Any) -> str | None:
     return _text(value, NAME)
 
 
-def _settings(found: Mapping[str, Any], defaults: Mapping[str, Any]) -> list[Any]:
+def settings(found: Mapping[str, Any], defaults: Mapping[str, Any]) -> list[Any]:
     """Names, values, and the default where it is another one."""
-    settings = []
+    lines = []
     for name, value in found.items():
         said, default = _setting(value), _setting(defaults.get(name))
         other = name in defaults and said != default
-        settings.append([_text(name, NAME), said, other, default if other else None])
-    return settings
+        lines.append([_text(name, NAME), said, other, default if other else None])
+    return lines
 
 
 # The parts

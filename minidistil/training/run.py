@@ -1,243 +1,142 @@
-"""A training in its folder: it goes on, measures, keeps what is best, and reports.
+"""What there is to say about a training, for its report and for the card of its result.
 
-FOLDER/
-    model.safetensors, config.json, the tokenizer      the best weights so far
-    recipe.json  metrics.jsonl  report.html  README.md
-    training.json              what was trained, and how good it became
-    unfinished.safetensors     while it is trained: the state to go on from
+It is JSON, but for numbers that are not finite.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import json
-import os
-import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
-
-import torch
-
-from minidistil.checkpoint.pretrained import PreTrainedModel
-from minidistil.files import is_file, is_folder, read_json, write_file
-from minidistil.messages import MinidistilError
-from minidistil.tables.settings import differences
-from minidistil.training.evaluating import measured
-from minidistil.training.lessons import TaskLessons
-from minidistil.training.loop import Training
-from minidistil.training.metrics import is_better
-from minidistil.training.processes import Processes
-from minidistil.training.state import Best, load, read_header, save
-from minidistil.training.tasks import Task
-
-STATE, LOG, ABOUT = "unfinished.safetensors", "metrics.jsonl", "training.json"
-LINES = 1000  # of the log, about, whatever the number of steps
-SECONDS = 300.0  # between two saves, at most
+from collections.abc import Mapping, Sequence
+from typing import Any, TypedDict
 
 
-class RunError(MinidistilError, ValueError):
-    """A training that cannot go on, or cannot begin in its folder."""
-
-
-class DivergedError(MinidistilError, ArithmeticError):
-    """The loss of a step was NaN or infinite."""
-
-
-@dataclass
-class Run:
-    """A training that is under way.
+class Rows(TypedDict, total=False):
+    """The rows of one role, such as ``train`` or ``dev``.
 
     Attributes:
-        folder: Where the result goes.
-        training: The student that learns, and how far it is.
-        model: The student's model.
-        dev: What it is measured on; None: its last weights are the best.
-        metric: What says which weights are best.
-        settings: What a run must share with the one that it goes on from, as JSON.
-        processes: Those that take part.
-        write_beside: Writes the report and the card; called with what there is to say.
-        stop: Whether to end after the present step.
-        best: What evaluations have found.
+        files: Where they come from.
+        rows: How many were read.
+        labels: How many of them have each label, in the order of the model's labels.
+        skipped: Why rows were left out, and how many.
+        truncated: How many are longer than the model reads.
     """
 
-    folder: Path
-    training: Training
-    model: PreTrainedModel
-    dev: Task | None
+    files: Sequence[str]
+    rows: int
+    labels: Mapping[str, int]
+    skipped: Mapping[str, int]
+    truncated: int
+
+
+class Evaluation(TypedDict):
+    """What was measured after a step; ``results`` are figures by their names."""
+
+    step: int
+    results: Mapping[str, float]
+
+
+class Best(TypedDict):
+    """The evaluation whose weights are kept, and the figure that decided."""
+
+    step: int
     metric: str
-    settings: Mapping[str, Any]
-    processes: Processes
-    write_beside: Callable[[Run, str], None]
-    stop: Callable[[], bool]
-    best: Best = field(default_factory=Best)
-    _log: list[dict[str, Any]] = field(default_factory=list)
-
-    def go(self) -> str:
-        """Train until all is done, or something ends it.
-
-        Returns:
-            "finished", "stopped by patience" or "interrupted".
-
-        Raises:
-            DivergedError: if a step has diverged; the state before it is kept.
-        """
-        self._take_up()
-        lessons: Any = self.training.lessons
-        every = max(1, lessons.steps // LINES)
-        saved = time.monotonic()
-        self._clock = (time.monotonic(), self.training.progress.tokens)
-        for done in self.training.steps():
-            if done % every == 0 or done == lessons.steps:
-                self._report_step()
-            if done % lessons.plan.steps_per_epoch == 0:
-                self._evaluate()
-                saved = self._save()
-                if self.best.stopped:
-                    break
-            elif self._is_asked_to_stop(done, every):
-                self._save()
-                return "interrupted"
-            elif self._is_time(saved):
-                saved = self._save()
-        return "stopped by patience" if self.best.stopped else "finished"
-
-    @property
-    def log(self) -> list[dict[str, Any]]:
-        """The lines of the log."""
-        return self._log
-
-    def _take_up(self) -> None:
-        path = self.folder / STATE
-        if not is_file(path):
-            write_file(self.folder / LOG, b"")
-            return
-        self.best = load(path, self.training)
-        length = read_header(path)["log_bytes"]
-        log = (self.folder / LOG).read_bytes()[:length]
-        if self.processes.is_first:
-            write_file(self.folder / LOG, log)
-        self._log = [json.loads(line) for line in log.splitlines()]
-
-    def _report_step(self) -> None:
-        """Write a line of the log: means over the steps since the one before."""
-        progress = self.training.progress
-        self._check_finite()
-        sums = {name: float(value) for name, value in progress.sums.items()}
-        means = {name: value / progress.since for name, value in sums.items()}
-        weights = self.training.lessons.weights
-        now, (began, tokens) = time.monotonic(), self._clock
-        recipe = self.training.recipe
-        lessons: Any = self.training.lessons
-        self._write(
-            {
-                "step": progress.step,
-                "epoch": progress.step / lessons.plan.steps_per_epoch,
-                "tokens": progress.tokens,
-                "loss": sum(weights[name] * means[name] for name in weights),
-                **means,
-                "learning_rate": recipe.rate(progress.step - 1, lessons.steps),
-                "tokens_per_second": (progress.tokens - tokens)
-                / max(now - began, 1e-9),
-            }
-        )
-        self._clock = (now, progress.tokens)
-        progress.sums, progress.since = {}, 0
-
-    def _check_finite(self) -> None:
-        progress = self.training.progress
-        if progress.diverged is None or (number := int(progress.diverged)) < 0:
-            return
-        lessons: Any = self.training.lessons
-        rows = lessons.plan.batch(number).tolist()
-        self.write_beside(self, "diverged")
-        raise DivergedError(
-            f"the loss or its gradient was not finite in step {number + 1}, of the "
-            f"rows {', '.join(str(row + 1) for row in rows[:8])}"
-            f"{' …' if len(rows) > 8 else ''}: try a lower learning rate, or "
-            f"float32. The state before it is kept in {self.folder / STATE}"
-        )
-
-    def _evaluate(self) -> None:
-        """Measure; keep the weights if they are the best so far."""
-        self._check_finite()
-        step = self.training.progress.step
-        if self.dev is None:
-            self.best = Best(None, step)
-            self._keep_weights()
-            return
-        device = self.training.device
-        measure = measured(self.model, self.dev, device, self.processes)
-        results = measure.results()
-        self._write({"step": step, "evaluation": results})
-        value = results[self.metric]
-        if is_better(self.metric, value, self.best.value):
-            details = measure.details()
-            self.best = Best(value, step, results=results, details=details)
-            self._keep_weights()
-        else:
-            patience = self.training.recipe.patience
-            waited = self.best.waited + 1
-            stopped = patience is not None and waited >= patience
-            self.best = dataclasses.replace(self.best, waited=waited, stopped=stopped)
-        self.write_beside(self, "running")
-
-    def _keep_weights(self) -> None:
-        if self.processes.is_first:
-            self.model.save_pretrained(self.folder)
-
-    def _save(self) -> float:
-        self._check_finite()
-        if self.processes.is_first:
-            length = (self.folder / LOG).stat().st_size
-            save(self.folder / STATE, self.training, self.best, self.settings, length)
-        return time.monotonic()
-
-    def _is_asked_to_stop(self, done: int, every: int) -> bool:
-        if self.processes.count == 1:
-            return self.stop()
-        # All or none: they agree where they wait for the device anyway.
-        return done % every == 0 and any(self.processes.gathered(self.stop()))
-
-    def _is_time(self, saved: float) -> bool:
-        # Only one process writes; the others need not know when.
-        return self.processes.is_first and time.monotonic() - saved > SECONDS
-
-    def _write(self, line: dict[str, Any]) -> None:
-        self._log.append(line)
-        if self.processes.is_first:
-            with (self.folder / LOG).open("ab") as file:
-                file.write(json.dumps(line).encode() + b"\n")
-                file.flush()
-                os.fsync(file.fileno())
+    value: float
 
 
-def check_folder(folder: Path, settings: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Find out what is in the folder of a training.
+class Confusion(TypedDict):
+    """How often each label, a row, was taken for each label, a column."""
 
-    Returns:
-        What `ABOUT` says, if the training in it is finished; None if it is to begin, or
-        to go on.
+    labels: Sequence[str]
+    counts: Sequence[Sequence[int]]
 
-    Raises:
-        RunError: if the folder holds anything else, or another training; it lists the
-            differences.
+
+class Details(TypedDict, total=False):
+    """More about the best evaluation.
+
+    Attributes:
+        confusion: For a task that takes one label.
+        per_label: For each label, or kind of entity: its name as ``label``, and figures
+            such as ``precision``, ``recall``, ``f1`` and ``support``.
+
+    Any other mapping has the figures of a group of rows, such as ``impossible`` ones.
     """
-    if not is_folder(folder) or not any(folder.iterdir()):
-        return None
-    about, state = folder / ABOUT, folder / STATE
-    if not is_file(about):
-        first = min(folder.iterdir())
-        raise RunError(
-            f"{folder} is not empty (it holds {first.name}), and no training has begun "
-            f"in it: name another folder"
-        )
-    found = read_json(about, dict, RunError)
-    if others := differences(found.get("settings", {}), settings):
-        lines = "".join(f"\n- {each}" for each in others)
-        raise RunError(
-            f"{folder} holds another training. To go on with it, give what it was "
-            f"given; to begin anew, name another folder:{lines}"
-        )
-    return found if found.get("finished") and not is_file(state) else None
+
+    confusion: Confusion
+    per_label: Sequence[Mapping[str, Any]]
+
+
+class Mistake(TypedDict, total=False):
+    """A row that the model has wrong.
+
+    Attributes:
+        text: What a person reads.
+        true: What is right: a label, an answer, a number.
+        predicted: What the model says.
+        score: How sure it is of that, from 0 to 1.
+        loss: How wrong that is.
+        row: Where the row stands, such as ``"dev.tsv, row 3"``.
+    """
+
+    text: str
+    true: Any
+    predicted: Any
+    score: float
+    loss: float
+    row: Any
+
+
+class Side(TypedDict, total=False):
+    """A teacher or a student: its figures on the same rows, its size, its speed."""
+
+    name: str
+    results: Mapping[str, float]
+    parameters: int
+    bytes: int
+    tokens_per_second: float
+
+
+class Run(TypedDict, total=False):
+    """What there is to say about a training; all but the first two may be missing.
+
+    Attributes:
+        title: What is trained, for what.
+        state: ``running``, ``finished``, ``stopped by patience``, ``diverged`` or
+            ``interrupted``.
+        note: What a reader should know first, such as where a training has diverged.
+        command: What repeats the run.
+        recipe: The numbers of `Recipe`.
+        defaults: What they are if nobody says more.
+        data: By role, ``train`` first.
+        log: The lines of `metrics.jsonl`: ``step``, ``epoch``, ``tokens``, ``loss``,
+            ``learning_rate``, ``gradient``, ``tokens_per_second``; any other number is
+            a term of the loss. Lines with an ``evaluation`` are passed over.
+        evaluations: In the order of their steps.
+        best: The one that counts.
+        details: Of the best one.
+        mistakes: The worst first.
+        teacher: Of a distillation.
+        student: Beside its teacher; its figures are by default those of the best
+            evaluation.
+        environment: Versions, device, threads, processes, …
+        step: The steps that are done.
+        steps: All steps.
+        seconds: How long it has taken.
+    """
+
+    title: str
+    state: str
+    note: str
+    command: str
+    recipe: Mapping[str, Any]
+    defaults: Mapping[str, Any]
+    data: Mapping[str, Rows]
+    log: Sequence[Mapping[str, Any]]
+    evaluations: Sequence[Evaluation]
+    best: Best | None
+    details: Details
+    mistakes: Sequence[Mistake]
+    teacher: Side | None
+    student: Side | None
+    environment: Mapping[str, Any]
+    step: int
+    steps: int
+    seconds: float

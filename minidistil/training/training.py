@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -24,14 +24,13 @@ from minidistil.training.learners import LabelLearner, MaskedLearner, SpanLearne
 from minidistil.training.lessons import KeptAnswers, TaskLessons
 from minidistil.training.loop import Training
 from minidistil.training.measures import Measure
-from minidistil.training.processes import Processes, joined, own_device
+from minidistil.training.processes import joined, own_device
 from minidistil.training.recipe import RECIPES, Recipe
 from minidistil.training.rows import Data
-from minidistil.training.run import ABOUT, STATE, Run, check_folder
+from minidistil.training.running import ABOUT, STATE, Run, check_folder
 from minidistil.training.starting import (
     Name,
     check_vocabularies,
-    random_student,
     start,
     student_of,
     teacher_of,

@@ -14,7 +14,7 @@ is quick, and does not load torch. README.md says what each of them does.
 - `layerwise`: two models side by side, layer by layer.
 - `pickles`, `bert`, `conversion`: other layouts, made into the one that is loaded.
 - `exporting`: a model as a program that others run.
-- `publishing`: a checkpoint on the hub, with a card.
+- `cards`, `publishing`: a checkpoint on the hub, with a card.
 """
 
 from __future__ import annotations

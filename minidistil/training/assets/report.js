@@ -7,7 +7,11 @@ const SECONDS = 10;  // between two looks at a training that is followed
 /* ---------- numbers ---------- */
 
 const value = (x) => (x === null || x === undefined ? null : Number(x));
-const thousands = (x) => String(x).replace(/\B(?=(\d{3})+$)/g, ",");
+const thousands = (x) => {
+  const [before, ...after] = String(x).split(".");
+  return [before.replace(/\B(?=(\d{3})+$)/g, ","), ...after].join(".");
+};
+const power = (text) => text.replace("e+", "e").replaceAll("-", MINUS);
 
 /* A measured number: four decimals, as far as they say something. */
 function figure(x) {
@@ -15,12 +19,12 @@ function figure(x) {
   const size = Math.abs(x);
   if (!Number.isFinite(x)) return number(x);
   if (x === 0) return "0";
-  if (size < 0.001 || size >= 1e12) return x.toExponential(2).replace("-", MINUS).replace("e+", "e").replace("e-", "e" + MINUS);
+  if (size < 0.0009995 || size >= 1e12) return power(x.toExponential(3));
   if (size >= 9999.5) return (x < 0 ? MINUS : "") + thousands(Math.round(size));
   return number(x, size < 9.99995 ? 4 : 2);
 }
 const whole = (x) => (x === null || x === undefined ? "–" : thousands(x));
-const share = (part, all) => (all ? number(100 * part / all, 1) + " %" : "–");
+const share = (part, all) => (all ? number(100 * part / all, part / all < 0.01 ? 2 : 1) + " %" : "–");
 /* A figure of a label or a mistake: a number, or a text as it stands. */
 const said = (x) => (x === null ? "–" : typeof x === "string" ? bdi(x)
   : Number.isInteger(x.number) ? whole(x.number) : figure(value(x.number)));
@@ -51,12 +55,12 @@ const terms = (pairs, attributes) => el("dl", { class: "pairs", ...attributes },
 
 /* ---------- curves ---------- */
 
-/* Lines of a log, or evaluations: curves over the same steps share one cursor. */
+/* Lines of a log, or evaluations. Their curves share one cursor, which is `at` a line. */
 function series({ count, columns }) {
   const found = {};
   for (const [name, column] of Object.entries(columns)) found[name] = column.map(value);
   const steps = found.step || [];
-  return { count, columns: found, steps, at: steps.length - 1, curves: [] };
+  return { count, columns: found, steps, at: 0, moved: false, curves: [] };
 }
 
 function ticksOf(low, high, wanted) {
@@ -69,23 +73,19 @@ function ticksOf(low, high, wanted) {
 
 /* What a number at an axis says: as short as it can be. */
 function mark(x) {
-  const short = Number(x.toPrecision(3));
-  const size = Math.abs(short);
-  const text = short && (size < 0.001 || size >= 1e7)
-    ? short.toExponential().replace("e+", "e").replace("e-", "e" + MINUS) : thousands2(size);
-  return (short < 0 ? MINUS : "") + text.replace("-", "");
+  const short = Number(x.toPrecision(3)), size = Math.abs(short);
+  if (short && (size < 0.001 || size >= 1e7)) return power(short.toExponential());
+  return (short < 0 ? MINUS : "") + thousands(size);
 }
-const thousands2 = (x) => {
-  const [before, after] = String(x).split(".");
-  return thousands(before) + (after ? "." + after : "");
-};
 
 /* Where a value stands between 0, at the bottom, and 1; and the numbers at the axis. */
 function scaleOf(values, mayBeLog) {
   const finite = values.filter((x) => Number.isFinite(x) && Math.abs(x) < 1e300);
   if (!finite.length) return { place: () => 0, ticks: [], log: false };
   let low = Math.min(...finite), high = Math.max(...finite);
-  if (mayBeLog && low > 0 && high / low > 1000) {
+  // A few high peaks would press all the rest to the ground.
+  const middle = finite.sort((a, b) => a - b)[finite.length >> 1];
+  if (mayBeLog && low > 0 && high / low > 10 && middle - low < (high - low) / 10) {
     const first = Math.floor(Math.log10(low)), last = Math.ceil(Math.log10(high));
     const step = Math.ceil((last - first) / 4);
     const all = Array.from({ length: Math.floor((last - first) / step) + 1 }, (_, i) => 10 ** (first + i * step));
@@ -104,51 +104,40 @@ function scaleOf(values, mayBeLog) {
   return { place: (x) => (x - bottom) / (top - bottom), ticks, log: false };
 }
 
-const STYLES = ["first", "second", "third", "fourth"];
-const text = (x) => x.toFixed(2).replace(/\.?0+$/, "");
+const short = (x) => Number(x.toFixed(4));
 
+/* A line through the finite values; where one is not, there is a gap, and where nothing
+   was measured the line goes on. */
 function pathOf(values, x, y) {
   let d = "", drawing = false;
   values.forEach((each, i) => {
-    if (!Number.isFinite(each)) {
-      drawing = drawing && each === null; // where nothing was measured the line goes on
-      return;
-    }
-    d += `${drawing ? "L" : "M"}${text(1000 * x(i))} ${text(1000 - 1000 * y(each))}`;
-    drawing = true;
+    if (Number.isFinite(each) && each !== null) {
+      d += `${drawing ? "L" : "M"}${short(1000 * x(i))} ${short(1000 - 1000 * y(each))}`;
+      drawing = true;
+    } else if (each !== null) drawing = false;
   });
   return d;
 }
 
-/* Curves in one frame. Lines are stretched to whatever room there is, and everything
-   else, which must not be, stands around and above them. */
-function curves(data, { id, title, names, mayBeLog, dots, best, wide, note }) {
-  const lines = names.map((name, i) => ({ name, values: data.columns[name], style: STYLES[i % STYLES.length] }));
-  const { steps } = data;
+/* One curve in a frame. The line is stretched to whatever room there is; everything else,
+   which must not be, stands around it and above it. */
+function curve(data, name, { id, title, mayBeLog, best, wide, note }) {
+  const { steps } = data, values = data.columns[name];
   const first = steps[0], last = steps[steps.length - 1];
-  const x = (i) => (last > first ? (steps[i] - first) / (last - first) : 0.5);
-  const y = scaleOf(lines.flatMap(({ values }) => values), mayBeLog);
   const clamp = (share) => Math.max(0, Math.min(1, share));
-  const place = (i, each) => ({ "--x": text(x(i) * 1e4) / 1e4, "--y": text(clamp(y.place(each)) * 1e4) / 1e4 });
-  const svg = el("svg", { viewBox: "0 0 1000 1000", preserveAspectRatio: "none", "aria-hidden": "true" },
-    lines.map(({ values, style }) => el("path", { class: style, d: pathOf(values, x, (each) => clamp(y.place(each))) })));
-  const few = steps.length <= 40;
-  const points = lines.flatMap(({ name, values, style }) => values.map((each, i) =>
-    Number.isFinite(each) && (dots && few || steps.length === 1 || best === i)
-      ? el("span", { class: `dot ${style}${best === i ? " best" : ""}`, vars: place(i, each), "data-dot": name }) : null));
+  const x = (i) => (last > first ? short((steps[i] - first) / (last - first)) : 0.5);
+  const scale = scaleOf(values, mayBeLog);
+  const y = (each) => short(clamp(scale.place(each)));
+  const measured = values.flatMap((each, i) => (each === null ? [] : [i]));
+  const finite = measured.filter((i) => Number.isFinite(values[i]));
   // What is no finite number has no place of its own: it is marked at the top.
-  const odd = new Map();
-  for (const { values } of lines) {
-    values.forEach((each, i) => {
-      if (each !== null && !Number.isFinite(each)) odd.set(Math.round(100 * x(i)), i);
-    });
-  }
-  const cursor = el("span", { class: "cursor" });
-  const values = lines.map(({ name, style }) => ({ name, style, node: el("b", { "data-value": name }) }));
-  const place1 = el("span", { class: "quiet", "data-at": "" });
+  const odd = new Map(measured.filter((i) => !Number.isFinite(values[i])).map((i) => [Math.round(100 * x(i)), i]));
+  const dots = finite.length <= 40 && data === evaluations || finite.length === 1 ? finite : [];
+  const cursor = el("span", { class: "cursor", hidden: true });
+  const where = el("span", { class: "quiet", "data-at": "" }), what = el("b", { "data-value": name });
   const plot = el("div", {
     class: "plot", role: "slider", tabindex: 0, "aria-label": `${title}: choose a step`, "aria-valuemin": 0,
-    "aria-valuemax": steps.length - 1,
+    "aria-valuemax": steps.length - 1, onpointermove: point, onpointerdown: point,
     onkeydown: (event) => {
       const far = Math.max(1, Math.round(steps.length / 10));
       const moves = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1, PageUp: far, PageDown: -far,
@@ -157,44 +146,41 @@ function curves(data, { id, title, names, mayBeLog, dots, best, wide, note }) {
       event.preventDefault();
       move(data, data.at + moves[event.key]);
     },
-    onpointermove: (event) => point(event),
-    onpointerdown: (event) => point(event),
-  }, y.ticks.map((tick) => el("span", { class: "grid-line", vars: { "--y": text(y.place(tick) * 1e4) / 1e4 } })),
-    svg, points, [...odd.values()].map((i) => el("span", { class: "odd", vars: { "--x": text(x(i) * 1e4) / 1e4 } }, "×")), cursor);
+  },
+  scale.ticks.map((tick) => el("span", { class: "grid-line", vars: { "--y": y(tick) } })),
+  el("svg", { viewBox: "0 0 1000 1000", preserveAspectRatio: "none", "aria-hidden": "true" },
+    el("path", { d: pathOf(values, x, y) })),
+  dots.map((i) => el("span", { class: "dot", "data-dot": steps[i], vars: { "--x": x(i), "--y": y(values[i]) } })),
+  finite.includes(best) ? el("span", { class: "dot best", vars: { "--x": x(best), "--y": y(values[best]) } }) : null,
+  [...odd.values()].map((i) => el("span", { class: "odd", vars: { "--x": x(i) } }, "×")), cursor);
   function point(event) {
     const box = plot.getBoundingClientRect();
     const wanted = first + clamp((event.clientX - box.left) / box.width) * (last - first);
-    let nearest = 0;
-    steps.forEach((step, i) => {
-      if (Math.abs(step - wanted) < Math.abs(steps[nearest] - wanted)) nearest = i;
-    });
-    move(data, nearest);
+    const off = (i) => Math.abs(steps[i] - wanted);
+    move(data, measured.reduce((nearest, i) => (off(i) < off(nearest) ? i : nearest), measured[0]));
   }
   data.curves.push(() => {
-    const i = data.at;
+    const i = data.at, { epoch } = data.columns;
+    cursor.hidden = !data.moved;
     cursor.style.setProperty("--x", x(i));
-    const { epoch } = data.columns;
-    const where = `step ${whole(steps[i])}` + (epoch && Number.isFinite(epoch[i]) ? `, epoch ${number(epoch[i], 2)}` : "");
-    place1.textContent = where;
-    for (const { name, node } of values) node.textContent = figure(data.columns[name][i]);
+    where.textContent = `step ${whole(steps[i])}` + (epoch && Number.isFinite(epoch[i]) ? `, epoch ${number(epoch[i], 2)}` : "");
+    what.textContent = figure(values[i]);
     plot.setAttribute("aria-valuenow", i);
-    plot.setAttribute("aria-valuetext", `${where}: ` + values.map(({ name, node }) => `${named(name)} ${node.textContent}`).join(", "));
+    plot.setAttribute("aria-valuetext", `${where.textContent}: ${what.textContent}`);
   });
-  return el("figure", { class: wide ? "curves wide" : "curves", id },
-    el("figcaption", {}, el("h3", {}, title, y.log ? el("span", { class: "quiet" }, " logarithmic") : null),
-      el("p", { class: "readout" }, place1, values.map(({ name, style, node }) =>
-        el("span", { class: `line ${style}` }, values.length > 1 ? [bdi(named(name)), " "] : null, node)))),
+  return el("figure", { class: wide ? "curve wide" : "curve", id },
+    el("figcaption", {}, el("h3", {}, bdi(title), scale.log ? el("span", { class: "quiet" }, " logarithmic") : null),
+      el("p", { class: "readout" }, where, what)),
     el("div", { class: "frame" },
-      el("div", { class: "axis", "aria-hidden": "true" }, y.ticks.map((tick) =>
-        el("span", { vars: { "--y": text(y.place(tick) * 1e4) / 1e4 } }, mark(tick)))),
+      el("div", { class: "axis", "aria-hidden": "true" }, scale.ticks.map((tick) => el("span", { vars: { "--y": y(tick) } }, mark(tick)))),
       plot,
-      el("div", { class: "steps quiet", "aria-hidden": "true" }, el("span", {}, steps.length > 1 ? whole(first) : ""),
-        el("span", {}, "step"), el("span", {}, whole(last)))),
-    odd.size ? el("p", { class: "note" }, el("span", { class: "odd-key" }, "×"), " no finite number") : null,
+      el("div", { class: "steps quiet", "aria-hidden": "true" }, [steps.length > 1 ? whole(first) : "", "step", whole(last)].map((text) => el("span", {}, text)))),
+    odd.size ? el("p", { class: "note" }, el("span", { class: "odd-key", "aria-hidden": "true" }, "× "), "not a finite number") : null,
     note ? el("p", { class: "note quiet" }, note) : null);
 }
 
-function move(data, to) {
+function move(data, to, by = true) {
+  data.moved = by;
   data.at = Math.max(0, Math.min(data.steps.length - 1, to));
   for (const update of data.curves) update();
 }
@@ -208,7 +194,7 @@ function numbersOf(data, title, id, always) {
   const integer = (name) => data.columns[name].every((x) => x === null || Number.isInteger(x));
   const forms = names.map((name) => (name === "tokens" && integer(name) ? whole : figure));
   const details = el("details", { class: "numbers" }, el("summary", {}, `The numbers`,
-    shown.size < data.count ? el("span", { class: "quiet" }, ` ${shown.size} of ${whole(data.count)} lines; metrics.jsonl has all`) : null));
+    shown.size < data.count ? el("span", { class: "quiet" }, `: ${shown.size} of ${whole(data.count)} lines; metrics.jsonl has all`) : null));
   details.fill = () => {
     if (details.querySelector("table")) return;
     details.append(table(title, { id }, head("step", ...names.map((name) => bdi(named(name)))),
@@ -232,16 +218,16 @@ function learning() {
   const parts = Object.keys(log.columns).filter((name) => !OTHER.includes(name));
   // A single term of weight 1 is the loss itself.
   const same = parts.length === 1 && has("loss") && log.columns[parts[0]].every((x, i) => Object.is(x, log.columns.loss[i]));
-  const losses = [has("loss") ? "loss" : null, ...(same ? [] : parts)].filter(Boolean);
   const clip = DATA.recipe.find(([name]) => name === "largest_gradient");
+  const frame = (name, title, more) => (has(name) ? curve(log, name, { id: `curve-${name}`, title, ...more }) : null);
   return [
     el("div", { class: "frames" },
-      losses.length ? curves(log, { id: "curve-loss", title: "Loss", names: losses, mayBeLog: true, wide: true,
-        note: losses.length > 2 ? "The loss is the sum of its terms, each times its weight in the recipe." : null }) : null,
-      has("learning_rate") ? curves(log, { id: "curve-rate", title: "Learning rate", names: ["learning_rate"] }) : null,
-      has("gradient") ? curves(log, { id: "curve-gradient", title: "Gradient norm", names: ["gradient"], mayBeLog: true,
-        note: clip ? `Before it is clipped to ${clip[1]}.` : null }) : null,
-      has("tokens_per_second") ? curves(log, { id: "curve-speed", title: "Tokens a second", names: ["tokens_per_second"] }) : null),
+      frame("loss", "Loss", { mayBeLog: true, wide: true, note: parts.length > 1
+        ? "The sum of its terms, each times its weight in the recipe." : null }),
+      same ? null : parts.map((name) => frame(name, named(name), { mayBeLog: true })),
+      frame("learning_rate", "Learning rate"),
+      frame("gradient", "Gradient norm", { mayBeLog: true, note: clip ? `Before it is clipped to ${clip[1]}.` : null }),
+      frame("tokens_per_second", "Tokens a second")),
     numbersOf(log, "The numbers of the log", "log-table", -1),
   ];
 }
@@ -257,14 +243,13 @@ function measured() {
     best ? el("p", { class: "what" }, "The weights that are kept are those of step ", el("b", { id: "best-step" }, whole(best.step)),
       ", whose ", bdi(named(best.metric)), " is the best: ", el("b", { id: "best-value" }, figure(value(best.value))), ".") : null,
     el("div", { class: "frames" }, ordered.map((name) =>
-      curves(evaluations, { id: `curve-of-${ordered.indexOf(name)}`, title: el1(name), names: [name], dots: true, best: bestAt }))),
+      curve(evaluations, name, { id: `evaluated-${ordered.indexOf(name)}`, title: named(name), best: bestAt }))),
     few ? table("Evaluations", { id: "evaluation-table" }, head("step", ...ordered.map((name) => bdi(named(name)))),
       el("tbody", {}, rows.map((i) => row([whole(evaluations.steps[i]), i === bestAt ? " best" : null],
         ordered.map((name) => figure(evaluations.columns[name][i])), { class: i === bestAt ? "winner" : null }))))
       : numbersOf(evaluations, "Evaluations", "evaluation-table", bestAt),
   ];
 }
-const el1 = (name) => named(name);
 
 function confusion() {
   if (DATA.confused) {
@@ -273,7 +258,7 @@ function confusion() {
       pairs.length ? table("What is confused most", { id: "confused" },
         el("thead", {}, el("tr", {}, ["true", "predicted"].map((x) => el("th", { scope: "col" }, x)),
           el("th", { scope: "col", class: "n" }, "rows"))),
-        el("tbody", {}, pairs.map(([true_, predicted, n]) => el("tr", {}, el("th", { scope: "row" }, bdi(true_)),
+        el("tbody", {}, pairs.map(([right, predicted, n]) => el("tr", {}, el("th", { scope: "row" }, bdi(right)),
           el("td", { class: "name" }, bdi(predicted)), el("td", { class: "n" }, whole(n)))))) : el("p", {}, "Nothing."),
       pairs.length < all ? el("p", { class: "note quiet" }, `The ${pairs.length} most frequent of ${whole(all)} pairs of labels.`) : null];
   }
@@ -290,12 +275,12 @@ function confusion() {
       })))))];
 }
 
-function perLabel() {
-  const rows = DATA.per_label;
+/* Figures of each label, or of each group of rows. */
+function figuresOf(rows, title, kind, id) {
   if (!rows.length) return null;
   const names = [...new Set(rows.flatMap((each) => Object.keys(each)))].filter((name) => name !== "label");
-  return [el("h3", {}, "Label by label"),
-    table("Figures of each label", { id: "label-table" }, head("label", ...names.map((name) => bdi(named(name)))),
+  return [el("h3", {}, title),
+    table(title, { id }, head(kind, ...names.map((name) => bdi(named(name)))),
       el("tbody", {}, rows.map((each) => row(said(each.label ?? null), names.map((name) => said(each[name] ?? null))))))];
 }
 
@@ -381,7 +366,7 @@ function settings() {
 function repeat() {
   if (!DATA.command && !DATA.environment.length) return null;
   return [
-    DATA.command ? el("pre", { tabindex: 0, "aria-label": "The command" }, el("code", { id: "command" }, shown(DATA.command))) : null,
+    DATA.command ? el("pre", {}, el("code", { id: "command" }, shown(DATA.command))) : null,
     terms(DATA.environment.map(([name, text]) => [bdi(named(name)), text === null ? unset() : bdi(text)]), { id: "environment" }),
   ];
 }
@@ -389,7 +374,7 @@ function repeat() {
 /* ---------- the top ---------- */
 
 const SIGNS = { running: "▶", finished: "✓", "stopped by patience": "✓", diverged: "✕", interrupted: "‖" };
-function state_() {
+function stateOf() {
   const { step, steps } = DATA;
   return [el("b", { class: "state" }, SIGNS[DATA.state] ? el("span", { "aria-hidden": "true" }, SIGNS[DATA.state] + " ") : null, bdi(DATA.state)),
     step === null || step === undefined ? null : el("span", {}, ` · step ${whole(step)}`,
@@ -420,12 +405,16 @@ function fill(id, parts, section) {
 
 document.title = `${apart(DATA.title)} · minidistil`;
 at("title").replaceChildren(bdi(DATA.title));
-fill("state", state_());
+fill("state", stateOf());
 fill("notices", DATA.note ? el("p", { class: "notice" }, bdi(DATA.note)) : null);
 fill("facts", facts());
 fill("learning-curves", learning());
 fill("evaluation-curves", measured(), "evaluations");
-const answered = [fill("confusion", confusion()), fill("per-label", perLabel())];
+const answered = [
+  fill("confusion", confusion()),
+  fill("per-label", figuresOf(DATA.per_label, "Label by label", "label", "label-table")),
+  fill("groups", figuresOf(DATA.groups, "Group by group", "rows", "group-table")),
+];
 at("answers").hidden = !answered.includes(true);
 fill("mistake-list", mistakes(), "mistakes");
 fill("sides", sides(), "teacher");
@@ -435,7 +424,7 @@ fill("repeat", repeat(), "again");
 fill("path", Array.from(document.querySelectorAll("main section:not([hidden])"), (section) => el("a", {
   href: "#" + section.id, onclick: (event) => { event.preventDefault(); goTo(section.id); },
 }, el("span", { class: "name" }, section.querySelector("h2").textContent))));
-for (const data of [log, evaluations]) if (data.curves.length) move(data, data.at);
+for (const data of [log, evaluations]) move(data, data.steps.length - 1, false);
 
 /* ---------- what is chosen, kept in the address ---------- */
 
