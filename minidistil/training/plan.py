@@ -65,10 +65,9 @@ class Plan:
             window[self._lengths[window].argsort(descending=True, stable=True)]
             for window in windows
         ]
+        size = self._batch_size
         batches = [
-            batch
-            for window in longest_first
-            for batch in window.split(self._batch_size)
+            batch for window in longest_first for batch in torch.split(window, size)
         ]
         draw = generator(self._seed, "order of batches", epoch)
         return [batches[i] for i in torch.randperm(len(batches), generator=draw)]

@@ -18,14 +18,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from minidistil.checkpoint.pretrained import PreTrainedModel
 from minidistil.files import is_file, is_folder, read_json, write_file
 from minidistil.messages import MinidistilError
 from minidistil.tables.settings import differences
 from minidistil.training.evaluating import measured
-from minidistil.training.lessons import TaskLessons
 from minidistil.training.loop import Training
 from minidistil.training.metrics import is_better
 from minidistil.training.processes import Processes

@@ -252,7 +252,7 @@ def _learn(
         config = (
             guide.config
             if guide is not None and source is None
-            else DistilBertConfig.from_pretrained(named)
+            else DistilBertConfig.from_pretrained(os.fspath(named))
         )
         task, dev = rows.read(recipe, tokenizer, config)
         settings = _settings(recipe, task, dev, tokenizer, source, teacher)
