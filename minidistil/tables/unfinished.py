@@ -23,6 +23,7 @@ import errno
 import json
 import os
 import re
+import secrets
 import stat
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -96,7 +97,6 @@ class Unfinished:
         self.folder = self._place.with_name(f"{self._place.name}.unfinished")
         self._run = self.folder / "run.json"
         self._parts = self.folder / "parts"
-        self._used = self.folder / "used"  # parts that the whole was made of
         self._old = self.folder / "old"  # a folder that made room for the new one
         self.parts: list[Path] = []
         self.done = 0
@@ -166,7 +166,8 @@ class Unfinished:
         self.finished = True
         try:
             if whole is not None:
-                self._parts.rename(self._used)
+                # Of a name that nothing has: what is no part stays in it.
+                self._parts.rename(self.folder / f"used-{secrets.token_hex(4)}")
             self.clean()
         except OSError as error:
             warnings.warn(
@@ -177,10 +178,11 @@ class Unfinished:
 
     def clean(self) -> None:
         """Remove all that runs make, but the lock."""
-        for folder in (self.folder, self._used, self._old, self._parts):
+        used = [path for path in _contents(self.folder) if path.match("used-*")]
+        for folder in (self.folder, *used, self._old, self._parts):
             _remove_files(folder)
-        _remove_folder(self._used)
-        _remove_folder(self._old)
+        for folder in (*used, self._old):
+            _remove_folder(folder)
         self._run.unlink(missing_ok=True)
         _remove_folder(self._parts)
         self.parts, self.done = [], 0

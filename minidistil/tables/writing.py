@@ -7,7 +7,6 @@ byte, depends on its rows alone.
 from __future__ import annotations
 
 import gzip
-import io
 import os
 import shutil
 from abc import ABC, abstractmethod
@@ -89,7 +88,7 @@ def write_lines(stream: BinaryIO, pieces: Sequence[Rows], new: New) -> None:
     Raises:
         TypeError: for a stream of text.
     """
-    if isinstance(stream, io.TextIOBase):
+    if hasattr(stream, "encoding"):
         raise TypeError(
             f"{quote(stream)} is a stream of text, expected one of bytes, such as "
             "sys.stdout.buffer"

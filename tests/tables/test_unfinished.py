@@ -300,8 +300,10 @@ def test_a_file_of_another_is_left_alone(tmp_path):
     assert target.read_bytes() == WHOLE
     left = [path for path in beside.rglob("*") if path.is_file()]
     assert sorted(path.name for path in left) == ["lock", "more.txt", "notes.txt"]
-    with pytest.warns(UserWarning, match=r"notes\.txt"):
+    with pytest.warns(UserWarning, match=r"notes\.txt") as warned:
         assert run(target) == [0, 2, 4]
+    assert not [each for each in warned if "complete" in str(each.message)]
+    assert not (beside / "run.json").exists()
 
 
 # What a run that was over has left
@@ -311,8 +313,8 @@ def finished_leftover(target: Path) -> Path:
     """As if a run had been killed when the target was there."""
     run(target)
     beside = target.with_name(f"{target.name}.unfinished")
-    (beside / "used").mkdir(parents=True)
-    (beside / "used" / PARTS[0]).write_bytes(b"0\n1\n")
+    (beside / "used-1234").mkdir(parents=True)
+    (beside / "used-1234" / PARTS[0]).write_bytes(b"0\n1\n")
     (beside / "run.json").write_text(json.dumps(SETTINGS))
     return beside
 
