@@ -2,21 +2,21 @@
 
     python scripts/classify_on_ray.py s3://bucket/reviews s3://bucket/labelled --gpus 1
 
-It runs on the cluster that RAY_ADDRESS names, or on this machine. Each piece of SOURCE
-(a file, folder or glob) becomes a file of TARGET (a folder), whole or not at all. If an
-actor dies, another takes its piece; else the same command goes on with what is missing.
+It runs on the cluster that RAY_ADDRESS names, or on this machine. Each 16,384 rows of
+SOURCE (a file, folder or glob) become a file of TARGET (a folder), whole or not at all.
+If an actor dies, another takes over; else the same command goes on with what is left.
 """
 
 import json
 from uuid import uuid4
 
 import click
-import torch
 from fsspec.core import url_to_fs
 from pyarrow import BufferOutputStream, concat_tables, parquet
 from ray.data import ActorPoolStrategy, from_items
 
 from minidistil.cli.output import LibraryCommand
+from minidistil.tables.annotating import check
 from minidistil.tables.annotator import Annotator
 from minidistil.tables.settings import differences
 from minidistil.tables.sources import open_source
@@ -25,8 +25,7 @@ from minidistil.tables.sources import open_source
 class Classifier:
     """What an actor is: a model, which makes of a piece of SOURCE a file of TARGET."""
 
-    def __init__(self, source, target, size, threads, options):
-        torch.set_num_threads(threads)  # else each actor would take all cores
+    def __init__(self, source, target, size, options):
         self.source, self.target, self.size = open_source(source), target, size
         self.annotate = Annotator("text-classification", **options)
 
@@ -56,6 +55,8 @@ def begin(target, settings, restart):
     if restart and storage.exists(note):
         storage.rm(folder, recursive=True)
     if not storage.exists(note):
+        if storage.find(folder):
+            raise click.ClickException(f"{target} holds other files: name a new folder")
         put(target, "_settings.json", json.dumps(settings).encode())
     if changes := differences(json.loads(storage.cat_file(note)), settings):
         what = f"{target} was begun otherwise; --restart removes what it holds:"
@@ -70,24 +71,23 @@ def begin(target, settings, restart):
 @click.option("--column", default="text", show_default=True)
 @click.option("--model", default="tiny", show_default=True)
 @click.option("--precision", default="float32", show_default=True)
-@click.option("--batch-size", default=16384, show_default=True, help="Rows of a piece.")
+@click.option("--batch-size", "size", type=click.IntRange(1), default=16384)
 @click.option("--actors", type=int, help="[default: as many as there is room for]")
 @click.option("--cpus", default=1, show_default=True, help="Cores of each actor.")
 @click.option("--gpus", default=0.0, show_default=True, help="GPUs of each actor.")
 @click.option("--restart", is_flag=True, help="Empty TARGET and begin anew.")
-def main(source, target, batch_size, actors, cpus, gpus, restart, **options):
+def main(source, target, size, actors, cpus, gpus, restart, **options):
     """Let Ray compute what is missing."""
     table = open_source(source)
     if table.format != "parquet":
         raise click.ClickException(f"{source} is {table.format}, expected Parquet")
-    settings = {**options, "batch_size": batch_size, "input": table.identity()}
-    done = begin(target, settings, restart)
-    rows = {f"rows-{row:012}.parquet": row for row in range(0, table.total, batch_size)}
+    check("text-classification", table, None, options["column"])
+    done = begin(target, {**options, "rows": size, "input": table.identity()}, restart)
+    rows = {f"rows-{row:012}.parquet": row for row in range(0, table.total, size)}
     pieces = [{"row": rows[name], "name": name} for name in rows if name not in done]
     click.echo(f"{table.total:,} rows, {len(rows):,} files, {len(pieces):,} missing")
     if pieces:
-        options["device"] = "cuda" if gpus else "cpu"
-        given = [source, target, batch_size, cpus, options]
+        given = [source, target, size, {**options, "device": "cuda" if gpus else "cpu"}]
         how = {"fn_constructor_args": given, "num_cpus": cpus, "num_gpus": gpus}
         plan = from_items(pieces, override_num_blocks=len(pieces))
         done = plan.map(Classifier, compute=ActorPoolStrategy(size=actors), **how)

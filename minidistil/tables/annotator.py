@@ -11,7 +11,7 @@ from threading import Lock
 from typing import Any
 
 from minidistil.messages import quote
-from minidistil.pipelines import TASKS, Pipeline, pipeline
+from minidistil.pipelines import TASKS, Pipeline, check_options, pipeline
 from minidistil.pipelines.loading import Model
 from minidistil.tables.answering import Answering, Reading
 from minidistil.tables.batches import names_of, rows_of, with_columns
@@ -90,17 +90,23 @@ class Annotator:
             strict,
             on_error,
         )
-        if not isinstance(task, Pipeline) and task not in TASKS:
-            raise ValueError(
-                f"task is {quote(task)}, expected one of {', '.join(TASKS)}, or a "
-                f"pipeline"
-            )
-        if isinstance(task, Pipeline) and model is not None:
-            raise TypeError("a pipeline has its model: give the one or the other")
         self.task = task
         self.model = model
         self.options = options
-        self.reading.columns(TASKS[task].task if isinstance(task, str) else task.task)
+        # A mistake shows here, and not in a worker.
+        if isinstance(task, Pipeline):
+            if model is not None:
+                raise TypeError("a pipeline has its model: give the one or the other")
+            task.settings(options)
+            self.reading.columns(task.task)
+        else:
+            if task not in TASKS:
+                raise ValueError(
+                    f"task is {quote(task)}, expected one of {', '.join(TASKS)}, or a "
+                    f"pipeline"
+                )
+            check_options(task, options)
+            self.reading.columns(TASKS[task].task)
         self._start(shared=False)
 
     @classmethod
@@ -168,7 +174,8 @@ class Annotator:
 
     def _load(self) -> Pipeline[Any]:
         task: Any = self.task
-        return pipeline(task, self.model, **self.options)
+        made: Pipeline[Any] = pipeline(task, self.model, **self.options)
+        return made
 
     def _load_shared(self) -> Pipeline[Any]:
         asked = self.task, self.model, self.options, _files_of(self.model)

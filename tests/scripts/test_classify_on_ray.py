@@ -95,7 +95,7 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     def run(*arguments: object, most: int | None = None) -> Any:
         stand_in = InThisProcess(most)
         monkeypatch.setattr(ray_data, "from_items", stand_in.from_items)
-        return run_script(SCRIPT, *arguments, "--batch-size", 100)
+        return run_script(SCRIPT, "--batch-size", 100, *arguments)
 
     return run
 
@@ -180,6 +180,7 @@ def test_the_end_is_marked(run, half_done) -> None:
         ("--model", "elsewhere", "model was 'tiny', and is 'elsewhere' now"),
         ("--precision", "bfloat16", "precision was 'float32', and is 'bfloat16' now"),
         ("--column", "kind", "column was 'text', and is 'kind' now"),
+        ("--batch-size", "99", "rows was 100, and is 99 now"),
     ],
 )
 def test_to_go_on_with_other_options_is_refused(
@@ -207,12 +208,23 @@ def test_restart_begins_anew(run, half_done) -> None:
     assert result.exit_code == 0
 
 
-def test_restart_removes_only_what_the_script_has_made(run, tmp_path: Path) -> None:
+@pytest.mark.parametrize("option", [[], ["--restart"]])
+def test_a_folder_of_other_files_is_left_alone(run, tmp_path: Path, option) -> None:
     source = write_files(tmp_path / "source", make_table(100))
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("keep")
-    run(source, tmp_path / "mine", "--restart")
-    assert (tmp_path / "mine" / "notes.txt").exists()
+    result = run(source, tmp_path / "mine", *option)
+    assert result.exit_code == 1
+    assert "name a new folder" in result.stderr
+    assert [each.name for each in (tmp_path / "mine").iterdir()] == ["notes.txt"]
+
+
+def test_a_column_that_is_not_there_is_told_before_anything_begins(run, tmp_path):
+    source = write_files(tmp_path / "source", make_table(100))
+    result = run(source, tmp_path / "target", "--column", "review")
+    assert result.exit_code == 1
+    assert "'id', 'text', 'kind'" in result.stderr
+    assert not (tmp_path / "target").exists()
 
 
 def test_a_table_in_another_format_is_refused(run, tmp_path):
