@@ -43,7 +43,7 @@ class DivergedError(MinidistilError, ArithmeticError):
 
 
 @dataclass
-class Run:
+class Running:
     """A training that is under way.
 
     Attributes:
@@ -54,7 +54,7 @@ class Run:
         metric: What says which weights are best.
         settings: What a run must share with the one that it goes on from, as JSON.
         processes: Those that take part.
-        write_beside: Writes the report and the card; called with what there is to say.
+        write_beside: Writes the report and the card; called with how it stands.
         stop: Whether to end after the present step.
         best: What evaluations have found.
     """
@@ -66,7 +66,7 @@ class Run:
     metric: str
     settings: Mapping[str, Any]
     processes: Processes
-    write_beside: Callable[[Run, str], None]
+    write_beside: Callable[[Running, str], None]
     stop: Callable[[], bool]
     best: Best = field(default_factory=Best)
     _log: list[dict[str, Any]] = field(default_factory=list)

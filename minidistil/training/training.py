@@ -24,10 +24,10 @@ from minidistil.training.learners import LabelLearner, MaskedLearner, SpanLearne
 from minidistil.training.lessons import KeptAnswers, TaskLessons
 from minidistil.training.loop import Training
 from minidistil.training.measures import Measure
-from minidistil.training.processes import joined, own_device
+from minidistil.training.processes import Processes, joined, own_device
 from minidistil.training.recipe import RECIPES, Recipe
 from minidistil.training.rows import Data
-from minidistil.training.running import ABOUT, STATE, Run, check_folder
+from minidistil.training.running import ABOUT, STATE, Running, check_folder
 from minidistil.training.starting import (
     Name,
     check_vocabularies,
@@ -37,6 +37,7 @@ from minidistil.training.starting import (
     tokenizer_of,
 )
 from minidistil.training.tasks import TASKS, Task
+from minidistil.training.telling import Telling, parameters
 
 
 @dataclass(frozen=True)
@@ -239,6 +240,7 @@ def _learn(
     *,
     source: Name | None,
     teacher: Name | None = None,
+    command: str = "",
 ) -> Result:
     place = usable_device(own_device(device))
     kind = TASKS[recipe.task].kind
@@ -277,7 +279,7 @@ def _learn(
             learner, TaskLessons(task, recipe, kept), recipe, processes, place
         )
         metric = recipe.metric or task.metrics[0]
-        run = Run(
+        run = Running(
             folder=path,
             training=training,
             model=model,
@@ -285,16 +287,26 @@ def _learn(
             metric=metric,
             settings=settings,
             processes=processes,
-            write_beside=_write_beside,
+            write_beside=_say_nothing,
             stop=stop,
         )
+        telling = Telling(
+            command,
+            (rows.train, task),
+            None if dev is None or rows.dev is None else (rows.dev, dev),
+            source,
+            teacher,
+            _taught(guide, teacher, dev, place, processes),
+        )
         if processes.is_first:
+            run.write_beside = telling.write
             path.mkdir(parents=True, exist_ok=True)
             _write_about(run, "running")
             tokenizer.save_pretrained(path)
             write_file(path / "recipe.json", recipe.to_json().encode())
         state = run.go()
         if processes.is_first and state != "interrupted":
+            run.write_beside(run, state)
             _write_about(run, state)
             (path / STATE).unlink(missing_ok=True)
         return Result(
@@ -348,7 +360,7 @@ def _settings(
     return found
 
 
-def _write_about(run: Run, state: str) -> None:
+def _write_about(run: Running, state: str) -> None:
     about = {
         "settings": run.settings,
         "finished": state not in ("running", "interrupted"),
@@ -359,5 +371,24 @@ def _write_about(run: Run, state: str) -> None:
     write_file(run.folder / ABOUT, json.dumps(about, indent=2).encode() + b"\n")
 
 
-def _write_beside(run: Run, state: str) -> None:
-    """Write the report and the card."""
+def _taught(
+    guide: PreTrainedModel | None,
+    name: Name | None,
+    dev: Task | None,
+    place: torch.device,
+    processes: Processes,
+) -> dict[str, Any] | None:
+    """What a teacher itself comes to, for the report."""
+    if guide is None:
+        return None
+    found: dict[str, Any] = {
+        "name": os.fspath(name or ""),
+        "parameters": parameters(guide),
+    }
+    if dev is not None:
+        found["results"] = measured(guide.to(place), dev, place, processes).results()
+    return found
+
+
+def _say_nothing(run: Running, state: str) -> None:
+    """Of several processes, one writes."""
