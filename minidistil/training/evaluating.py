@@ -15,7 +15,7 @@ from minidistil.training.processes import Processes
 
 if TYPE_CHECKING:
     from minidistil.training.measures import Measure
-    from minidistil.training.tasks import Task
+    from minidistil.training.tasks.base import Task
 
 # Of tokens that are computed at once, padding included: 50 MB of base size's vectors.
 TOKENS = 16_384

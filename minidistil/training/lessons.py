@@ -13,7 +13,7 @@ from minidistil.training.keys import generator
 from minidistil.training.loop import Step
 from minidistil.training.plan import Plan
 from minidistil.training.recipe import Recipe
-from minidistil.training.tasks import Task
+from minidistil.training.tasks.base import Task
 
 
 class TaskLessons:

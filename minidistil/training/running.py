@@ -27,7 +27,7 @@ from minidistil.training.loop import Training
 from minidistil.training.metrics import is_better
 from minidistil.training.processes import Processes
 from minidistil.training.state import Best, load, read_header, save
-from minidistil.training.tasks import Task
+from minidistil.training.tasks.base import Task
 
 STATE, LOG, ABOUT = "unfinished.safetensors", "metrics.jsonl", "training.json"
 LINES = 1000  # of the log, about, whatever the number of steps

@@ -19,7 +19,7 @@ from minidistil.training.recipe import Recipe
 from minidistil.training.report import write_report
 from minidistil.training.rows import Data, name_of
 from minidistil.training.running import Running
-from minidistil.training.tasks import Task
+from minidistil.training.tasks.base import Task
 
 REPORT, CARD = "report.html", "README.md"
 

@@ -36,7 +36,8 @@ from minidistil.training.starting import (
     teacher_of,
     tokenizer_of,
 )
-from minidistil.training.tasks import TASKS, Task
+from minidistil.training.tasks import TASKS
+from minidistil.training.tasks.base import Task
 from minidistil.training.telling import Telling, parameters
 
 
