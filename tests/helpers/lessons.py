@@ -51,9 +51,11 @@ def read(
     """Read rows for a task, with the tokenizer and the configuration of a folder."""
     kind: Any = TASKS[task]
     options.setdefault("config", DistilBertConfig.from_pretrained(folder))
-    tokenizer = minidistil.DistilBertTokenizer.from_pretrained(folder)
+    if "tokenizer" not in options:
+        tokenizer = minidistil.DistilBertTokenizer.from_pretrained(folder)
+        options["tokenizer"] = tokenizer
     changed = Recipe().changed(task=task, **(recipe or {}))
-    found: Task = kind.read(rows, tokenizer=tokenizer, recipe=changed, **options)
+    found: Task = kind.read(rows, recipe=changed, **options)
     return found
 
 

@@ -22,6 +22,7 @@ from minidistil.tokenizer.rows import Truncation
 from minidistil.training.features import Features, is_token, padded
 from minidistil.training.labels import Labels
 from minidistil.training.loop import Inputs, Step
+from minidistil.training.measures import Measure
 from minidistil.training.recipe import Recipe
 from minidistil.training.rows import Column, TrainingDataError
 
@@ -122,7 +123,6 @@ class Task(ABC):
     Attributes:
         name: The pipeline's task.
         kind: The class of the model.
-        metrics: What it is measured by; the first says which weights are best.
         columns: What it reads of a table.
         labels: The names of the labels, in the order of their numbers.
         features: The tokens, and what is to be learnt of them.
@@ -134,7 +134,6 @@ class Task(ABC):
     name: ClassVar[str]
     kind: ClassVar[type[Head]]
     columns: ClassVar[tuple[Column, ...]]
-    metrics: tuple[str, ...]
 
     def __init__(
         self,
@@ -185,6 +184,15 @@ class Task(ABC):
         """What the model reads of a row, for a person to read."""
         places, _ = self.features.places(torch.tensor([row]))
         return self._written(self.features.ids[places])
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """What it is measured by; the first says which weights are best."""
+        return self.measure().metrics
+
+    @abstractmethod
+    def measure(self) -> Measure:
+        """What an evaluation of these rows adds up; nothing so far."""
 
     @abstractmethod
     def counts(self, rows: Tensor) -> dict[str, int]:

@@ -31,6 +31,7 @@ from minidistil.training.features import (
 from minidistil.training.labels import Labels
 from minidistil.training.loop import Inputs, Step
 from minidistil.training.masking import IGNORED, Masking, chances, mask
+from minidistil.training.measures import Measure
 from minidistil.training.recipe import Recipe
 from minidistil.training.rows import Column, Data, Table, identity_of, text_of
 from minidistil.training.tasks.base import (
@@ -41,6 +42,7 @@ from minidistil.training.tasks.base import (
     Task,
     Teacher,
 )
+from minidistil.training.text_measures import MaskedMeasure
 
 
 class MaskedLM(Task):
@@ -51,7 +53,6 @@ class MaskedLM(Task):
 
     name = "fill-mask"
     kind = DistilBertForMaskedLM
-    metrics = ("perplexity",)
     columns = (Column("text", ("text", "sentence")),)
 
     @classmethod
@@ -141,6 +142,10 @@ class MaskedLM(Task):
             [partial(self._part, *each) for each in together],
             {"hard": hidden, "soft": len(read), "cosine": len(read)},
         )
+
+    def measure(self) -> Measure:
+        """See `Task`."""
+        return MaskedMeasure(len(self.features))
 
     def counts(self, rows: Tensor) -> dict[str, int]:
         """The tokens, of which the soft loss and the cosine are summed over."""

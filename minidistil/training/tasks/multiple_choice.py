@@ -19,6 +19,7 @@ from minidistil.tokenizer import DistilBertTokenizer
 from minidistil.training.features import from_buffer, making, padded
 from minidistil.training.labels import Labels
 from minidistil.training.loop import Inputs, Step
+from minidistil.training.measures import Measure
 from minidistil.training.recipe import Recipe
 from minidistil.training.rows import (
     Column,
@@ -37,6 +38,7 @@ from minidistil.training.tasks.base import (
     Teacher,
     with_mask,
 )
+from minidistil.training.text_measures import ChoiceMeasure
 
 
 class MultipleChoice(Task):
@@ -48,7 +50,6 @@ class MultipleChoice(Task):
 
     name = "multiple-choice"
     kind = DistilBertForMultipleChoice
-    metrics = ("accuracy",)
     columns = (
         Column("prompt", ("prompt", "context", "sent1")),
         Column("question", ("question",), needed=False),
@@ -176,6 +177,11 @@ class MultipleChoice(Task):
         targets = self.features.targets
         first, many = int(targets["firsts"][row]), int(targets["choices"][row])
         return "\n".join(Task.text(self, first + place) for place in range(many))
+
+    def measure(self) -> Measure:
+        """See `Task`."""
+        targets = self.features.targets
+        return ChoiceMeasure(targets["labels"].long(), targets["choices"])
 
     def counts(self, rows: Tensor) -> dict[str, int]:
         """The rows."""

@@ -22,9 +22,11 @@ from minidistil.heads import DistilBertForQuestionAnswering
 from minidistil.pipelines.long_texts import TextTokens, tokens_of, windows
 from minidistil.pipelines.question_answering import WINDOW
 from minidistil.tokenizer import DistilBertTokenizer
+from minidistil.training.answers import QuestionMeasure, Questions
 from minidistil.training.features import Features, making
 from minidistil.training.labels import Labels
 from minidistil.training.loop import Inputs, Step
+from minidistil.training.measures import Measure
 from minidistil.training.recipe import Recipe
 from minidistil.training.rows import (
     Column,
@@ -78,7 +80,6 @@ class QuestionAnswering(Task):
 
     name = "question-answering"
     kind = DistilBertForQuestionAnswering
-    metrics = ("f1", "exact_match")
     columns = (
         Column("question", ("question",)),
         Column("context", ("context",)),
@@ -141,6 +142,22 @@ class QuestionAnswering(Task):
             made.targets |= reading.targets()
         found = made.features()
         return cls(source, found, table.used, reading.counts, reading.questions)
+
+    def measure(self) -> Measure:
+        """See `Task`."""
+        targets, questions = self.features.targets, self.questions
+        return QuestionMeasure(
+            Questions(
+                contexts=[each.context for each in questions],
+                golds=[[text for _, text in each.answers] for each in questions],
+                characters=[each.spans for each in questions],
+                owners=targets["questions"].long(),
+                lengths=self.lengths,
+                before=targets["before"].long(),
+                firsts=targets["first"].long(),
+                spans=torch.stack([targets["starts"], targets["ends"]], dim=1).long(),
+            )
+        )
 
     def counts(self, rows: Tensor) -> dict[str, int]:
         """The windows."""

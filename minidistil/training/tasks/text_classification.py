@@ -22,6 +22,7 @@ from minidistil.training.labels import (
     SeveralLabels,
 )
 from minidistil.training.loop import Inputs
+from minidistil.training.measures import Measure
 from minidistil.training.recipe import Recipe
 from minidistil.training.rows import (
     Column,
@@ -38,6 +39,11 @@ from minidistil.training.tasks.base import (
     Source,
     Task,
     Teacher,
+)
+from minidistil.training.text_measures import (
+    LabelMeasure,
+    RegressionMeasure,
+    SeveralLabelsMeasure,
 )
 
 # The columns of pairs in data sets that people know: GLUE, SNLI and their like.
@@ -119,14 +125,14 @@ class TextClassification(Task):
             found, made.targets["labels"] = reading.targets()
         return cls(source, made.features(), found, table.used, counts)
 
-    @property
-    def metrics(self) -> tuple[str, ...]:  # type: ignore[override]  # by the labels
-        """What it is measured by."""
+    def measure(self) -> Measure:
+        """See `Task`."""
+        names, labels = self.labels.names, self.features.targets["labels"]
         if self.labels.problem_type == REGRESSION:
-            return ("pearson", "spearman")
+            return RegressionMeasure(labels)
         if self.labels.problem_type == SEVERAL:
-            return ("f1", "accuracy")
-        return ("accuracy", "f1", "matthews")
+            return SeveralLabelsMeasure(names, labels)
+        return LabelMeasure(names, labels.long())
 
     def counts(self, rows: Tensor) -> dict[str, int]:
         """The rows; of numbers and of several labels each counts."""

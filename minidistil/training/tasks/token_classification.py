@@ -14,10 +14,12 @@ from minidistil.config import DistilBertConfig
 from minidistil.heads import DistilBertForTokenClassification
 from minidistil.messages import quote
 from minidistil.tokenizer import DistilBertTokenizer
+from minidistil.training.entities import WordMeasure
 from minidistil.training.features import from_buffer, making, padded
 from minidistil.training.labels import LabelColumn, Labels
 from minidistil.training.loop import Inputs
 from minidistil.training.masking import IGNORED
+from minidistil.training.measures import Measure
 from minidistil.training.recipe import Recipe
 from minidistil.training.rows import (
     Column,
@@ -46,7 +48,6 @@ class TokenClassification(Task):
 
     name = "token-classification"
     kind = DistilBertForTokenClassification
-    metrics = ("f1", "precision", "recall", "accuracy")
     columns = (
         Column("words", ("tokens", "words")),
         Column("tags", ("ner_tags", "tags", "labels")),
@@ -119,6 +120,11 @@ class TokenClassification(Task):
             numbers = torch.cat([numbers, torch.tensor([IGNORED], dtype=torch.int32)])
             made.targets["labels"] = numbers[place]
         return cls(source, made.features(), found, table.used, counts)
+
+    def measure(self) -> Measure:
+        """See `Task`."""
+        tags = self.features.targets["labels"].long()
+        return WordMeasure(self.labels.names, tags, self.features.starts)
 
     def counts(self, rows: Tensor) -> dict[str, int]:
         """The words that have a tag, and are read."""
