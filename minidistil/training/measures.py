@@ -148,7 +148,7 @@ class Measure(ABC):
     def state(self) -> State:
         """All that was added, for `merge`."""
         return {
-            "seen": self.seen.clone(),
+            "seen": self.seen,
             "loss": self.loss.state(),
             "counts": {name: each.clone() for name, each in self.counts.items()},
             "worst": [[*mistake] for mistake in self.worst],
