@@ -20,6 +20,11 @@ from minidistil.tables.rows import LineRows, Rows, TableError
 if TYPE_CHECKING:
     import pyarrow as pa
 
+# One for all: to make one takes longer than to use it. Tensors are lists of numbers.
+_dumps = json.JSONEncoder(
+    ensure_ascii=False, allow_nan=False, default=lambda tensor: tensor.tolist()
+).encode
+
 
 def json_lines(pieces: Sequence[Rows], new: New) -> Iterator[bytes]:
     """Rows and their new columns as lines of JSON, each with its end.
@@ -158,8 +163,9 @@ def _objects(rows: Rows, new: New) -> Iterator[bytes]:
 
 def _members(new: dict[str, list[Any]]) -> Iterator[str]:
     """For each row the new keys and their values, without the braces around them."""
+    keys = {name: as_json(name) for name in new}
     columns = [
-        [f"{as_json(name)}: {as_json(value)}" for value in values]
+        [f"{keys[name]}: {as_json(value)}" for value in values]
         for name, values in new.items()
     ]
     return (", ".join(row) for row in zip(*columns, strict=True))
@@ -195,16 +201,6 @@ def _is_binary(kind: pa.DataType) -> bool:
         or types.is_large_binary(kind)
         or types.is_fixed_size_binary(kind)
         or types.is_binary_view(kind)
-    )
-
-
-def _dumps(value: Any) -> str:
-    # Of what JSON does not know there are only tensors.
-    return json.dumps(
-        value,
-        ensure_ascii=False,
-        allow_nan=False,
-        default=lambda tensor: tensor.tolist(),
     )
 
 
