@@ -93,9 +93,8 @@ def as_text(array: pa.Array) -> pa.Array:
 
 
 def as_values(array: pa.Array) -> list[Any]:
-    """An array of any type as values that JSON has."""
-    pa, pc = arrow(), arrow("compute")
-    types = pa.types
+    """An array of any type as values for `as_json`."""
+    types = arrow().types
     array = _simpler(array)
     kind = array.type
     if types.is_struct(kind):
@@ -108,11 +107,9 @@ def as_values(array: pa.Array) -> list[Any]:
         ]
     if types.is_nested(kind):
         values = iter(as_values(array.flatten()))
-        lengths = pc.list_value_length(array).to_pylist()
+        lengths = arrow("compute").list_value_length(array).to_pylist()
         return [None if n is None else [*islice(values, n)] for n in lengths]
-    if types.is_floating(kind):
-        array = pc.if_else(pc.is_finite(array), array, pa.scalar(None, kind))
-    elif types.is_temporal(kind) or types.is_decimal(kind):
+    if types.is_temporal(kind) or types.is_decimal(kind):
         array = as_text(array)
     found: list[Any] = array.to_pylist()
     if _is_binary(kind):
