@@ -30,6 +30,7 @@ from minidistil.pipelines.sentence_embeddings import (
 from minidistil.pipelines.tasks import (
     TASKS as TASKS,
     Task as Task,
+    check_options as check_options,
     pipeline as pipeline,
 )
 from minidistil.pipelines.text_classification import (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 import torch
@@ -72,6 +73,11 @@ TASKS: dict[str, type[Pipeline[Any]]] = {
     "ner": TokenClassificationPipeline,
     "zero-shot-classification": ZeroShotClassificationPipeline,
 }
+# What says where a model is loaded from, and how.
+LOADING = (
+    *("revision", "token", "cache_dir", "local_files_only"),
+    *("dtype", "device", "attn_implementation"),
+)
 # What a model of each class is for, where no task is named: its first task above.
 TASK_OF: dict[type[PreTrainedModel], str] = {
     made.kind: made.task for made in reversed(TASKS.values())
@@ -234,10 +240,7 @@ def pipeline(
         raise ValueError(f"task is {task!r}, expected one of {', '.join(TASKS)}")
     made = _checked(pipeline_class) or TASKS[task]
     # A mistake shows before anything is loaded.
-    names = translated(options, made.options_class.names())
-    known = [*inspect.signature(pipeline).parameters, *FOREIGN_NAMES]
-    made.options_class.check_names(names, *known)
-    made.options_class().changed(options)
+    _check_own(made, options)
     if model is None:
         if made.default is None:
             raise ValueError(f"there is no default model for {task!r}: give model=")
@@ -259,6 +262,28 @@ def pipeline(
             f"pipeline({meant!r})."
         ) from error
     return made(computing, loaded, **options)
+
+
+def check_options(task: str, options: Mapping[str, Any]) -> None:
+    """Check what `pipeline` takes by name, for who will call it later.
+
+    Raises:
+        TypeError, ValueError: for what it would refuse before it loads anything.
+    """
+    given = {name: options.get(name) for name in inspect.signature(pipeline).parameters}
+    precision, dtype = given["precision"], given["dtype"]
+    check_request(None, precision, dtype, given["attn_implementation"])
+    own = {name: value for name, value in options.items() if name not in given}
+    own, _ = for_loading(own, {name: given[name] for name in LOADING})
+    _check_own(_checked(given["pipeline_class"]) or TASKS[task], own)
+
+
+def _check_own(made: type[Pipeline[Any]], options: Mapping[str, Any]) -> None:
+    """Check the options of a task itself."""
+    names = translated(options, made.options_class.names())
+    known = [*inspect.signature(pipeline).parameters, *FOREIGN_NAMES]
+    made.options_class.check_names(names, *known)
+    made.options_class().changed(options)
 
 
 def _checked(made: object) -> type[Pipeline[Any]] | None:

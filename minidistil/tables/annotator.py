@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import pickle
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
 from minidistil.messages import quote
-from minidistil.pipelines import TASKS, Pipeline, pipeline
+from minidistil.pipelines import TASKS, Pipeline, check_options, pipeline
 from minidistil.pipelines.loading import Model
 from minidistil.tables.answering import Answering, Reading
 from minidistil.tables.batches import names_of, rows_of, with_columns
@@ -19,6 +20,8 @@ from minidistil.tables.batches import names_of, rows_of, with_columns
 # pool sends a copy with every batch. One alone, for it is large.
 _LOADED: dict[bytes, Pipeline[Any]] = {}
 _LOADING = Lock()
+# Where this module was imported: a process of another number was forked from it.
+_PROCESS = os.getpid()
 
 
 class Annotator:
@@ -87,17 +90,23 @@ class Annotator:
             strict,
             on_error,
         )
-        if not isinstance(task, Pipeline) and task not in TASKS:
-            raise ValueError(
-                f"task is {quote(task)}, expected one of {', '.join(TASKS)}, or a "
-                f"pipeline"
-            )
-        if isinstance(task, Pipeline) and model is not None:
-            raise TypeError("a pipeline has its model: give the one or the other")
         self.task = task
         self.model = model
         self.options = options
-        self.reading.columns(TASKS[task].task if isinstance(task, str) else task.task)
+        # A mistake shows here, and not in a worker.
+        if isinstance(task, Pipeline):
+            if model is not None:
+                raise TypeError("a pipeline has its model: give the one or the other")
+            task.settings(options)
+            self.reading.columns(task.task)
+        else:
+            if task not in TASKS:
+                raise ValueError(
+                    f"task is {quote(task)}, expected one of {', '.join(TASKS)}, or a "
+                    f"pipeline"
+                )
+            check_options(task, options)
+            self.reading.columns(TASKS[task].task)
         self._start(shared=False)
 
     @classmethod
@@ -117,6 +126,14 @@ class Annotator:
             TableError: at a row that cannot be answered, if that is to be an error; it
                 names the row of the batch, counted from 1.
         """
+        if os.getpid() == _PROCESS:
+            return self._annotated(batch)
+        # OpenMP gives each thread a team of its own. The one that this thread had when
+        # the process was forked has stayed behind: torch would wait for it for ever.
+        with ThreadPoolExecutor(1) as another_thread:
+            return another_thread.submit(self._annotated, batch).result()
+
+    def _annotated(self, batch: Any) -> Any:
         names = names_of(batch)
         answering = self._answering()
         answering.check_names(names)
@@ -157,7 +174,8 @@ class Annotator:
 
     def _load(self) -> Pipeline[Any]:
         task: Any = self.task
-        return pipeline(task, self.model, **self.options)
+        made: Pipeline[Any] = pipeline(task, self.model, **self.options)
+        return made
 
     def _load_shared(self) -> Pipeline[Any]:
         asked = self.task, self.model, self.options, _files_of(self.model)
