@@ -90,9 +90,9 @@ class StandardOutput:
 
     def __init__(self) -> None:
         """Raise click.UsageError if there is none, as under pythonw."""
-        self._file = getattr(sys.stdout, "buffer", None)
-        if self._file is None:
+        if not hasattr(sys.stdout, "buffer"):
             raise click.UsageError("there is no standard output: name a file")
+        self._file = sys.stdout.buffer
         self._cleared = False
 
     def write(self, content: Any) -> int:
@@ -101,7 +101,7 @@ class StandardOutput:
             clear_bar()
             self._cleared = True
         with _naming_standard_output():
-            return int(self._file.write(content))
+            return self._file.write(content)
 
     def flush(self) -> None:
         """Let a reader have what was written; the bar may come back."""

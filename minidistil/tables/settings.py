@@ -64,7 +64,7 @@ def _of_input(then: list[Any], now: list[Any]) -> Iterator[str]:
             yield f"the input {name} was another: {_changes(before[name], file)}"
     yield from (f"the input {name} is missing" for name in before if name not in after)
     if then != now and before == after:
-        yield "the files of the input are in another order"
+        yield "the files of the input are in another order, or some came twice"
 
 
 def _changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> str:

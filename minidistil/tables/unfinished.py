@@ -23,6 +23,7 @@ import errno
 import json
 import os
 import re
+import secrets
 import stat
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -96,7 +97,6 @@ class Unfinished:
         self.folder = self._place.with_name(f"{self._place.name}.unfinished")
         self._run = self.folder / "run.json"
         self._parts = self.folder / "parts"
-        self._used = self.folder / "used"  # parts that the whole was made of
         self._old = self.folder / "old"  # a folder that made room for the new one
         self.parts: list[Path] = []
         self.done = 0
@@ -107,22 +107,23 @@ class Unfinished:
         if self._place.is_symlink():
             raise refusal(errno.ELOOP, self._target)
         self._put_back()
+        if restart:
+            self.check_place(replace=True)
+            self.clean()
         then = self._settings()
         if then is not None and not is_folder(self._parts):
-            whole = bool(mode_of(self._place)) and not self._differences(then, settings)
+            there = bool(mode_of(self._place))
+            self.finished = there and not self._differences(then, settings)
             self.clean()
-            if whole and not restart:
-                self.finished = True
+            if self.finished:
                 return
-            then = None
-        if restart:
-            self.clean()
         self._find_parts()
         if self.parts:
             self._check_settings(then, settings)
         else:
             self.clean()
-        self.check_place(replace=restart or bool(self.parts))
+        if not restart:
+            self.check_place(replace=bool(self.parts))
         self._parts.mkdir(exist_ok=True)
         if not self.parts or then != settings:
             write_file(self._run, json.dumps(settings, indent=1).encode())
@@ -165,7 +166,8 @@ class Unfinished:
         self.finished = True
         try:
             if whole is not None:
-                self._parts.rename(self._used)
+                # Of a name that nothing has: what is no part stays in it.
+                self._parts.rename(self.folder / f"used-{secrets.token_hex(4)}")
             self.clean()
         except OSError as error:
             warnings.warn(
@@ -176,15 +178,13 @@ class Unfinished:
 
     def clean(self) -> None:
         """Remove all that runs make, but the lock."""
-        folders = [self._parts, self._used, self._old]
-        for folder in [*folders, self.folder]:
-            for path in reversed(_contents(folder)):  # what is left has no gap
-                if _PART.fullmatch(path.name) or is_temporary(path):
-                    path.unlink()
+        used = [path for path in _contents(self.folder) if path.match("used-*")]
+        for folder in (self.folder, *used, self._old, self._parts):
+            _remove_files(folder)
+        for folder in (*used, self._old):
+            _remove_folder(folder)
         self._run.unlink(missing_ok=True)
-        for folder in folders:
-            if is_folder(folder):
-                _remove_folder(folder)
+        _remove_folder(self._parts)
         self.parts, self.done = [], 0
 
     @contextmanager
@@ -270,6 +270,8 @@ class Unfinished:
         if is_folder(self._place):
             with suppress(OSError):
                 self._parts.chmod(stat.S_IMODE(mode_of(self._place)))
+            _remove_files(self._old)  # of a run that was killed here
+            _remove_folder(self._old)
             self._place.rename(self._old)
         try:
             self._parts.rename(self._place)
@@ -289,7 +291,16 @@ def _contents(folder: Path) -> list[Path]:
     return sorted(folder.iterdir()) if is_folder(folder) else []
 
 
+def _remove_files(folder: Path) -> None:
+    """Remove those that runs make."""
+    for path in reversed(_contents(folder)):  # what is left of parts has no gap
+        if _PART.fullmatch(path.name) or is_temporary(path):
+            path.unlink()
+
+
 def _remove_folder(folder: Path) -> None:
+    if not is_folder(folder):
+        return
     try:
         folder.rmdir()
     except OSError:

@@ -88,6 +88,11 @@ def write_lines(stream: BinaryIO, pieces: Sequence[Rows], new: New) -> None:
     Raises:
         TypeError: for a stream of text.
     """
+    if hasattr(stream, "encoding"):
+        raise TypeError(
+            f"{quote(stream)} is a stream of text, expected one of bytes, such as "
+            "sys.stdout.buffer"
+        )
     for line in json_lines(pieces, new):
         rest = memoryview(line)
         while rest:  # a stream without a buffer may take less
@@ -248,7 +253,7 @@ class _Table:
         self, source: Source, columns: Sequence[Column], *, as_cells: bool
     ) -> None:
         pa = arrow()
-        self._given = source.schema if source.schema is not None else source.scanned()
+        self._given = source.scanned()
         self._as_cells = as_cells
         self.schema = self._given
         for column in columns:

@@ -273,7 +273,7 @@ FORMS = [
 ]
 
 
-@pytest.mark.sample(16)
+@pytest.mark.sample(12)
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize(("source", "target"), FORMS)
 def test_a_table_gets_the_answers_of_the_pipeline(
@@ -287,7 +287,7 @@ def test_a_table_gets_the_answers_of_the_pipeline(
     assert_same(read(tmp_path / target), expected(case))
 
 
-@pytest.mark.sample(6)
+@pytest.mark.sample(4)
 @pytest.mark.parametrize("case", CASES)
 def test_json_lines_of_all_columns_go_to_standard_output(run, expected, tmp_path, case):
     file = write(tmp_path / "in.parquet", CASES[case]["columns"])
@@ -331,6 +331,7 @@ def test_many_files_are_one_table(run, expected, tmp_path):
 # Lines to tables
 
 
+@pytest.mark.sample(6)
 @pytest.mark.parametrize("name", ["lines.txt", "lines", "-", None, "TEXT"])
 @pytest.mark.parametrize("target", ["out.csv", "out.parquet"])
 def test_lines_of_text_become_a_table(run, folder, tmp_path, name, target):
@@ -363,6 +364,7 @@ PLAIN = {
 }
 
 
+@pytest.mark.sample(8)
 @pytest.mark.parametrize("case", PLAIN)
 @pytest.mark.parametrize("name", ["in.csv", "in.jsonl"])
 @pytest.mark.parametrize("form", [[], ["--json"]], ids=["lines", "json"])
@@ -457,6 +459,7 @@ def test_a_row_without_an_answer_is_printed_as_null(run, holes):
     assert found[3] == {"text": 7, "label": None, "score": None}
 
 
+@pytest.mark.sample(5)
 @pytest.mark.parametrize("case", CASES)
 def test_every_command_prints_a_row_without_an_answer(run, tmp_path, case):
     columns = {name: [None] * 4 for name in CASES[case]["columns"]}
