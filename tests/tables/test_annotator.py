@@ -4,26 +4,18 @@ from __future__ import annotations
 
 import collections
 import copy
-import multiprocessing
-import os
 import pickle
-import subprocess
-import sys
-import threading
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from types import MappingProxyType
 from typing import Any
 
-import cloudpickle
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
 import torch
-from checkpoints import draw_lively, write_checkpoint
+from checkpoints import draw_lively
 from tasks import TASKS
 
-import minidistil.tables.annotator
 from minidistil import Annotator, pipeline
 from minidistil.tables.columns import arrow_type, columns_for
 from minidistil.tables.rows import TableError
@@ -278,161 +270,3 @@ def test_a_pipeline_and_a_model_are_one_too_many(folder):
     pipe = pipeline("text-classification", folder)
     with pytest.raises(TypeError, match="one or the other"):
         Annotator(pipe, folder)
-
-
-# Processes and threads
-
-WAYS = {
-    "pickle": lambda one: pickle.loads(pickle.dumps(one)),
-    "cloudpickle": lambda one: cloudpickle.loads(cloudpickle.dumps(one)),
-    "copy": copy.copy,
-    "deepcopy": copy.deepcopy,
-}
-
-
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("used", [False, True])
-def test_a_copy_answers_alike(folder, way, used):
-    annotate = Annotator("text-classification", str(folder), prefix="a_", top_k=None)
-    expected = Annotator("text-classification", folder, top_k=None)({"text": TEXTS})
-    if used:
-        annotate({"text": TEXTS})
-    found = WAYS[way](annotate)({"text": TEXTS})
-    assert found["a_labels"] == expected["labels"]
-    assert found["a_scores"] == expected["scores"]
-
-
-def test_an_annotator_is_small_also_when_it_has_loaded_its_model(folder):
-    annotate = Annotator("text-classification", str(folder))
-    before = pickle.dumps(annotate)
-    annotate({"text": ["a"]})
-    assert pickle.dumps(annotate) == before
-    assert len(before) < 1000
-
-
-PROGRAM = """
-import hashlib, pickle, sys
-from datasets.fingerprint import Hasher
-from minidistil import Annotator
-text = "".join(["te", "xt"])  # no constant of this program
-made = Annotator("zero-shot-classification", sys.argv[1], column=text,
-    candidate_labels=["good", "bad", text], prefix="good")
-for one in (made, pickle.loads(pickle.dumps(made))):
-    print(hashlib.sha256(pickle.dumps(one)).hexdigest(), Hasher.hash(one))
-"""
-
-
-def test_a_map_is_looked_up_by_the_same_fingerprint_in_each_process():
-    found = set()
-    for seed in ("1", "2"):
-        done = subprocess.run(
-            [sys.executable, "-c", PROGRAM, "a folder"],
-            env=os.environ | {"PYTHONHASHSEED": seed, "HF_HUB_OFFLINE": "1"},
-            capture_output=True,
-            text=True,
-        )
-        assert done.returncode == 0, done.stderr
-        found |= {*done.stdout.splitlines()}
-    here = Annotator(
-        "zero-shot-classification",
-        "a folder",
-        column="text",
-        candidate_labels=["good", "bad", "text"],
-        prefix="good",
-    )
-    from datasets.fingerprint import Hasher
-
-    assert len(found) == 1
-    assert found.pop().split()[1] == Hasher.hash(here)
-    assert Hasher.hash(Annotator("ner", "a folder")) != Hasher.hash(here)
-
-
-@pytest.mark.full
-def test_a_spawned_worker_answers_alike(folder):
-    annotate = Annotator("text-classification", folder)
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=context) as worker:
-        found = worker.submit(annotate, {"text": TEXTS}).result()
-    assert found == annotate({"text": TEXTS})
-
-
-# In a process of its own, which has threads: the tests have one alone.
-FORKED = """
-import multiprocessing, sys, torch
-from minidistil import Annotator
-annotate = Annotator("text-classification", sys.argv[1])
-batch = {"text": ["the man of the house is good " * 5] * 300}
-before = annotate(batch)
-assert torch.get_num_threads() == 2
-with multiprocessing.get_context("fork").Pool(1) as pool:
-    found = pool.apply_async(annotate, (batch,)).get(timeout=60)
-assert found == before
-"""
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
-def test_a_process_that_was_forked_after_the_first_answers_does_not_wait_for_ever():
-    done = subprocess.run(
-        [sys.executable, "-c", FORKED, "tiny"],
-        env=os.environ | {"OMP_NUM_THREADS": "2"},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-
-
-def test_the_model_is_loaded_once_however_many_threads_ask(folder, monkeypatch):
-    loads = counted_loads(monkeypatch)
-    annotate = Annotator("text-classification", folder)
-    together = threading.Barrier(8)
-
-    def ask(_: int) -> Any:
-        together.wait()
-        return annotate({"text": TEXTS})
-
-    with ThreadPoolExecutor(8) as threads:
-        found = [*threads.map(ask, range(8))]
-    assert loads == [folder]
-    assert all(one == found[0] for one in found)
-
-
-def counted_loads(monkeypatch) -> list[Any]:
-    loads: list[Any] = []
-
-    def counting(task: str, model: Any, **options: Any) -> Any:
-        loads.append(model)
-        return pipeline(task, model, **options)
-
-    monkeypatch.setattr(minidistil.tables.annotator, "pipeline", counting)
-    monkeypatch.setattr(minidistil.tables.annotator, "_LOADED", {})
-    return loads
-
-
-def test_copies_that_a_pool_sends_with_every_batch_load_one_model(folder, monkeypatch):
-    loads = counted_loads(monkeypatch)
-    annotate = Annotator("text-classification", folder)
-    for _ in range(3):
-        pickle.loads(pickle.dumps(annotate))({"text": TEXTS})
-    assert loads == [folder]
-    other = Annotator("text-classification", folder, top_k=None)
-    found = pickle.loads(pickle.dumps(other))({"text": TEXTS})
-    assert "labels" in found
-    assert loads == [folder] * 2
-
-
-def test_a_copy_loads_a_checkpoint_anew_that_was_written_anew(tmp_path, monkeypatch):
-    loads = counted_loads(monkeypatch)
-    write_checkpoint(tmp_path, CLASSIFIER)
-    sent = pickle.dumps(Annotator("text-classification", tmp_path))
-    first = pickle.loads(sent)({"text": TEXTS})
-    write_checkpoint(tmp_path, CLASSIFIER, draw=draw_lively)
-    second = pickle.loads(sent)({"text": TEXTS})
-    assert loads == [tmp_path] * 2
-    assert first != second
-    assert second == Annotator("text-classification", tmp_path)({"text": TEXTS})
-
-
-def test_nothing_is_loaded_before_the_first_batch():
-    annotate = Annotator("text-classification", "no such folder/at all")
-    with pytest.raises(OSError, match="no such folder"):
-        annotate({"text": ["a"]})
