@@ -320,7 +320,7 @@ def test_threads_write_tables_of_their_own(classify, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "kills", [8, pytest.param(50, marks=pytest.mark.full)], ids=str
+    "kills", [4, pytest.param(50, marks=pytest.mark.full)], ids=str
 )
 def test_killed_at_random_moments_the_result_is_the_same(tmp_path, kills):
     report = tmp_path / "report.json"
