@@ -132,8 +132,8 @@ def _write_table(
     if output is not None:
         _tell_problems(annotate(ask, table, cast(BinaryIO, output), **how))
         return
-    with _telling_how_to_go_on(target) as told:
-        summary = annotate(ask, table, target, told=told, **how)
+    with _telling_how_to_go_on(target) as report:
+        summary = annotate(ask, table, target, report=report, **how)
     _tell_problems(summary)
     print_line(f"{target}: {summary.rows} rows{_counts(summary)}")
 

@@ -405,6 +405,18 @@ def test_a_file_that_came_into_the_folder_meanwhile_is_not_lost(tmp_path):
     assert run(target, whole=None) == [4]
 
 
+def test_a_file_that_came_at_the_last_moment_is_not_lost(tmp_path):
+    target = tmp_path / "out"
+    target.mkdir()
+    with unfinished(target, SETTINGS, restart=False) as state:
+        state.keep(2, ".parquet", lambda path: path.write_bytes(b""))
+        (target / "thesis.txt").write_text("mine")
+        with pytest.raises(TableError, match=r"such as thesis\.txt"):
+            state.finish(None)
+    assert names(target) == ["thesis.txt"]
+    assert names(tmp_path / "out.unfinished" / "parts") == PARTS[:1]
+
+
 def test_if_the_new_folder_cannot_take_the_place_the_old_one_stays(
     tmp_path, monkeypatch
 ):
@@ -469,13 +481,19 @@ def test_a_file_in_the_place_of_the_folder_is_an_error_and_stays(tmp_path):
     assert (tmp_path / "out.csv.unfinished").read_text() == "mine"
 
 
-def test_an_error_of_the_input_is_not_laid_on_the_target(tmp_path):
-    def read():
-        with unfinished(tmp_path / "out.csv", SETTINGS, restart=False):
-            raise OSError(errno.EIO, os.strerror(errno.EIO), "reviews.csv")
+@pytest.mark.parametrize("where", ["in a part", "between parts"])
+def test_an_error_of_the_input_is_not_laid_on_the_target(tmp_path, where):
+    def read(*_):
+        raise OSError(errno.EIO, os.strerror(errno.EIO), "reviews.csv")
+
+    def run():
+        with unfinished(tmp_path / "out.csv", SETTINGS, restart=False) as state:
+            if where == "in a part":
+                state.keep(2, ".csv", read)
+            read()
 
     with pytest.raises(OSError, match=r"reviews\.csv"):
-        read()
+        run()
 
 
 # Two at once
