@@ -65,7 +65,7 @@ if TYPE_CHECKING:
         ZeroShotClassificationPipeline as ZeroShotClassificationPipeline,
         pipeline as pipeline,
     )
-    from minidistil.tables import Annotator as Annotator
+    from minidistil.tables import Annotator as Annotator, annotate as annotate
     from minidistil.tokenizer import (
         BatchEncoding as BatchEncoding,
         DistilBertTokenizer as DistilBertTokenizer,
@@ -108,6 +108,7 @@ _MODULES = {
     "Pipeline": "minidistil.pipelines",
     "Trace": "minidistil.explainer",
     "WordPiece": "minidistil.wordpiece",
+    "annotate": "minidistil.tables",
     "compare": "minidistil.explainer",
     "explain": "minidistil.explainer",
     "load": "minidistil.auto",

@@ -81,12 +81,37 @@ def print_text(text: str) -> None:
     encoding = getattr(sys.stdout, "encoding", None) or "ascii"
     if codecs.lookup(encoding).name == "ascii":
         encoding = "utf-8"  # click writes it where ASCII is all that is promised
-    with naming_standard_output():
+    with _naming_standard_output():
         click.echo(text.encode(encoding, "backslashreplace").decode(encoding))
 
 
+class StandardOutput:
+    """Standard output, for bytes; they stand where the bar stood."""
+
+    def __init__(self) -> None:
+        """Raise click.UsageError if there is none, as under pythonw."""
+        if not hasattr(sys.stdout, "buffer"):
+            raise click.UsageError("there is no standard output: name a file")
+        self._file = sys.stdout.buffer
+        self._cleared = False
+
+    def write(self, content: Any) -> int:
+        """Write some bytes; how many of them were taken."""
+        if not self._cleared:
+            clear_bar()
+            self._cleared = True
+        with _naming_standard_output():
+            return self._file.write(content)
+
+    def flush(self) -> None:
+        """Let a reader have what was written; the bar may come back."""
+        with _naming_standard_output():
+            self._file.flush()
+        self._cleared = False
+
+
 @contextmanager
-def naming_standard_output() -> Iterator[None]:
+def _naming_standard_output() -> Iterator[None]:
     """Let an error of the system name standard output; a reader may have gone."""
     try:
         yield

@@ -5,23 +5,20 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from io import BufferedIOBase
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
-import click
-
 from minidistil.cli.given import STDOUT, TEXTS, Given, Reads
 from minidistil.cli.output import (
-    naming_standard_output,
+    StandardOutput,
     one_line,
     print_json,
     print_line,
     print_warning,
 )
 from minidistil.cli.texts import Texts
-from minidistil.progress import clear_bar, counting_sequences
+from minidistil.progress import counting_sequences
 
 if TYPE_CHECKING:
     from minidistil.pipelines import Pipeline
@@ -126,17 +123,17 @@ def _write_table(
     task: str, given: Given, target: str, options: Mapping[str, Any]
 ) -> None:
     """Write what is given as a table, with a pipeline's answers behind."""
-    table, how = given.table(task, None if target == STDOUT else target)
+    output = StandardOutput() if target == STDOUT else None
+    table, how = given.table(task, None if output else target)
     from minidistil.pipelines import pipeline
     from minidistil.tables.annotating import annotate
 
     ask = pipeline(cast(Any, task), **options)
-    if target == STDOUT:
-        output = cast(BinaryIO, StandardOutput())
-        _tell_problems(annotate(ask, table, output, **how))
+    if output is not None:
+        _tell_problems(annotate(ask, table, cast(BinaryIO, output), **how))
         return
-    with _telling_how_to_go_on(target) as told:
-        summary = annotate(ask, table, target, told=told, **how)
+    with _telling_how_to_go_on(target) as report:
+        summary = annotate(ask, table, target, report=report, **how)
     _tell_problems(summary)
     print_line(f"{target}: {summary.rows} rows{_counts(summary)}")
 
@@ -174,23 +171,6 @@ def all_answers(
 
     parts = answered(ask, opened, **{**how, "strict": True})
     return [answer for _, found in parts for answer in found.answers]
-
-
-class StandardOutput(BufferedIOBase):
-    """Standard output, for bytes; what is written stands where the bar stood."""
-
-    def writable(self) -> bool:
-        """Yes."""
-        return True
-
-    def write(self, content: Any, /) -> int:
-        """Write all of it at once, for a reader that waits."""
-        clear_bar()
-        with naming_standard_output():
-            file = click.get_binary_stream("stdout")
-            file.write(content)
-            file.flush()
-        return len(content)
 
 
 def _counts(summary: Summary) -> str:

@@ -99,8 +99,7 @@ def stream(source: Sequence[str], wanted: str) -> BinaryIO:
         raise click.BadParameter("give one file", context, given)
     if source[0] == "-" and sys.stdin is None:
         raise click.BadParameter("there is no standard input", context, given)
-    file: BinaryIO = click.File("rb").convert(source[0], given, context)
-    return file
+    return cast(BinaryIO, click.File("rb").convert(source[0], given, context))
 
 
 def standard_input(wanted: str) -> BinaryIO:

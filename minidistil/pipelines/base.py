@@ -5,6 +5,8 @@ from __future__ import annotations
 import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from itertools import islice
 from typing import Any, ClassVar, Generic
 
@@ -19,6 +21,7 @@ from minidistil.pipelines.computing import Computing, is_training, kind_of
 from minidistil.pipelines.familiar import Familiar
 from minidistil.pipelines.long_texts import (
     SpecialTokens,
+    Truncated,
     fit_pairs,
     truncate,
 )
@@ -75,6 +78,20 @@ def check_tokenizer(tokenizer: object, config: DistilBertConfig) -> None:
             f"the tokenizer has {len(tokenizer)} tokens and the model "
             f"{config.vocab_size}: they belong to two different checkpoints"
         )
+
+
+_counted: ContextVar[Truncated | None] = ContextVar("counted", default=None)
+
+
+@contextmanager
+def counting_truncated() -> Iterator[Truncated]:
+    """Count what calls within the block truncate: who makes many warns once of all."""
+    counted = Truncated()
+    outside = _counted.set(counted)
+    try:
+        yield counted
+    finally:
+        _counted.reset(outside)
 
 
 class Pipeline(Running, Familiar, Generic[Options]):
@@ -186,7 +203,7 @@ class Pipeline(Running, Familiar, Generic[Options]):
             except RefusedError as refused:
                 raise ValueError(str(refused)) from refused
             if settings.truncated.count:
-                self._warn(f"the {self.noun}")
+                self.warn_of_truncation(f"the {self.noun}")
             return answer
         answers = answer_many(
             inputs,
@@ -198,7 +215,7 @@ class Pipeline(Running, Familiar, Generic[Options]):
         if not isinstance(answers, list):
             return self._warning_of_each(answers, settings)
         if count := settings.truncated.count:
-            self._warn(f"{count} of {len(answers)} {self.noun}s", count)
+            self.warn_of_truncation(f"{count} of {len(answers)} {self.noun}s", count)
         return self._gather(answers)
 
     def _answer_some(self, inputs: list[Any], settings: Options) -> Iterator[Any]:
@@ -224,7 +241,7 @@ class Pipeline(Running, Familiar, Generic[Options]):
                 if truncated.count and not warned:
                     warned = True
                     # Always from this line and in these words: Python shows it once.
-                    self._warn(f"a {self.noun}")
+                    self.warn_of_truncation(f"a {self.noun}")
                 yield answer
         finally:
             if truncated.count > 1:
@@ -234,8 +251,14 @@ class Pipeline(Running, Familiar, Generic[Options]):
                     stacklevel=1,
                 )
 
-    def _warn(self, subject: str, count: int = 1) -> None:
-        """Warn of ``count`` inputs that were truncated, though nobody asked for it."""
+    def warn_of_truncation(self, subject: str, count: int = 1) -> None:
+        """Warn of ``count`` inputs that were truncated, though nobody asked for it.
+
+        Within `counting_truncated` they are counted, and nobody is warned.
+        """
+        if (counted := _counted.get()) is not None:
+            counted.count += count
+            return
         are, their = ("is", "its") if count == 1 else ("are", "their")
         warnings.warn(
             f"{subject} {are} longer than the model can read, and only {their} "

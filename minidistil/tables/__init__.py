@@ -11,4 +11,5 @@
 
 from __future__ import annotations
 
+from minidistil.tables.annotating import Summary as Summary, annotate as annotate
 from minidistil.tables.annotator import Annotator as Annotator

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -31,6 +32,8 @@ from minidistil.tables.writing import Writer, write_lines, writer_for
 # Where a part ends. So many texts keep a GPU busy, and so much text is a minute or two
 # of two CPU cores with a model of base size: what is lost where a run is killed.
 ROWS, CHARACTERS = 16_384, 2**20
+# Of a task that gives a vector for each token: so much text is 50 MB of base size's.
+OF_TOKENS = {"feature-extraction": 2**16}
 
 # What a model computes for it tells it from another model (`_numbers_of`).
 SENTENCE = "The quick brown fox jumps over the lazy dog, doesn't it?"
@@ -46,6 +49,7 @@ class Summary:
         computed: Those of them that this run has answered; the others were done before.
         empty: How many of those had no text, and so got no answer.
         failed: How many could not be answered, with ``on_error="null"``.
+        truncated: Of how many only the beginning was read, though nobody asked for it.
         problems: What was wrong with the first of them: file, row and reason.
     """
 
@@ -53,6 +57,7 @@ class Summary:
     computed: int = 0
     empty: int = 0
     failed: int = 0
+    truncated: int = 0
     problems: tuple[str, ...] = ()
 
     def after(self, found: Answered) -> Summary:
@@ -62,6 +67,7 @@ class Summary:
             self.computed + len(found.answers),
             self.empty + found.empty,
             self.failed + found.failed,
+            self.truncated + found.truncated,
             (*self.problems, *found.problems)[:SHOWN],
         )
 
@@ -73,7 +79,7 @@ def annotate(
     column: str = "text",
     *,
     restart: bool = False,
-    told: Callable[[Summary], object] | None = None,
+    report: Callable[[Summary], object] | None = None,
     **options: Any,
 ) -> Summary:
     """Answer every row of a table, and write the table with the answers behind.
@@ -92,8 +98,8 @@ def annotate(
             line.
         column: The column with the texts: the questions, the prompts.
         restart: Begin anew where a run was stopped.
-        told: Is called with what is done, when some is: at the start, if a run goes on,
-            and whenever a part has been written to a file's parts.
+        report: Called with what is done, when some is: at the start, if a run goes on,
+            and whenever a part has been written.
         options: Any of `Reading`, which says what the other columns are and what is
             done about rows that cannot be answered; and any option of the pipeline.
 
@@ -108,7 +114,7 @@ def annotate(
     """
     run = _Run(pipe, source, column, options)
     if isinstance(target, str | os.PathLike):
-        return run.into_file(target, restart, told or (lambda _: None))
+        return run.into_file(target, restart, report or (lambda _: None))
     return run.into_stream(target)
 
 
@@ -153,8 +159,10 @@ class _Run:
     def parts(self, done: int = 0) -> Iterator[tuple[Sequence[Rows], Answered]]:
         """Answer the rows behind those that are done, part by part."""
         check = self.table.names is None and not done
+        truncated = 0
         with counting_rows(self.pipe.task, self.table.total, done) as count:
-            for part in parts(self.table.rows(done), self.answering):
+            most = OF_TOKENS.get(self.pipe.task, CHARACTERS)
+            for part in parts(self.table.rows(done), self.answering, most):
                 if check:
                     # Of JSON, each row has columns of its own; a few may lack some.
                     names = dict.fromkeys(
@@ -163,8 +171,17 @@ class _Run:
                     self.answering.check_names([*names])
                     check = False
                 found = self.answering.answer(part)
+                if found.truncated and not truncated:
+                    self.pipe.warn_of_truncation("a row")
+                truncated += found.truncated
                 yield part, found
                 count(len(found.answers))
+        if truncated > 1:
+            warnings.warn(
+                f"{truncated} of the rows that were read were too long, as warned of "
+                f"at the first",
+                stacklevel=1,
+            )
 
     def into_stream(self, stream: BinaryIO) -> Summary:
         """Write answered rows as they come."""
@@ -175,7 +192,7 @@ class _Run:
         return summary
 
     def into_file(
-        self, target: Address, restart: bool, told: Callable[[Summary], object]
+        self, target: Address, restart: bool, report: Callable[[Summary], object]
     ) -> Summary:
         """Write answered rows in parts, and then the whole."""
         _check_apart(self.table, target)
@@ -193,12 +210,12 @@ class _Run:
                 )
             summary = Summary(work.done)
             if work.done:
-                told(summary)
+                report(summary)
             for pieces, found in self.parts(work.done):
                 summary = summary.after(found)
                 write = partial(writer.part, pieces=pieces, new=found.new)
                 work.keep(summary.rows, writer.suffix, write)
-                told(summary)
+                report(summary)
             work.finish(None if writer.is_folder else writer.whole)
         return summary
 
@@ -281,8 +298,14 @@ def _check_apart(source: Source, target: Address) -> None:
             )
 
 
-def parts(pieces: Iterable[Rows], answering: Answering) -> Iterator[list[Rows]]:
-    """Group rows; where a group ends depends on the rows alone, not on the pieces."""
+def parts(
+    pieces: Iterable[Rows], answering: Answering, most: int
+) -> Iterator[list[Rows]]:
+    """Group rows; where a group ends depends on the rows alone, not on the pieces.
+
+    A group has `ROWS` rows at most, and ends with the row that makes it ``most``
+    characters long.
+    """
     part: list[Rows] = []
     rows = characters = 0
     for piece in pieces:
@@ -290,7 +313,7 @@ def parts(pieces: Iterable[Rows], answering: Answering) -> Iterator[list[Rows]]:
         for place, size in enumerate(answering.size(piece), 1):
             rows += 1
             characters += size
-            if rows == ROWS or characters >= CHARACTERS:
+            if rows == ROWS or characters >= most:
                 yield [*part, piece.slice(start, place)]
                 part, start, rows, characters = [], place, 0, 0
         if start < len(piece):

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from minidistil.messages import which_input
 from minidistil.pipelines import Pipeline
+from minidistil.pipelines.base import counting_truncated
 from minidistil.tables.columns import New, columns_for
 from minidistil.tables.inputs import (
     CellError,
@@ -35,6 +36,8 @@ class Answered:
         new: The same as columns.
         empty: The rows without a text.
         failed: The rows that the pipeline refused.
+        truncated: The rows of which only the beginning was read, though nobody asked
+            for it.
         problems: What was wrong with the first of them: file, row and column.
     """
 
@@ -42,6 +45,7 @@ class Answered:
     new: New
     empty: int
     failed: int
+    truncated: int
     problems: list[str]
 
 
@@ -132,13 +136,14 @@ class Answering:
         # What is answered together: of a list that is longer, some would be answered
         # before another is refused, and then again.
         most = self._pipe.texts_together
-        for start in range(0, len(inputs), most):
-            some = inputs[start : start + most]
-            for one, answer in zip(some, self._each(some), strict=True):
-                if isinstance(answer, _Wrong):
-                    problems[one.number] = answer.problem
-                else:
-                    answers[one.number] = answer
+        with counting_truncated() as truncated:
+            for start in range(0, len(inputs), most):
+                some = inputs[start : start + most]
+                for one, answer in zip(some, self._each(some), strict=True):
+                    if isinstance(answer, _Wrong):
+                        problems[one.number] = answer.problem
+                    else:
+                        answers[one.number] = answer
         new: New = {
             column.name: (
                 column.kind,
@@ -147,7 +152,7 @@ class Answering:
             for column in self.columns
         }
         first = [problems[number] for number in sorted(problems)[:SHOWN]]
-        return Answered(answers, new, empty, len(problems), first)
+        return Answered(answers, new, empty, len(problems), truncated.count, first)
 
     def _each(self, inputs: list[_Input]) -> list[Any]:
         """Answer inputs; in the place of an answer may be what is wrong.

@@ -194,11 +194,13 @@ def _words(cell: Any, delimiter: str) -> Any:
 
 def list_in(text: str) -> list[Any] | None:
     """The list that a text is in JSON; None if it is none."""
+    if not text.lstrip().startswith("["):
+        return None
     try:
-        found = json.loads(text) if text.lstrip().startswith("[") else None
+        found: list[Any] = json.loads(text)
     except (ValueError, RecursionError):
         return None
-    return found if isinstance(found, list) else None
+    return found
 
 
 def is_empty(cell: Any) -> bool:

@@ -1,4 +1,4 @@
-"""One run at a time: a second one on the same target is told at once."""
+"""One run at a time: a second one on the same target ends with an error, at once."""
 
 from __future__ import annotations
 

@@ -20,6 +20,11 @@ from minidistil.tables.rows import LineRows, Rows, TableError
 if TYPE_CHECKING:
     import pyarrow as pa
 
+# One for all: to make one takes longer than to use it. Tensors are lists of numbers.
+_dumps = json.JSONEncoder(
+    ensure_ascii=False, allow_nan=False, default=lambda tensor: tensor.tolist()
+).encode
+
 
 def json_lines(pieces: Sequence[Rows], new: New) -> Iterator[bytes]:
     """Rows and their new columns as lines of JSON, each with its end.
@@ -88,9 +93,8 @@ def as_text(array: pa.Array) -> pa.Array:
 
 
 def as_values(array: pa.Array) -> list[Any]:
-    """An array of any type as values that JSON has."""
-    pa, pc = arrow(), arrow("compute")
-    types = pa.types
+    """An array of any type as values for `as_json`."""
+    types = arrow().types
     array = _simpler(array)
     kind = array.type
     if types.is_struct(kind):
@@ -103,11 +107,9 @@ def as_values(array: pa.Array) -> list[Any]:
         ]
     if types.is_nested(kind):
         values = iter(as_values(array.flatten()))
-        lengths = pc.list_value_length(array).to_pylist()
+        lengths = arrow("compute").list_value_length(array).to_pylist()
         return [None if n is None else [*islice(values, n)] for n in lengths]
-    if types.is_floating(kind):
-        array = pc.if_else(pc.is_finite(array), array, pa.scalar(None, kind))
-    elif types.is_temporal(kind) or types.is_decimal(kind):
+    if types.is_temporal(kind) or types.is_decimal(kind):
         array = as_text(array)
     found: list[Any] = array.to_pylist()
     if _is_binary(kind):
@@ -158,8 +160,9 @@ def _objects(rows: Rows, new: New) -> Iterator[bytes]:
 
 def _members(new: dict[str, list[Any]]) -> Iterator[str]:
     """For each row the new keys and their values, without the braces around them."""
+    keys = {name: as_json(name) for name in new}
     columns = [
-        [f"{as_json(name)}: {as_json(value)}" for value in values]
+        [f"{keys[name]}: {as_json(value)}" for value in values]
         for name, values in new.items()
     ]
     return (", ".join(row) for row in zip(*columns, strict=True))
@@ -195,16 +198,6 @@ def _is_binary(kind: pa.DataType) -> bool:
         or types.is_large_binary(kind)
         or types.is_fixed_size_binary(kind)
         or types.is_binary_view(kind)
-    )
-
-
-def _dumps(value: Any) -> str:
-    # Of what JSON does not know there are only tensors.
-    return json.dumps(
-        value,
-        ensure_ascii=False,
-        allow_nan=False,
-        default=lambda tensor: tensor.tolist(),
     )
 
 

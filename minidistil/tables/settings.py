@@ -1,4 +1,4 @@
-"""In what a run differs from the one whose parts are there: told in plain words."""
+"""In what a run differs from the one whose parts are there: in plain words."""
 
 from __future__ import annotations
 

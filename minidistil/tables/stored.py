@@ -220,7 +220,7 @@ def telling_damage(
     Args:
         name: The file.
         row: The number of the row, as far as it is known.
-        check: Called before damage is told: it may know a better reason.
+        check: Called before damage is reported: it may know a better reason.
     """
     try:
         yield

@@ -140,7 +140,7 @@ class _Lines(Writer):
         self.suffix = suffix
         self._compression = compression
         if compression == "zst":
-            arrow()  # told that it is missing before any work
+            arrow()  # an error before any work, if it is missing
 
     @abstractmethod
     def _rows(self, pieces: Sequence[Rows], new: New) -> Iterable[bytes]:

@@ -228,27 +228,38 @@ def read(path):
     return {name: [row[name] for row in rows] for name in rows[0]}
 
 
-def alike(value, example):
-    """The value with numbers as float32; of a cell of CSV what it says, as JSON.
+def near(value):
+    """The same, but for the last bits of its numbers."""
+    if isinstance(value, float):
+        return pytest.approx(value, abs=1e-5)
+    if isinstance(value, dict):
+        return {name: near(each) for name, each in value.items()}
+    return [*map(near, value)] if isinstance(value, list) else value
+
+
+def as_float32(value):
+    """The value with its numbers as float32.
 
     Scores are computed in float32, and as such they are compared to the last bit.
     """
-    if isinstance(value, str) and not isinstance(example, str):
-        value = json.loads(value) if value else None
     if isinstance(value, float):
         return float(np.float32(value))
     if isinstance(value, dict):
-        return {name: alike(each, None) for name, each in value.items()}
-    return [alike(each, each) for each in value] if isinstance(value, list) else value
+        return {name: as_float32(each) for name, each in value.items()}
+    return [*map(as_float32, value)] if isinstance(value, list) else value
 
 
 def assert_same(found, expected):
     assert [*found] == [*expected]
     for name, cells in expected.items():
-        assert [
-            alike(cell, example)
+        some = [
+            # Of CSV, what is no text is JSON.
+            json.loads(cell)
+            if isinstance(cell, str) and not isinstance(example, str | None)
+            else cell or None
             for cell, example in zip(found[name], cells, strict=True)
-        ] == [alike(cell, cell) for cell in cells], name
+        ]
+        assert as_float32(some) == as_float32([cell or None for cell in cells]), name
 
 
 # Tables to tables
@@ -262,7 +273,7 @@ FORMS = [
 ]
 
 
-@pytest.mark.sample(16)
+@pytest.mark.sample(12)
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize(("source", "target"), FORMS)
 def test_a_table_gets_the_answers_of_the_pipeline(
@@ -276,7 +287,7 @@ def test_a_table_gets_the_answers_of_the_pipeline(
     assert_same(read(tmp_path / target), expected(case))
 
 
-@pytest.mark.sample(6)
+@pytest.mark.sample(4)
 @pytest.mark.parametrize("case", CASES)
 def test_json_lines_of_all_columns_go_to_standard_output(run, expected, tmp_path, case):
     file = write(tmp_path / "in.parquet", CASES[case]["columns"])
@@ -320,6 +331,7 @@ def test_many_files_are_one_table(run, expected, tmp_path):
 # Lines to tables
 
 
+@pytest.mark.sample(6)
 @pytest.mark.parametrize("name", ["lines.txt", "lines", "-", None, "TEXT"])
 @pytest.mark.parametrize("target", ["out.csv", "out.parquet"])
 def test_lines_of_text_become_a_table(run, folder, tmp_path, name, target):
@@ -352,6 +364,7 @@ PLAIN = {
 }
 
 
+@pytest.mark.sample(8)
 @pytest.mark.parametrize("case", PLAIN)
 @pytest.mark.parametrize("name", ["in.csv", "in.jsonl"])
 @pytest.mark.parametrize("form", [[], ["--json"]], ids=["lines", "json"])
@@ -360,8 +373,12 @@ def test_a_table_is_printed_as_its_texts_are(run, tmp_path, case, name, form):
     file = write(tmp_path / name, {"other": SECONDS, "text": texts})
     result = run(case, "--file", file, *form)
     assert result.exit_code == 0, result.output
-    assert result.stdout == run(case, *texts, *form).stdout
     assert result.stderr == ""
+    plain = run(case, *texts, *form)
+    if form:  # computed with others: the last bits may be other ones
+        assert records(result) == near(records(plain))
+    else:
+        assert result.stdout == plain.stdout
 
 
 @pytest.mark.parametrize("case", ["embed", "features"])
@@ -398,10 +415,12 @@ def test_prompts_of_a_table_are_shown_as_those_of_json_are(run, tmp_path, name):
     lines = "".join(json.dumps(row) + "\n" for row in as_rows(columns))
     file = write(tmp_path / name, columns)
     for form in ([], ["--json"]):
-        table = run("choose --question-column question", "-f", file, *form)
-        assert table.exit_code == 0, table.output
-        alone = run("choose --question-column question", *form, stdin=lines)
-        assert table.stdout == alone.stdout
+        alone = run("choose", *form, stdin=lines)
+        # The column is found by its name, too.
+        for case in ("choose", "choose --question-column question"):
+            table = run(case, "-f", file, *form)
+            assert table.exit_code == 0, table.output
+            assert table.stdout == alone.stdout
 
 
 # Rows without an answer
@@ -422,7 +441,7 @@ def test_a_row_without_an_answer_is_null_and_counted(run, tmp_path, holes):
     assert result.exit_code == 0, result.output
     counted = "5 rows, 3 without a text, 1 failed"
     assert result.stdout == f"{target}: {counted}\n"
-    assert f"Warning: {holes}, row 4" in result.stderr
+    assert f"Warning: {holes}, line 4" in result.stderr
     assert "is 7" in result.stderr
     labels = [json.loads(line)["label"] for line in target.read_text().splitlines()]
     assert [each is None for each in labels] == [False, True, True, True, True]
@@ -440,6 +459,7 @@ def test_a_row_without_an_answer_is_printed_as_null(run, holes):
     assert found[3] == {"text": 7, "label": None, "score": None}
 
 
+@pytest.mark.sample(5)
 @pytest.mark.parametrize("case", CASES)
 def test_every_command_prints_a_row_without_an_answer(run, tmp_path, case):
     columns = {name: [None] * 4 for name in CASES[case]["columns"]}
@@ -459,14 +479,14 @@ def test_every_command_prints_a_row_without_an_answer(run, tmp_path, case):
 
 
 def test_a_row_that_cannot_be_answered_stops_unless_told(run, holes, tmp_path):
-    for more in (["-o", tmp_path / "out.csv"], ["-o", "-"], []):
-        assert_refused(run("classify", "-f", holes, *more), f"{holes}, row 4", "is 7")
+    for more in (["-o", tmp_path / "out.jsonl"], ["-o", "-"], []):
+        assert_refused(run("classify", "-f", holes, *more), f"{holes}, line 4", "is 7")
 
 
 def test_strict_makes_a_row_without_a_text_an_error(run, holes, tmp_path):
-    for more in (["-o", tmp_path / "out.csv"], ["-o", "-"], ["--json"]):
+    for more in (["-o", tmp_path / "out.jsonl"], ["-o", "-"], ["--json"]):
         result = run("classify", "-f", holes, "--strict", *more)
-        assert_refused(result, f"{holes}, row 2", "no text")
+        assert_refused(result, f"{holes}, line 2", "no text")
 
 
 # Vectors alone

@@ -614,9 +614,9 @@ def test_the_command_needs_one_place_for_vectors(folder, command, arguments):
 
 def test_a_file_of_another_kind_is_refused_at_once(tmp_path, monkeypatch):
     # Before the model is looked for.
-    result = run("no/such", "-o", str(tmp_path / "vectors.csv"), "a")
+    result = run("no/such", "-o", str(tmp_path / "vectors.pt"), "a")
     assert result.exit_code == 1
-    assert "ends in neither of .npy, .safetensors" in result.stderr
+    assert "vectors.pt' has no ending that says how to write it" in result.stderr
 
 
 def test_a_mistake_leaves_the_old_file(folder, tmp_path):
@@ -670,7 +670,7 @@ def test_one_tensor_for_all_features_is_refused_at_once(tmp_path):
     path = tmp_path / "features.npy"
     result = run_features("no/such", "-o", str(path), "a")
     assert result.exit_code == 1
-    assert "features.npy' does not end in .safetensors" in result.stderr
+    assert "features.npy' has no ending that says how" in result.stderr
 
 
 def test_a_mistake_leaves_the_old_features(folder, tmp_path):

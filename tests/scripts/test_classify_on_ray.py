@@ -115,10 +115,10 @@ def test_the_script_is_short() -> None:
 
 
 def test_the_rows_come_out_as_they_were_and_in_order(run, tmp_path: Path) -> None:
-    table = make_table(950)
+    table = make_table(1150)
     source = write_files(tmp_path / "source", table, 30, 0, 333, 500, group=70)
     assert run(source, tmp_path / "target").exit_code == 0
-    assert len(parts(tmp_path / "target")) == 10
+    assert len(parts(tmp_path / "target")) == 12
     found = pq.read_table(tmp_path / "target")
     assert found.select(table.column_names).cast(table.schema).equals(table)
     assert found["label"] == answered(table)["label"]

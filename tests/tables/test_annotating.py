@@ -156,14 +156,13 @@ def test_where_a_part_ends_depends_on_the_rows_alone(sizes, pieces):
             start += length
 
     def ends(lengths):
-        found = parts(read(lengths), Sized())  # type: ignore[arg-type]
+        found = parts(read(lengths), Sized(), 100)  # type: ignore[arg-type]
         return [
             [each["number"] for one in part for each in one.objects] for part in found
         ]
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(annotating, "ROWS", 7)
-        patch.setattr(annotating, "CHARACTERS", 100)
         alone = ends([1] * len(rows))
         assert ends([*pieces] * (1 + len(rows))) == alone
     assert [number for part in alone for number in part] == [*range(len(rows))]
@@ -178,6 +177,19 @@ def test_parts_are_answered_as_they_come(classify, tmp_path, monkeypatch):
     found = answered(classify, written(tmp_path))
     pieces, first = next(found)
     assert sum(map(len, pieces)) == len(first.answers) == 2
+
+
+def test_rows_that_are_too_long_are_warned_of_once_and_counted(
+    classify, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(annotating, "ROWS", 4)
+    source = written(tmp_path, [600 * "long ", "short"] * 6)
+    with pytest.warns(UserWarning, match="too long|longer than") as warned:
+        summary = annotate(classify, source, tmp_path / "out.jsonl")
+    assert summary.truncated == 6
+    first, last = (str(each.message) for each in warned)
+    assert first.startswith("a row is longer than the model can read")
+    assert last.startswith("6 of the rows that were read were too long")
 
 
 # On where a run was stopped
@@ -320,7 +332,7 @@ def test_threads_write_tables_of_their_own(classify, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "kills", [8, pytest.param(50, marks=pytest.mark.full)], ids=str
+    "kills", [4, pytest.param(50, marks=pytest.mark.full)], ids=str
 )
 def test_killed_at_random_moments_the_result_is_the_same(tmp_path, kills):
     report = tmp_path / "report.json"

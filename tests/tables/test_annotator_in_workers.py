@@ -95,6 +95,15 @@ def test_a_map_is_looked_up_by_the_same_fingerprint_in_each_process():
     assert Hasher.hash(Annotator("ner", "a folder")) != Hasher.hash(here)
 
 
+def test_a_pickle_does_not_show_which_equal_strings_are_one_object():
+    one, other = ("".join(["te", "xt"]) for _ in range(2))
+    assert one is not other
+    task = "zero-shot-classification"
+    apart = Annotator(task, "a", column=one, candidate_labels=[other, "b"])
+    as_one = Annotator(task, "a", column=one, candidate_labels=[one, "b"])
+    assert pickle.dumps(apart) == pickle.dumps(as_one)
+
+
 @pytest.mark.full
 def test_a_spawned_worker_answers_alike(folder):
     annotate = Annotator("text-classification", folder)

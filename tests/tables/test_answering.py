@@ -169,6 +169,13 @@ def test_a_text_is_split_into_words_at_the_delimiter(folder_of, text):
         assert text[one["start"] : one["end"]].lower() in one["word"]
 
 
+@pytest.mark.parametrize("cell", [[], [" ", ""], [None], "[]", '[" "]'], ids=repr)
+def test_a_list_without_words_is_empty(folder_of, cell):
+    pipe = pipe_of(folder_of, "token-classification", is_split_into_words=True)
+    answered = Answering(pipe, Reading(), {}).answer([texts(cell)])
+    assert (answered.answers, answered.empty) == ([None], 1)
+
+
 def test_another_delimiter_splits_at_itself(folder_of):
     pipe = pipe_of(folder_of, "token-classification", is_split_into_words=True)
     options = {"delimiter": "|"}
