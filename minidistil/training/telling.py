@@ -128,9 +128,9 @@ def _about(data: Data, task: Task) -> dict[str, Any]:
         "truncated": sum(task.shortened.values()),
     }
     labels = task.features.targets.get("labels")
-    if task.labels.names and task.labels.problem_type in (None, ONE):
-        if labels is not None and not labels.is_floating_point():
-            real = labels[labels >= 0].long()
-            counts = real.bincount(minlength=len(task.labels.names)).tolist()
-            found["labels"] = dict(zip(task.labels.names, counts, strict=False))
+    one_each = task.labels.names and task.labels.problem_type in (None, ONE)
+    if one_each and labels is not None and not labels.is_floating_point():
+        real = labels[labels >= 0].long()
+        counts = real.bincount(minlength=len(task.labels.names)).tolist()
+        found["labels"] = dict(zip(task.labels.names, counts, strict=False))
     return found
