@@ -22,7 +22,7 @@ MISTAKES = 50
 FILES = 20
 MATRIX = 25  # labels up to which every count is shown
 CONFUSIONS = 30  # of more labels, the most frequent ones
-TEXT, COMMAND, NAME = 800, 4_000, 200  # characters
+TEXT, COMMAND, NAME, ANSWER = 500, 4_000, 200, 100  # characters
 
 
 def write_report(path: Path, run: Mapping[str, Any]) -> None:
@@ -57,7 +57,12 @@ def _packed(run: Mapping[str, Any]) -> dict[str, Any]:
         "step": run.get("step"),
         "steps": run.get("steps"),
         "seconds": _number(run.get("seconds")),
-        "best": best and {**best, "value": _number(best["value"])},
+        "best": best
+        and {
+            "step": best["step"],
+            "metric": _text(best["metric"], NAME),
+            "value": _number(best["value"]),
+        },
         "log": _series(log),
         "evaluations": _series(evaluations, chosen[-1:]),
         **_confusion(details.get("confusion")),
@@ -72,12 +77,15 @@ def _packed(run: Mapping[str, Any]) -> dict[str, Any]:
             if isinstance(figures, Mapping) and group != "confusion"
         ],
         "mistakes": [
-            {name: _figure(each[name]) for name in each if name != "text"}
+            {name: _figure(each[name], ANSWER) for name in each if name != "text"}
             | {"text": _text(each.get("text", ""), TEXT)}
             for each in (run.get("mistakes") or ())[:MISTAKES]
         ],
         "sides": _sides(run, evaluations[chosen[-1]] if chosen else {}),
-        "data": {name: _rows(rows) for name, rows in (run.get("data") or {}).items()},
+        "data": {
+            _text(name, NAME): _rows(rows)
+            for name, rows in (run.get("data") or {}).items()
+        },
         "recipe": settings(run.get("recipe") or {}, run.get("defaults") or {}),
         "command": _text(run.get("command") or "", COMMAND),
         "environment": settings(run.get("environment") or {}, {}),
@@ -153,13 +161,13 @@ def _number(value: Any) -> float | int | str | None:
     return value if isinstance(value, (int, float)) else None
 
 
-def _figure(value: Any) -> dict[str, Any] | str | None:
+def _figure(value: Any, length: int = NAME) -> dict[str, Any] | str | None:
     """A number, which the page rounds, apart from a text, which may look like one."""
     if value is None:
         return None
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return {"number": _number(value)}
-    return _text(value, NAME)
+    return _text(value, length)
 
 
 def _text(value: Any, length: int) -> str:
