@@ -164,7 +164,7 @@ def _facts(card: str) -> Mapping[str, Any]:
 def _results(run: Mapping[str, Any]) -> dict[str, float]:
     """The finite figures of the best evaluation."""
     best = run.get("best")
-    for each in reversed(run.get("evaluations") or ()):
+    for each in run.get("evaluations") or ():
         if best and each["step"] == best["step"]:
             return {
                 x: y

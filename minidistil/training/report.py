@@ -8,7 +8,7 @@ too, and the page says so: it stays below one megabyte.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import chain
+from itertools import chain, pairwise
 from math import isfinite, isnan
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from minidistil.pages import offline_page
 from minidistil.training.run import Confusion, Rows
 
 PARTS = 150  # of the log: of each, the extremes are kept
+RISING = ("step", "epoch", "tokens")  # what has no other extremes than its ends
 MISTAKES = 50
 FILES = 20
 MATRIX = 25  # labels up to which every count is shown
@@ -106,7 +107,7 @@ def _series(
     return {
         "count": len(lines),
         "columns": {
-            _text(name, NAME): [_number(column[i]) for i in kept]
+            _text(name, NAME): _numbers([column[i] for i in kept])
             for name, column in columns.items()
         },
     }
@@ -129,26 +130,36 @@ def _kept(
 ) -> list[int]:
     """The lines that are shown: of each part, where a column is highest or lowest.
 
-    And where it is first no finite number, which must not go unseen.
+    And some of those, and the first, where it is no finite number.
     """
     if count <= 2 * PARTS:
         return [*range(count)]
     kept = {0, count - 1, *always}
-    for column in columns.values():
+    for name, column in columns.items():
         lines: Sequence[int] = range(count)
-        if None in column:
-            lines = [i for i in lines if column[i] is not None]
-        for number in range(PARTS):
-            start, end = (each * len(lines) // PARTS for each in (number, number + 1))
-            part: list[Any] = [column[i] for i in lines[start:end]]
-            finite = [*filter(isfinite, part)]
-            if finite:
-                kept.add(lines[start + part.index(min(finite))])
-                kept.add(lines[start + part.index(max(finite))])
-            if len(finite) < len(part):
-                odd = next(i for i, x in enumerate(part) if not isfinite(x))
-                kept.add(lines[start + odd])
+        numbers: Sequence[Any] = column
+        if not _is_finite(column):
+            found = [(i, x) for i, x in enumerate(column) if x is not None]
+            lines = [i for i, x in found if isfinite(x)]
+            numbers = [column[i] for i in lines]
+            odd = [i for i, x in found if not isfinite(x)]
+            kept.update(odd[start] for start, end in _parts(odd) if start < end)
+        for start, end in _parts(numbers) if name not in RISING else ():
+            if part := numbers[start:end]:
+                kept.add(lines[start + part.index(min(part))])
+                kept.add(lines[start + part.index(max(part))])
     return sorted(kept)
+
+
+def _parts(lines: Sequence[Any]) -> list[tuple[int, int]]:
+    """Where each part of a column starts and ends."""
+    ends = [number * len(lines) // PARTS for number in range(PARTS + 1)]
+    return [*pairwise(ends)]
+
+
+def _is_finite(column: Sequence[float | None]) -> bool:
+    # The first of the two takes no time, and lets the second be asked.
+    return None not in column and all(map(isfinite, column))  # type: ignore[arg-type]
 
 
 # Numbers and texts
@@ -159,6 +170,10 @@ def _number(value: Any) -> float | int | str | None:
     if isinstance(value, float) and not isfinite(value):
         return "NaN" if isnan(value) else "Infinity" if value > 0 else "-Infinity"
     return value if isinstance(value, (int, float)) else None
+
+
+def _numbers(column: list[float | None]) -> list[Any]:
+    return column if _is_finite(column) else [*map(_number, column)]
 
 
 def _figure(value: Any, length: int = NAME) -> dict[str, Any] | str | None:
