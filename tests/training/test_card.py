@@ -96,6 +96,15 @@ def test_it_says_how_to_repeat_it_and_what_it_came_from():
     assert "Measured on the 872 rows of sst2/dev.tsv" in card
 
 
+def test_a_student_of_its_teachers_layers_is_said_to_be_one():
+    run = distilled()
+    card = card_of(run, origin=None, teacher=START)
+    assert "distilled from someone/a-model, starting from its layers 0, 2, 4." in card
+    assert "random" not in card
+    run["recipe"]["layers"] = None
+    assert "random weights" in card_of(run, origin=None, teacher=START)
+
+
 def test_a_card_of_an_unfinished_training_says_so():
     run = distilled() | {"state": "interrupted"}
     assert (
