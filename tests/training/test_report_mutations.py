@@ -129,6 +129,7 @@ BREAKS = {
 }
 
 
+@pytest.mark.sample(5)
 @pytest.mark.parametrize("name", BREAKS)
 def test_a_broken_page_is_caught(
     chromium: Browser, reports: Reports, name: str
