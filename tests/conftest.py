@@ -21,6 +21,7 @@ from sampling import sample
 if TYPE_CHECKING:
     from pages import Pages
     from playwright.sync_api import Browser
+    from reports import Reports
 
 # Read once, when torch and huggingface_hub are imported: nothing above imports them.
 # One thread: several tests run at once, and the matrices of most are small.
@@ -206,6 +207,14 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Pages:
     from pages import Pages
 
     return Pages(tmp_path_factory.mktemp("pages"))
+
+
+@pytest.fixture(scope="session")
+def reports(tmp_path_factory: pytest.TempPathFactory) -> Reports:
+    """The reports of trainings that tests look at, each made once."""
+    from reports import Reports
+
+    return Reports(tmp_path_factory.mktemp("reports"))
 
 
 @pytest.fixture(scope="session")

@@ -70,7 +70,8 @@ def model_card(
         run: What the report shows; see `run.Run`.
         name: Of the result.
         kind: Its class, such as ``"DistilBertForTokenClassification"``.
-        origin: What it started from; None if from random weights.
+        origin: What it started from; None if from layers of the teacher, or from
+            random weights.
         teacher: Of a distillation.
         datasets: Their names on the hub, as they were given.
     """
@@ -164,7 +165,7 @@ def _facts(card: str) -> Mapping[str, Any]:
 def _results(run: Mapping[str, Any]) -> dict[str, float]:
     """The finite figures of the best evaluation."""
     best = run.get("best")
-    for each in reversed(run.get("evaluations") or ()):
+    for each in run.get("evaluations") or ():
         if best and each["step"] == best["step"]:
             return {
                 x: y
@@ -252,11 +253,14 @@ def _summary(
     origin: Origin | None,
     teacher: Origin | None,
 ) -> str:
+    layers = run["recipe"].get("layers")
     start = f"from {cell(origin.name)}" if origin else "from random weights"
+    if teacher and not origin and layers is not None:
+        start = f"from its layers {', '.join(map(str, layers))}"
     made = (
-        f"trained {start}"
-        if not teacher
-        else (f"distilled from {cell(teacher.name)}, starting {start}")
+        f"distilled from {cell(teacher.name)}, starting {start}"
+        if teacher
+        else f"trained {start}"
     )
     state = run["state"]
     end = (

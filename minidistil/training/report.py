@@ -8,7 +8,7 @@ too, and the page says so: it stays below one megabyte.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import chain
+from itertools import chain, pairwise
 from math import isfinite, isnan
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,12 @@ from minidistil.pages import offline_page
 from minidistil.training.run import Confusion, Rows
 
 PARTS = 150  # of the log: of each, the extremes are kept
+RISING = ("step", "epoch", "tokens")  # what has no other extremes than its ends
 MISTAKES = 50
 FILES = 20
 MATRIX = 25  # labels up to which every count is shown
 CONFUSIONS = 30  # of more labels, the most frequent ones
-TEXT, COMMAND, NAME = 800, 4_000, 200  # characters
+TEXT, COMMAND, NAME, ANSWER = 500, 4_000, 200, 100  # characters
 
 
 def write_report(path: Path, run: Mapping[str, Any]) -> None:
@@ -57,7 +58,12 @@ def _packed(run: Mapping[str, Any]) -> dict[str, Any]:
         "step": run.get("step"),
         "steps": run.get("steps"),
         "seconds": _number(run.get("seconds")),
-        "best": best and {**best, "value": _number(best["value"])},
+        "best": best
+        and {
+            "step": best["step"],
+            "metric": _text(best["metric"], NAME),
+            "value": _number(best["value"]),
+        },
         "log": _series(log),
         "evaluations": _series(evaluations, chosen[-1:]),
         **_confusion(details.get("confusion")),
@@ -72,12 +78,15 @@ def _packed(run: Mapping[str, Any]) -> dict[str, Any]:
             if isinstance(figures, Mapping) and group != "confusion"
         ],
         "mistakes": [
-            {name: _figure(each[name]) for name in each if name != "text"}
+            {name: _figure(each[name], ANSWER) for name in each if name != "text"}
             | {"text": _text(each.get("text", ""), TEXT)}
             for each in (run.get("mistakes") or ())[:MISTAKES]
         ],
         "sides": _sides(run, evaluations[chosen[-1]] if chosen else {}),
-        "data": {name: _rows(rows) for name, rows in (run.get("data") or {}).items()},
+        "data": {
+            _text(name, NAME): _rows(rows)
+            for name, rows in (run.get("data") or {}).items()
+        },
         "recipe": settings(run.get("recipe") or {}, run.get("defaults") or {}),
         "command": _text(run.get("command") or "", COMMAND),
         "environment": settings(run.get("environment") or {}, {}),
@@ -98,7 +107,7 @@ def _series(
     return {
         "count": len(lines),
         "columns": {
-            _text(name, NAME): [_number(column[i]) for i in kept]
+            _text(name, NAME): _numbers([column[i] for i in kept])
             for name, column in columns.items()
         },
     }
@@ -121,26 +130,36 @@ def _kept(
 ) -> list[int]:
     """The lines that are shown: of each part, where a column is highest or lowest.
 
-    And where it is first no finite number, which must not go unseen.
+    And some of those, and the first, where it is no finite number.
     """
     if count <= 2 * PARTS:
         return [*range(count)]
     kept = {0, count - 1, *always}
-    for column in columns.values():
+    for name, column in columns.items():
         lines: Sequence[int] = range(count)
-        if None in column:
-            lines = [i for i in lines if column[i] is not None]
-        for number in range(PARTS):
-            start, end = (each * len(lines) // PARTS for each in (number, number + 1))
-            part: list[Any] = [column[i] for i in lines[start:end]]
-            finite = [*filter(isfinite, part)]
-            if finite:
-                kept.add(lines[start + part.index(min(finite))])
-                kept.add(lines[start + part.index(max(finite))])
-            if len(finite) < len(part):
-                odd = next(i for i, x in enumerate(part) if not isfinite(x))
-                kept.add(lines[start + odd])
+        numbers: Sequence[Any] = column
+        if not _is_finite(column):
+            found = [(i, x) for i, x in enumerate(column) if x is not None]
+            lines = [i for i, x in found if isfinite(x)]
+            numbers = [column[i] for i in lines]
+            odd = [i for i, x in found if not isfinite(x)]
+            kept.update(odd[start] for start, end in _parts(odd) if start < end)
+        for start, end in _parts(numbers) if name not in RISING else ():
+            if part := numbers[start:end]:
+                kept.add(lines[start + part.index(min(part))])
+                kept.add(lines[start + part.index(max(part))])
     return sorted(kept)
+
+
+def _parts(lines: Sequence[Any]) -> list[tuple[int, int]]:
+    """Where each part of a column starts and ends."""
+    ends = [number * len(lines) // PARTS for number in range(PARTS + 1)]
+    return [*pairwise(ends)]
+
+
+def _is_finite(column: Sequence[float | None]) -> bool:
+    # The first of the two takes no time, and lets the second be asked.
+    return None not in column and all(map(isfinite, column))  # type: ignore[arg-type]
 
 
 # Numbers and texts
@@ -153,13 +172,17 @@ def _number(value: Any) -> float | int | str | None:
     return value if isinstance(value, (int, float)) else None
 
 
-def _figure(value: Any) -> dict[str, Any] | str | None:
+def _numbers(column: list[float | None]) -> list[Any]:
+    return column if _is_finite(column) else [*map(_number, column)]
+
+
+def _figure(value: Any, length: int = NAME) -> dict[str, Any] | str | None:
     """A number, which the page rounds, apart from a text, which may look like one."""
     if value is None:
         return None
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return {"number": _number(value)}
-    return _text(value, NAME)
+    return _text(value, length)
 
 
 def _text(value: Any, length: int) -> str:

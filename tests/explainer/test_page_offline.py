@@ -10,7 +10,7 @@ from browser import opened
 from pages import Pages
 from playwright.sync_api import Browser, expect
 
-from minidistil.explainer import page as page_room
+import minidistil
 
 KINDS = ["tiny", "padded", "two masks", "question", "hostile", "long"]
 
@@ -28,15 +28,17 @@ def test_the_policy_lets_the_browser_ask_for_nothing(pages: Pages, name: str) ->
         assert re.fullmatch(r"'sha256-[\w+/]{43}='", rule)
 
 
-def test_the_code_of_the_page_names_no_address_to_ask() -> None:
-    for asset in ("page.html", "page.css", "page.js"):
-        code = (Path(page_room.__file__).parent / "assets" / asset).read_text("utf-8")
+def test_the_code_of_no_page_names_an_address_to_ask() -> None:
+    assets = [*Path(minidistil.__file__).parent.glob("*/assets/*.*")]
+    assert {"frame.html", "base.js", "page.js"} <= {asset.name for asset in assets}
+    for asset in assets:
+        code = asset.read_text("utf-8")
         names = {"http://www.w3.org/2000/svg"}  # of a kind of element, not a place
         assert set(re.findall(r"(?:https?:)?//[\w.-]+\.\w[\w./]*", code)) <= names
         for call in ("fetch(", "XMLHttpRequest", "WebSocket", "sendBeacon", "@import"):
             assert call not in code
         for unsafe in ("innerHTML", "outerHTML", "insertAdjacent", "eval(", "write("):
-            assert unsafe not in code, f"{asset}: {unsafe}"
+            assert unsafe not in code, f"{asset.name}: {unsafe}"
 
 
 def test_the_same_traces_make_the_same_page(pages: Pages) -> None:

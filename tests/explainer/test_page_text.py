@@ -5,24 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from page_checks import check_nothing_ran, check_width
+from page_checks import check_nothing_ran, check_width, seen
 from pages import HOSTILE, MARKUP, TOKENS, Pages, data_of, drawn, texts
 from playwright.sync_api import Browser, Page
 
 from minidistil import explain
 
-# Control characters have pictures of their own, but not what breaks a line.
-PICTURES = {
-    **{n: 0x2400 + n for n in range(32) if chr(n) not in "\t\n\r"},
-    0x7F: 0x2421,
-}
 # What isolates a text within a line where there can be no element.
 ISOLATED = "\u2068\u2069"
 NAMES = {i: f"{text} {HOSTILE}" for i, text in enumerate(MARKUP)}
-
-
-def seen(text: str) -> str:
-    return text.translate(PICTURES)
 
 
 def check_texts(page: Page) -> None:

@@ -152,7 +152,7 @@ function curve(data, name, { id, title, mayBeLog, best, wide, note }) {
     el("path", { d: pathOf(values, x, y) })),
   dots.map((i) => el("span", { class: "dot", "data-dot": steps[i], vars: { "--x": x(i), "--y": y(values[i]) } })),
   finite.includes(best) ? el("span", { class: "dot best", vars: { "--x": x(best), "--y": y(values[best]) } }) : null,
-  [...odd.values()].map((i) => el("span", { class: "odd", vars: { "--x": x(i) } }, "×")), cursor);
+  [...odd.values()].map((i) => el("span", { class: "odd", vars: { "--x": x(i) } })), cursor);
   function point(event) {
     const box = plot.getBoundingClientRect();
     const wanted = first + clamp((event.clientX - box.left) / box.width) * (last - first);
@@ -175,7 +175,7 @@ function curve(data, name, { id, title, mayBeLog, best, wide, note }) {
       el("div", { class: "axis", "aria-hidden": "true" }, scale.ticks.map((tick) => el("span", { vars: { "--y": y(tick) } }, mark(tick)))),
       plot,
       el("div", { class: "steps quiet", "aria-hidden": "true" }, [steps.length > 1 ? whole(first) : "", "step", whole(last)].map((text) => el("span", {}, text)))),
-    odd.size ? el("p", { class: "note" }, el("span", { class: "odd-key", "aria-hidden": "true" }, "× "), "not a finite number") : null,
+    odd.size ? el("p", { class: "note" }, el("span", { class: "odd-key" }), "not a finite number") : null,
     note ? el("p", { class: "note quiet" }, note) : null);
 }
 
@@ -244,10 +244,10 @@ function measured() {
       ", whose ", bdi(named(best.metric)), " is the best: ", el("b", { id: "best-value" }, figure(value(best.value))), ".") : null,
     el("div", { class: "frames" }, ordered.map((name) =>
       curve(evaluations, name, { id: `evaluated-${ordered.indexOf(name)}`, title: named(name), best: bestAt }))),
-    few ? table("Evaluations", { id: "evaluation-table" }, head("step", ...ordered.map((name) => bdi(named(name)))),
+    few ? table("Figures of the evaluations", { id: "evaluation-table" }, head("step", ...ordered.map((name) => bdi(named(name)))),
       el("tbody", {}, rows.map((i) => row([whole(evaluations.steps[i]), i === bestAt ? " best" : null],
         ordered.map((name) => figure(evaluations.columns[name][i])), { class: i === bestAt ? "winner" : null }))))
-      : numbersOf(evaluations, "Evaluations", "evaluation-table", bestAt),
+      : numbersOf(evaluations, "Figures of the evaluations", "evaluation-table", bestAt),
   ];
 }
 
@@ -318,7 +318,7 @@ function sides() {
   const megabytes = (x) => (x === null ? "–" : `${number(x / 1e6, 1)} MB`);
   return [
     terms(DATA.sides.filter((side) => side.name).map((side) => [side.role, bdi(side.name)])),
-    table("Teacher and student", { id: "side-table" }, head("", "teacher", "student", "student / teacher"), el("tbody", {},
+    table("Teacher beside student", { id: "side-table" }, head("", "teacher", "student", "student / teacher"), el("tbody", {},
       metrics.map((name) => line(bdi(named(name)), figure, (side) => side.results[name])),
       line("parameters", whole, (side) => side.parameters),
       line("size", megabytes, (side) => side.bytes),
