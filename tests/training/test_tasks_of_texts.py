@@ -170,6 +170,12 @@ def test_evaluated_data_is_what_the_training_data_was(folder):
     assert dev.features.targets["labels"].tolist() == [[2.0], [3.0]]
 
 
+def test_fractions_are_no_labels_where_the_training_data_has_classes(folder):
+    rows = [{"text": words(2), "label": label} for label in (1, 2.5)]
+    with pytest.raises(TrainingDataError, match=r"row 2: got the label '2\.5'"):
+        read(folder, "text-classification", rows, labels=Labels(("1", "2")))
+
+
 @pytest.mark.parametrize("odd", [float("nan"), float("inf"), "nan", "-inf"])
 def test_a_target_that_is_no_number_names_file_and_row(folder, tmp_path, odd):
     path = tmp_path / "train.tsv"
