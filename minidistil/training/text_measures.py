@@ -160,7 +160,7 @@ class RegressionMeasure(Measure):
 
     def state(self) -> State:
         """All that was added, for `merge`."""
-        return super().state() | {"found": self.found.clone()}
+        return super().state() | {"found": self.found}
 
     def _add(self, rows: Tensor, logits: Tensor) -> None:
         found, wanted = logits.float().view(len(rows), -1), self.wanted[rows]

@@ -298,7 +298,10 @@ def test_several_labels_have_the_metrics_of_scikit_learn():
     )
     for i, line in enumerate(measure.details()["per_label"]):
         assert line["label"] == NAMES[i]
-        assert close(line["f1"], reference.f1_score(real[:, i], found[:, i]))
+        assert close(
+            line["precision"], reference.precision_score(real[:, i], found[:, i])
+        )
+        assert close(line["recall"], reference.recall_score(real[:, i], found[:, i]))
 
 
 def test_numbers_have_the_correlations_of_scipy():
@@ -318,8 +321,17 @@ def test_several_numbers_have_the_mean_correlation():
     wanted, found = drawn(ROWS, 2, seed=5), drawn(ROWS, 2)
     measure = RegressionMeasure(wanted)
     measure.add(torch.arange(ROWS), found)
-    each = [stats.pearsonr(found[:, i], wanted[:, i]).statistic for i in range(2)]
-    assert close(measure.results()["pearson"], sum(each) / 2)
+    for name, function in (("pearson", stats.pearsonr), ("spearman", stats.spearmanr)):
+        each = [function(found[:, i], wanted[:, i]).statistic for i in range(2)]
+        assert close(measure.results()[name], sum(each) / 2)
+
+
+def test_numbers_that_were_not_added_do_not_count():
+    some = torch.arange(3, 20)
+    measure = measured("numbers", [some])
+    wanted, found = measure.wanted[some, 0], MEASURES["numbers"][1][some, 0]
+    correlation = stats.pearsonr(found, wanted).statistic
+    assert close(measure.results()["pearson"], correlation)
 
 
 def test_a_constant_prediction_has_no_correlation_but_a_loss():
@@ -379,6 +391,13 @@ def test_words_have_an_accuracy_and_a_loss():
     )
 
 
+def test_macro_f1_of_words_leaves_out_labels_that_never_occur():
+    measure = WordMeasure(NAMES, torch.tensor([0, 1, 1]), torch.tensor([0, 3]))
+    measure.add(torch.arange(1), torch.eye(3)[[0, 1, 0]][None])
+    wanted = reference.f1_score([0, 1, 1], [0, 1, 0], average="macro")
+    assert close(measure.results()["f1_macro"], wanted)
+
+
 def test_rows_without_a_word_count_for_nothing():
     labels = torch.full((4,), IGNORED)
     measure = WordMeasure(TAGS, labels, torch.tensor([0, 2, 4]))
@@ -434,6 +453,21 @@ def test_of_mistakes_that_are_as_sure_the_first_rows_stay():
     assert [each["row"] for each in measure.details()["worst"]] == [*range(WORST)]
 
 
+def test_a_right_answer_is_no_mistake():
+    measure = LabelMeasure(NAMES, torch.tensor([0, 1, 2]))
+    measure.add(torch.arange(3), torch.eye(3)[[0, 0, 2]])
+    assert [each["row"] for each in measure.details()["worst"]] == [1]
+
+
+def test_a_mistake_without_a_loss_is_worse_than_any_other():
+    measure = LabelMeasure(NAMES, torch.tensor([0, 0, 0]))
+    logits = torch.tensor([[0.0, 9, 0], [0, math.nan, 0], [0, 5, 0]])
+    measure.add(torch.arange(3), logits)
+    worst = measure.details()["worst"]
+    assert [each["row"] for each in worst] == [1, 0, 2]
+    assert worst[0]["loss"] is None
+
+
 def test_a_text_has_one_mistake_at_most_its_surest_word():
     measure = WordMeasure(TAGS, torch.tensor([0, 0, 0]), torch.tensor([0, 3]))
     logits = torch.tensor([[0.0, 1, 0, 0, 0], [0, 0, 5, 0, 0], [9, 0, 0, 0, 0]])
@@ -473,3 +507,6 @@ def test_a_mean_with_an_infinite_number_is_infinite_and_with_nan_nan():
     assert mean.value == math.inf
     mean.add(torch.tensor([math.nan]))
     assert math.isnan(mean.value)
+    merged = Mean()
+    merged.merge(mean.state())
+    assert math.isnan(merged.value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import chain
 from types import SimpleNamespace
 
 import pytest
@@ -154,6 +155,27 @@ def test_each_window_has_to_deny_an_answer():
     assert answered([["ada"]], NONE, sharp(4, 4), **options).answer(0) == "program"
 
 
+def test_no_answer_has_to_be_better_by_more_than_the_threshold():
+    # Of both the logits have the sum 10 or, without an answer, 12.
+    windows = [sharp(3, 3, 5.0), sharp(3, 3, 5.0)]
+    for window in windows:
+        window[0] = 6.0
+    options = {"impossible": True}
+    assert answered([["ada"]], *windows, threshold=2.0, **options).answer(0) == "ada"
+    assert answered([["ada"]], *windows, threshold=1.9, **options).answer(0) == ""
+
+
+def test_a_model_that_gives_nan_gives_no_answer():
+    windows = torch.full((2, TOKENS, 2), math.nan)
+    assert answered([["ada"]], *windows).answer(0) == ""
+
+
+def test_a_score_of_nan_is_passed_over():
+    window = sharp(3, 3)
+    window[6, 0] = math.nan
+    assert answered([["ada"]], window, NONE).answer(0) == "ada"
+
+
 def test_the_figures_are_those_of_squad_2():
     golds = [["ada", "Ada wrote"], ["the first program"], [], []]
     measure = answered(
@@ -212,10 +234,13 @@ def test_a_question_counts_once_whoever_reads_its_windows():
 
 
 def test_the_worst_answers_have_no_right_word():
-    spans = [[3, 3], [0, 0], [6, 7], [0, 0], [0, 0], [0, 0]]
-    measure = QuestionMeasure(questions([["ada"], ["first program"], []], spans))
-    windows = [sharp(7, 7, 5.0), NONE, sharp(6, 7), NONE, sharp(3, 3), NONE]
-    measure.add(torch.arange(6), torch.stack(windows))
+    golds = [["ada"], ["first program"], ["wrote the first"], []]
+    spans = [[3, 3], [0, 0], [6, 7], [0, 0], [4, 6], [0, 0], [0, 0], [0, 0]]
+    measure = QuestionMeasure(questions(golds, spans))
+    found = [sharp(7, 7, 5.0), sharp(6, 7), sharp(4, 4), sharp(3, 3)]
+    measure.add(
+        torch.arange(8), torch.stack([*chain(*zip(found, [NONE] * 4, strict=True))])
+    )
     worst = measure.details()["worst"]
     assert [(each["true"], each["predicted"]) for each in worst] == [
         ("", "ada"),

@@ -152,7 +152,8 @@ def test_equal_numbers_share_a_rank(values):
     ],
 )
 def test_a_correlation_that_is_undefined_is_nan(correlation, found, wanted):
-    assert math.isnan(correlation(torch.tensor(found), torch.tensor(wanted)))
+    both = (torch.tensor(each, dtype=torch.float64) for each in (found, wanted))
+    assert math.isnan(correlation(*both))
 
 
 @pytest.mark.parametrize("scale", [1e-200, 1.0, 1e200])

@@ -28,6 +28,8 @@ several = st.lists(texts, max_size=3)
 @example("the", ["a"])
 @example("x", [""])
 @example("", ["x", "an"])
+@example("sofa bathe", ["sof b"])  # an article is a whole word
+@example("a.m. an-d", ["m"])  # punctuation goes before articles do
 def test_answers_are_scored_as_squad_2_does(answer, golds):
     asked = SimpleNamespace(qas_id="q", answers=[{"text": gold} for gold in golds])
     exact, f1 = reference.get_raw_scores([asked], {"q": answer})
@@ -72,6 +74,7 @@ def test_answers_that_have_words_are_scored_as_squad_1_does(answer, golds):
         ("Eiffel", ["eiffel tower"], 0, 2 / 3),
         ("in Paris", ["Rome", "Paris"], 0, 2 / 3),  # the most alike of them
         ("b b", ["b"], 0, 2 / 3),  # a word counts as often as it is there
+        ("b b c", ["b b d"], 0, 2 / 3),
         ("", [], 1, 1),
         ("Paris", [], 0, 0),
         ("", ["Paris"], 0, 0),
