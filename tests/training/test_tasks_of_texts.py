@@ -58,7 +58,7 @@ def test_ids_are_the_tokenizers_own(folder, max_length):
     assert ids_of(task) == wanted
     assert task.skipped == {"empty text": len(ODD) - len(wanted)}
     long = sum(len(ids) > limit for ids in tokenizer(ODD)["input_ids"])
-    assert task.shortened == {f"longer than {limit} tokens": long}
+    assert task.shortened == ({f"longer than {limit} tokens": long} if long else {})
 
 
 @pytest.mark.parametrize("max_length", [None, 12, 5])
