@@ -128,9 +128,7 @@ class Measure(ABC):
                 f"logits are of {len(logits)} rows, expected {len(rows)}, one for each "
                 f"row"
             )
-        new = torch.zeros_like(self.seen)
-        new[rows] = True
-        self._see(new, len(rows))
+        self._see(rows)
         self._add(rows, logits)
 
     def merge(self, state: State) -> None:
@@ -139,7 +137,7 @@ class Measure(ABC):
         Raises:
             ValueError: if both have one of the rows.
         """
-        self._see(state["seen"], int(state["seen"].sum()))
+        self._see(state["seen"].nonzero().flatten())
         self.loss.merge(state["loss"])
         for name, counts in state["counts"].items():
             self.counts[name] = self.counts[name] + counts
@@ -148,7 +146,7 @@ class Measure(ABC):
     def state(self) -> State:
         """All that was added, for `merge`."""
         return {
-            "seen": self.seen,
+            "seen": self.seen.clone(),
             "loss": self.loss.state(),
             "counts": {name: each.clone() for name, each in self.counts.items()},
             "worst": [[*mistake] for mistake in self.worst],
@@ -188,15 +186,14 @@ class Measure(ABC):
         """The details, but for the mistakes."""
         return {}
 
-    def _see(self, new: Tensor, count: int) -> None:
-        before = self.seen
-        self.seen = before | new
-        if int(self.seen.sum()) != int(before.sum()) + count:
-            twice = (before & new).nonzero().flatten().tolist()
+    def _see(self, rows: Tensor) -> None:
+        again = rows[self.seen[rows]].tolist()
+        if again or len(torch.unique(rows)) < len(rows):
             raise ValueError(
-                f"{f'row {twice[0]} was' if twice else 'a row was'} counted twice, "
+                f"{f'row {again[0]}' if again else 'a row'} was counted twice, "
                 f"expected each row once"
             )
+        self.seen[rows] = True
 
     def _note(self, mistakes: Iterable[Mistake]) -> None:
         """Keep the surest mistakes, the surest one of each row."""

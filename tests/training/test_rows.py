@@ -81,10 +81,10 @@ def test_the_first_name_that_is_there_is_taken():
 
 
 def test_a_second_text_is_taken_beside_its_own_first_one_alone():
-    row = {"text": "a", "text_pair": "b", "label": 1, "other": "c"}
+    row = {"text": "a", "text_pair": "b", "label": 1}
     assert Table([row], COLUMNS, {}).used["second"] == ["text_pair"]
     # Who names the first one names the second one, too.
-    assert "second" not in Table([row], COLUMNS, {"text": "other"}).used
+    assert "second" not in Table([row], COLUMNS, {"text": "text"}).used
 
 
 def test_several_columns_are_a_list():

@@ -147,7 +147,8 @@ class Task(ABC):
         self.tokenizer, self.recipe = source.tokenizer, source.recipe
         self.features, self.labels = features, labels
         self.used = {role: [*names] for role, names in used.items()}
-        self.skipped, self.shortened = dict(counts.skipped), dict(counts.shortened)
+        # Of what was counted, what there is (unary plus leaves out zeros).
+        self.skipped, self.shortened = dict(+counts.skipped), dict(+counts.shortened)
 
     @property
     def lengths(self) -> Tensor:
@@ -165,7 +166,7 @@ class Task(ABC):
 
         Args:
             rows: All rows of the step.
-            passes: The same in parts, each of which is computed at once.
+            passes: The same in parts, in this order, each of which is computed at once.
             draw: Where random numbers come from.
             teacher: What a teacher has answered, if there is one whose answers are
                 kept.
