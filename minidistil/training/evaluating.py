@@ -2,23 +2,72 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from minidistil.auto import identify
+from minidistil.checkpoint.devices import usable_device
 from minidistil.checkpoint.pretrained import PreTrainedModel
 from minidistil.inputs import checked_before
 from minidistil.pipelines.running import as_one_tensor
+from minidistil.progress import sequences_read
+from minidistil.training.labels import Labels
+from minidistil.training.measures import Measure
 from minidistil.training.processes import Processes
-
-if TYPE_CHECKING:
-    from minidistil.training.measures import Measure
-    from minidistil.training.tasks.base import Task
+from minidistil.training.recipe import RECIPE, recipe_of
+from minidistil.training.rows import Data
+from minidistil.training.starting import Name, task_of, tokenizer_of
+from minidistil.training.tasks import TASKS
+from minidistil.training.tasks.base import Task
 
 # Of tokens that are computed at once, padding included: 50 MB of base size's vectors.
 TOKENS = 16_384
+
+
+def evaluate(
+    model: Name,
+    rows: Data,
+    *,
+    columns: Mapping[str, str] | None = None,
+    device: str = "cpu",
+    **changes: Any,
+) -> Measure:
+    """Measure a trained model on rows with labels.
+
+    Rows are read as its training has read them, if there is a recipe in its folder:
+    so long, and with as many hidden words.
+
+    Args:
+        model: A checkpoint with a head: a folder, or a hub repository.
+        rows: A file, folder or glob of tables, or a sequence of mappings.
+        columns: By role ("text", "label", …), the name of the column.
+        device: Such as "cpu" or "cuda".
+        changes: Numbers of the recipe that are to be others.
+
+    Returns:
+        Its `results` are figures by name, its `details` are JSON.
+
+    Raises:
+        StartError: if the model has no head.
+        TrainingDataError: if a row is wrong, or has a label that the model has not.
+    """
+    place = usable_device(device)
+    task = task_of(model)
+    kind: Any = TASKS[task]
+    files, config, *_ = identify(model)
+    kept = files.find(RECIPE) if files.has(RECIPE) else None
+    read: Task = kind.read(
+        rows,
+        tokenizer=tokenizer_of(model),
+        recipe=recipe_of(kept, task, changes),
+        config=config,
+        columns=columns,
+        labels=Labels.of(config),
+    )
+    return measured(kind.kind.from_pretrained(model, device=place), read, place)
 
 
 def measured(
@@ -39,6 +88,7 @@ def measured(
         for number, rows in enumerate(of_like_length(task.lengths)):
             if number % processes.count == processes.rank:
                 measure.add(rows, logits_of(model, task, rows, device))
+                sequences_read(len(rows))
     finally:
         model.train(was_training)
     states = processes.gathered(measure.state())
