@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shlex
 
 import pytest
 import sklearn.metrics
 import torch
+import tqdm
 import transformers
 from checkpoints import same_weights, write_checkpoint
 from commands import assert_refused, records, run
@@ -24,6 +26,8 @@ from trained import (
 )
 
 import minidistil
+from minidistil.cli.training_options import _beside
+from minidistil.progress import counting_steps
 from minidistil.training.recipe import Recipe
 
 FILES = {
@@ -306,3 +310,60 @@ def test_a_label_that_the_teacher_has_not_is_an_error(start, tmp_path):
     result = distil(teacher, rows, tmp_path / "small", "--layers", 0)
     assert_refused(result, "rows.tsv, row 1", "'pos'", "good, bad")
     assert not (tmp_path / "small").exists()
+
+
+class Terminal(io.StringIO):
+    """A standard error on which a bar can move."""
+
+    def isatty(self):
+        return True
+
+
+def test_a_bar_shows_steps_figures_speed_and_the_time_left(monkeypatch):
+    screen = Terminal()
+    monkeypatch.setattr("sys.stderr", screen)
+    now = [0.0]
+    monkeypatch.setattr(tqdm.std, "time", lambda: now[0])
+    line = {"loss": 0.25, "metric": "accuracy", "best": 0.5, "tokens_per_second": 1e4}
+    with counting_steps("training") as show:
+        for step in (101, 102, 103):  # it goes on
+            now[0] += 2.0
+            show(step, 203, _beside(line))
+    last = screen.getvalue().rstrip().split("\r")[-2]
+    assert "103/203" in last
+    assert "loss 0.2500, best accuracy 0.5000, tokens/s 10,000" in last
+    assert "03:20" in last, "a hundred steps of two seconds"
+
+
+def test_the_bar_gets_what_the_log_gets(start, tmp_path):
+    lines = []
+    rows = str(table_of(tmp_path, TEXTS))
+    recipe = Recipe(epochs=2, batch_size=8)
+    folder = tmp_path / "mine"
+    minidistil.train(start, rows, rows, folder, recipe=recipe, report=lines.append)
+    log = [json.loads(line) for line in (folder / "metrics.jsonl").open()]
+    assert [
+        {name: each[name] for name in of} for each, of in zip(lines, log, strict=True)
+    ] == log
+    assert [line["steps"] for line in lines] == [6] * 8
+    values = [line["evaluation"]["accuracy"] for line in log if "evaluation" in line]
+    assert [line["best"] for line in lines][:4] == [None] * 3 + values[:1]
+    assert lines[-1]["best"] == max(values)
+
+
+def test_a_python_call_is_written_out_and_repeats_the_run(start, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    table_of(tmp_path, TEXTS)
+    recipe = Recipe(batch_size=8, warm_up=0.0)
+    columns = {"text": "text"}
+    more = {"recipe": recipe, "columns": columns, "epochs": 1}
+    minidistil.train(str(start), "rows.tsv", None, "mine", **more)
+    card = (tmp_path / "mine" / "README.md").read_text()
+    (call,) = (line for line in card.splitlines() if line.startswith("minidistil."))
+    assert call == (
+        f"minidistil.train({str(start)!r}, 'rows.tsv', None, 'mine', "
+        f"recipe=minidistil.Recipe(batch_size=8, warm_up=0.0), "
+        f"columns={{'text': 'text'}}, epochs=1)"
+    )
+    exec(call.replace("'mine'", "'again'"), {"minidistil": minidistil})
+    assert same_weights(minidistil.load("mine"), minidistil.load("again"))
