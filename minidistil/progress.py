@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -129,17 +129,18 @@ def counting_steps(what: str) -> Iterator[Callable[[int, int, str], object]]:
 
     The block calls what it is given with the steps that are done, how many there are in
     all, and what stands beside them. The first call says where it begins, so that the
-    time left is of the steps since. Meanwhile nobody counts sequences.
+    time left is of the steps since. From then on nobody counts sequences.
     """
-    with (
-        _bar(what, unit=" steps") as bar,
-        _on_the_screen(bar, counts_sequences=False),
-    ):
+    bar: Any = None
+    with ExitStack() as shown:
 
         def show(done: int, total: int, beside: str) -> None:
-            if bar.total is None:
-                bar.reset(total)
-                bar.n = bar.initial = done
+            nonlocal bar
+            if bar is None:
+                bar = shown.enter_context(
+                    _bar(what, unit=" steps", total=total, initial=done)
+                )
+                shown.enter_context(_on_the_screen(bar, counts_sequences=False))
             bar.set_postfix_str(beside, refresh=False)
             bar.update(done - bar.n)
 

@@ -329,7 +329,7 @@ def test_a_bar_shows_steps_figures_speed_and_the_time_left(monkeypatch):
         for step in (101, 102, 103):  # it goes on
             now[0] += 2.0
             show(step, 203, _beside(line))
-    last = screen.getvalue().rstrip().split("\r")[-2]
+    last = screen.getvalue().rstrip().split("\r")[-1]
     assert "103/203" in last
     assert "loss 0.2500, best accuracy 0.5000, tokens/s 10,000" in last
     assert "03:20" in last, "a hundred steps of two seconds"
