@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +17,20 @@ from minidistil.config import DistilBertConfig
 from minidistil.files import write_file
 from minidistil.tokenizer import DistilBertTokenizer
 from minidistil.training.calls import call
+from minidistil.training.choices import (
+    begun_from,
+    check_terms,
+    deciding,
+    settings_of,
+)
 from minidistil.training.evaluating import evaluate as evaluate, measured
 from minidistil.training.labels import Labels
 from minidistil.training.learners import LabelLearner, MaskedLearner, SpanLearner
 from minidistil.training.lessons import KeptAnswers, TaskLessons
 from minidistil.training.loop import Training
-from minidistil.training.metrics import as_json, check_metric
+from minidistil.training.metrics import as_json
 from minidistil.training.processes import Processes, joined, own_device
-from minidistil.training.recipe import RECIPE, Recipe, RecipeError, recipe_of
+from minidistil.training.recipe import RECIPE, Recipe, recipe_of
 from minidistil.training.rows import Data
 from minidistil.training.running import ABOUT, STATE, Running, check_folder
 from minidistil.training.starting import (
@@ -34,7 +38,6 @@ from minidistil.training.starting import (
     StartError,
     check_vocabularies,
     start,
-    student_of,
     task_of,
     teacher_of,
     tokenizer_of,
@@ -234,7 +237,7 @@ def _learn(
     source: Name | None,
     teacher: Name | None = None,
 ) -> Result:
-    _check_terms(recipe, teacher)
+    check_terms(recipe, teacher)
     place = usable_device(own_device(device))
     kind = TASKS[recipe.task].kind
     named = source if source is not None else teacher
@@ -250,12 +253,12 @@ def _learn(
             else DistilBertConfig.from_pretrained(os.fspath(named))
         )
         # Wrong layers are found before all rows are read.
-        begun = None if guide is None or source else _student(guide, recipe)
+        begun = None if guide is None or source else begun_from(guide, recipe)
         # A teacher's answers are in the order of its own labels.
         labels = None if guide is None else Labels.of(guide.config)
         task, dev = rows.read(recipe, tokenizer, config, labels)
-        metric = _metric(recipe, task, dev)
-        settings = _settings(recipe, task, dev, tokenizer, source, teacher)
+        metric = deciding(recipe, task, dev)
+        settings = settings_of(recipe, task, dev, tokenizer, source, teacher)
         path = Path(folder)
         if (done := check_folder(path, settings)) is not None:
             return Result(path, **done, was_done=True)
@@ -307,46 +310,6 @@ def _learn(
         )
 
 
-def _check_terms(recipe: Recipe, teacher: Name | None) -> None:
-    """Raise RecipeError for a term of the loss that there is nothing to learn from."""
-    if teacher is None and (recipe.soft or recipe.cosine or recipe.layers):
-        raise RecipeError(
-            "the recipe is one to distil with: its soft, cosine and layers are about a "
-            "teacher; use distil, or change them to 0, 0 and None"
-        )
-    if teacher is not None and not recipe.soft and not recipe.cosine:
-        raise RecipeError(
-            "soft and cosine are both 0, so that nothing is learnt from the teacher"
-        )
-    if recipe.cosine and recipe.task != "fill-mask":
-        raise RecipeError(
-            f"cosine is {recipe.cosine:g}, expected 0 for {recipe.task}: only of "
-            f"fill-mask are vectors compared"
-        )
-
-
-def _student(guide: PreTrainedModel, recipe: Recipe) -> PreTrainedModel:
-    if recipe.layers is None:
-        raise StartError(
-            "name the layers of the teacher that the student begins with, such as "
-            "layers 0, 2, 4; or name a student"
-        )
-    return student_of(guide, recipe.layers)
-
-
-def _metric(recipe: Recipe, task: Task, dev: Task | None) -> str:
-    """What decides which weights are best.
-
-    Raises:
-        ValueError: for a metric that the task does not have, or without dev rows.
-    """
-    if dev is None:
-        for name in ("metric", "patience"):
-            if getattr(recipe, name) is not None:
-                raise ValueError(f"{name} is given without dev rows to measure with")
-    return check_metric(recipe.metric, (dev or task).metrics)
-
-
 def _learner(
     recipe: Recipe,
     model: PreTrainedModel,
@@ -356,6 +319,13 @@ def _learner(
 ) -> tuple[Any, KeptAnswers | None]:
     if guide is not None:
         guide = guide.to(place).eval().requires_grad_(False)
+        mine, yours = model.config.dim, guide.config.dim
+        if recipe.cosine and mine != yours:
+            raise StartError(
+                f"the student's vectors have {mine} numbers and its teacher's {yours}, "
+                f"so that they have no common direction: take cosine=0, or another "
+                f"student"
+            )
     if recipe.task == "fill-mask":
         return MaskedLearner(model, recipe.temperature, guide), None  # type: ignore[arg-type]
     kept = None
@@ -365,29 +335,6 @@ def _learner(
         return SpanLearner(model, recipe.temperature), kept
     problem = task.labels.problem_type
     return LabelLearner(model, problem, recipe.temperature), kept
-
-
-def _settings(
-    recipe: Recipe,
-    task: Task,
-    dev: Task | None,
-    tokenizer: DistilBertTokenizer,
-    source: Name | None,
-    teacher: Name | None,
-) -> dict[str, Any]:
-    """What a run must share with the one that it goes on from, as JSON."""
-    vocabulary = json.dumps(sorted(tokenizer.get_vocab().items())).encode()
-    settings = {
-        "recipe": dataclasses.asdict(recipe),
-        "model": None if source is None else os.fspath(source),
-        "teacher": None if teacher is None else os.fspath(teacher),
-        "labels": [*task.labels.names],
-        "vocabulary": blake2b(vocabulary, digest_size=16).hexdigest(),
-        "training rows": task.features.digest(),
-        "dev rows": None if dev is None else dev.features.digest(),
-    }
-    found: dict[str, Any] = json.loads(json.dumps(settings))
-    return found
 
 
 def _write_about(run: Running, state: str) -> None:

@@ -186,3 +186,14 @@ def test_usage(mistake):
 def test_an_unknown_task_is_answered_with_those_there_are():
     result = run("train", "translation", "-m", "tiny", "--train", "x", "-o", "mine")
     assert_refused(result, "fill-mask", "question-answering", code=2)
+
+
+def test_vectors_of_different_sizes_have_no_common_direction(tmp_path):
+    kind = "DistilBertForMaskedLM"
+    teacher = write_checkpoint(tmp_path / "teacher", kind)
+    student = write_checkpoint(tmp_path / "student", kind, dim=12, n_heads=3)
+    rows = table_of(tmp_path, "fill-mask")
+    more = ("--student", student, "--soft", 1, "--cosine", 1)
+    result = distil(teacher, rows, tmp_path / "small", *more)
+    assert_refused(result, "12 numbers", "20", "cosine=0")
+    assert not (tmp_path / "small").exists()
