@@ -131,14 +131,17 @@ main({command(start, rows, folder)!r})
         stderr=subprocess.PIPE,
         text=True,
     )
-    while not (tmp_path / "there").exists():
-        assert child.poll() is None, child.communicate()
-        time.sleep(0.01)
-    child.send_signal(signal.SIGINT)
-    time.sleep(0.3)
-    assert child.poll() is None, "the first one lets the step end"
-    child.send_signal(signal.SIGINT)
-    _, err = child.communicate(timeout=20)
+    try:
+        while not (tmp_path / "there").exists():
+            assert child.poll() is None, child.communicate()
+            time.sleep(0.01)
+        child.send_signal(signal.SIGINT)
+        time.sleep(0.3)
+        assert child.poll() is None, "the first one lets the step end"
+        child.send_signal(signal.SIGINT)
+        _, err = child.communicate(timeout=20)
+    finally:
+        child.kill()
     assert child.returncode == 130
     assert "Stopped at once" in err
     assert "Traceback" not in err
