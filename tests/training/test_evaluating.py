@@ -12,7 +12,7 @@ from lessons import read
 from trained import row
 
 import minidistil
-from minidistil.training.evaluating import measured, of_like_length
+from minidistil.training.evaluating import _guesses, measured, of_like_length
 from minidistil.training.processes import Processes
 
 
@@ -41,6 +41,13 @@ def test_hidden_words_are_measured_as_transformers_measures_them(folder, task):
     assert found["perplexity"] == pytest.approx(math.exp(out.loss), rel=1e-6)
     assert found["accuracy"] == float(right.double().mean())
     assert 40 <= hidden.sum() < 60, "15% of each row, and at least one word"
+
+
+def test_what_is_hidden_is_counted_in_its_own_row(folder, task):
+    rows = torch.tensor([9, 2, 30])
+    _, labels = task.questions(rows)
+    found = _guesses(minidistil.load(folder), task, rows, torch.device("cpu"))
+    assert found[:, 1].tolist() == (labels >= 0).sum(dim=1).tolist()
 
 
 def test_the_same_words_are_hidden_for_any_seed_and_any_rows(folder, task):
