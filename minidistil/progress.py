@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -121,6 +121,30 @@ def counting_rows(
         _on_the_screen(bar, counts_sequences=False),
     ):
         yield bar.update
+
+
+@contextmanager
+def counting_steps(what: str) -> Iterator[Callable[[int, int, str], object]]:
+    """A bar for the steps of a training, with the time left.
+
+    The block calls what it is given with the steps that are done, how many there are in
+    all, and what stands beside them. The first call says where it begins, so that the
+    time left is of the steps since. From then on nobody counts sequences.
+    """
+    bar: Any = None
+    with ExitStack() as shown:
+
+        def show(done: int, total: int, beside: str) -> None:
+            nonlocal bar
+            if bar is None:
+                bar = shown.enter_context(
+                    _bar(what, unit=" steps", total=total, initial=done)
+                )
+                shown.enter_context(_on_the_screen(bar, counts_sequences=False))
+            bar.set_postfix_str(beside, refresh=False)
+            bar.update(done - bar.n)
+
+        yield show
 
 
 def sequences_read(count: int) -> None:

@@ -18,7 +18,7 @@ PAGES = {
     for path in sorted(ROOT.glob(pattern))
 }
 README = PAGES["README.md"]
-ROOMS = ("engine", "explainer", "pipelines", "weights")
+ROOMS = ("engine", "explainer", "pipelines", "tables", "training", "weights")
 
 
 def blocks(page: str, language: str) -> list[str]:
@@ -78,6 +78,8 @@ def test_the_other_commands_run(command: str, tmp_path: Path, monkeypatch) -> No
     monkeypatch.chdir(tmp_path)
     Path("reviews.txt").write_text(reviews, encoding="utf-8")
     Path("reviews.csv").write_text('text\nA fine film.\n"Dull, and far too long."\n')
+    for name in ("train.tsv", "dev.tsv"):
+        Path(name).write_text("text\tlabel\nFine.\tPOSITIVE\nDull.\tNEGATIVE\n")
     Path("crawl").mkdir()
     with gzip.open("crawl/1.jsonl.gz", "wt") as file:
         file.write('{"url": "a.org", "body": "A fine film."}\n')

@@ -1,4 +1,4 @@
-"""What a type checker knows of the pipelines: right uses pass, wrong ones are found."""
+"""What a type checker knows: right uses pass, wrong ones are found."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ from torch import Tensor
 from typing_extensions import assert_type
 
 from minidistil import Engine, TextClassificationPipeline, pipeline
+from minidistil import Recipe, distil, evaluate, train
 from minidistil.pipelines import Pipeline, Task, answers
 
 Label = answers.ClassificationAnswer
@@ -104,6 +105,13 @@ assert_type(pipeline(model="tiny")("a"), Any)
 given: dict[str, Any] = {"stride": 3, "device": "cpu"}
 pipeline("ner", **given)
 
+recipe = Recipe(epochs=3, layers=(0, 2))
+result = train("tiny", "train.tsv", None, "mine", recipe=recipe, seed=3)
+assert_type(result.results["accuracy"], float)
+assert_type(result.steps, tuple[int, int])
+distil("mine", [{"text": "a", "label": "b"}], None, "small", recipe="squad")
+assert_type(evaluate("small", "test.tsv").results(), dict[str, float])
+
 
 def run(pipe: TextClassificationPipeline, engine: Engine) -> None:
     assert_type(pipe("a"), list[Any])
@@ -147,9 +155,13 @@ WRONG = {
     'judge("a", 3)': "No overload variant",
     'judge("a", "b")["label"]': 'TypedDict "ZeroShotAnswer" has no key "label"',
     "fill(3)": "No overload variant",
+    'train("tiny", "train.tsv", None)': "Missing positional argument",
+    'train("tiny", 3, None, "mine")': "incompatible type",
+    'Recipe(epochs="3")': "incompatible type",
+    'evaluate("mine", "a.tsv").results()["loss"].x': 'has no attribute "x"',
 }
 MADE = """
-from minidistil import pipeline
+from minidistil import Recipe, evaluate, pipeline, train
 classify = pipeline("text-classification")
 ranked = pipeline("text-classification", top_k=None)
 tag = pipeline("ner")

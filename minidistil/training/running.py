@@ -56,6 +56,7 @@ class Running:
         processes: Those that take part.
         write_beside: Writes the report and the card; called with how it stands.
         stop: Whether to end after the present step.
+        report: Called with the newest line of the log, and what a person wants beside.
         best: What evaluations have found.
     """
 
@@ -68,6 +69,7 @@ class Running:
     processes: Processes
     write_beside: Callable[[Running, str], None]
     stop: Callable[[], bool]
+    report: Callable[[Mapping[str, Any]], None]
     best: Best = field(default_factory=Best)
     _log: list[dict[str, Any]] = field(default_factory=list)
 
@@ -127,7 +129,7 @@ class Running:
         now, (began, tokens) = time.monotonic(), self._clock
         recipe = self.training.recipe
         lessons: Any = self.training.lessons
-        self._write(
+        line = self._write(
             {
                 "step": progress.step,
                 "epoch": progress.step / lessons.plan.steps_per_epoch,
@@ -139,6 +141,7 @@ class Running:
                 / max(now - began, 1e-9),
             }
         )
+        self._report(line)
         self._clock = (now, progress.tokens)
         progress.sums, progress.since = {}, 0
 
@@ -167,7 +170,7 @@ class Running:
         device = self.training.device
         measure = measured(self.model, self.dev, device, self.processes)
         results = measure.results()
-        self._write({"step": step, "evaluation": results})
+        line = self._write({"step": step, "evaluation": results})
         value = results[self.metric]
         if is_better(self.metric, value, self.best.value):
             details = measure.details()
@@ -178,6 +181,7 @@ class Running:
             waited = self.best.waited + 1
             stopped = patience is not None and waited >= patience
             self.best = dataclasses.replace(self.best, waited=waited, stopped=stopped)
+        self._report(line)
         self.write_beside(self, "running")
 
     def _keep_weights(self) -> None:
@@ -201,21 +205,27 @@ class Running:
         # Only one process writes; the others need not know when.
         return self.processes.is_first and time.monotonic() - saved > SECONDS
 
-    def _write(self, line: dict[str, Any]) -> None:
+    def _write(self, line: dict[str, Any]) -> dict[str, Any]:
         self._log.append(line)
         if self.processes.is_first:
             with (self.folder / LOG).open("ab") as file:
                 file.write(json.dumps(line).encode() + b"\n")
                 file.flush()
                 os.fsync(file.fileno())
+        return line
+
+    def _report(self, line: Mapping[str, Any]) -> None:
+        if self.processes.is_first:
+            beside = {"metric": self.metric, "best": self.best.value}
+            self.report({**line, "steps": self.training.lessons.steps, **beside})
 
 
 def check_folder(folder: Path, settings: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """Find out what is in the folder of a training.
 
     Returns:
-        What `ABOUT` says, if the training in it is finished; None if it is to begin, or
-        to go on.
+        The fields of a `training.Result` but its folder, if the training in it is
+        finished; None if it is to begin, or to go on.
 
     Raises:
         RunError: if the folder holds anything else, or another training; it lists the
@@ -237,4 +247,7 @@ def check_folder(folder: Path, settings: Mapping[str, Any]) -> Mapping[str, Any]
             f"{folder} holds another training. To go on with it, give what it was "
             f"given; to begin anew, name another folder:{lines}"
         )
-    return found if found.get("finished") and not is_file(state) else None
+    if not found.get("finished") or is_file(state):
+        return None
+    done = {name: found[name] for name in ("state", "steps", "results", "details")}
+    return done | {"steps": (*found["steps"],)}
