@@ -71,7 +71,7 @@ def rows_of(task: str, count: int = 16) -> list[dict[str, Any]]:
 def checkpoint(folder: Path, task: str, **config: Any) -> Path:
     """Write a checkpoint with the head of a task."""
     architecture, options = HEADS[task]
-    return write_checkpoint(folder, architecture, **options, **config)
+    return write_checkpoint(folder, architecture, **(options | config))
 
 
 def training_of(

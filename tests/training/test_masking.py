@@ -13,10 +13,11 @@ from minidistil.training.masking import IGNORED, Masking, chances, mask
 
 V, MASK_ID = 40, 4
 SPECIAL = torch.arange(V) < 5
+USUAL = Masking()
 LIKELY = 1e-4  # a true hypothesis is refused once in ten thousand seeds
 
 
-def hide(ids, likely=None, masking=Masking(), place=0):
+def hide(ids, likely=None, masking=USUAL, place=0):
     if likely is None:
         likely = chances(torch.ones(V), SPECIAL, 0.0)
     return mask(ids, likely, MASK_ID, masking, generator(0, "hidden words", place))
