@@ -24,6 +24,7 @@ from minidistil.checkpoint.pretrained import PreTrainedModel
 from minidistil.files import (
     is_file,
     is_folder,
+    is_temporary,
     read_bytes,
     read_json,
     reading_from,
@@ -129,6 +130,8 @@ class Running:
             self.best, length = load(path, self.training, self.settings)
         if not self.processes.is_first:
             return
+        for left in filter(is_temporary, self.folder.iterdir()):
+            left.unlink()  # of a run that was killed while it wrote
         kept = read_bytes(log)[:length] if length else b""
         try:
             self._log = [json.loads(line) for line in kept.splitlines()]
@@ -260,18 +263,19 @@ def check_folder(folder: Path, settings: Mapping[str, Any]) -> Mapping[str, Any]
         RunError: if the folder holds anything else, or another training; it lists the
             differences.
     """
-    if not is_folder(folder) or not any(folder.iterdir()):
+    there = [*folder.iterdir()] if is_folder(folder) else []
+    others = sorted(path.name for path in there if not is_temporary(path))
+    if not others:
         return None
     about, state = folder / ABOUT, folder / STATE
     if not is_file(about):
-        first = min(folder.iterdir())
         raise RunError(
-            f"{folder} is not empty (it holds {first.name}), and no training has begun "
+            f"{folder} is not empty (it holds {others[0]}), and no training has begun "
             f"in it: name another folder"
         )
     found = read_json(about, dict, RunError)
-    if others := differences(found.get("settings", {}), settings):
-        lines = "".join(f"\n- {each}" for each in others)
+    if changed := differences(found.get("settings", {}), settings):
+        lines = "".join(f"\n- {each}" for each in changed)
         raise RunError(
             f"{folder} holds another training. To go on with it, give what it was "
             f"given; to begin anew, name another folder:{lines}"
