@@ -70,6 +70,12 @@ if TYPE_CHECKING:
         BatchEncoding as BatchEncoding,
         DistilBertTokenizer as DistilBertTokenizer,
     )
+    from minidistil.training.recipe import Recipe as Recipe
+    from minidistil.training.training import (
+        distil as distil,
+        evaluate as evaluate,
+        train as train,
+    )
     from minidistil.wordpiece import WordPiece as WordPiece
 
     AutoConfig = DistilBertConfig
@@ -106,13 +112,17 @@ _MODULES = {
     "Engine": "minidistil.engine",
     "MinidistilError": "minidistil.messages",
     "Pipeline": "minidistil.pipelines",
+    "Recipe": "minidistil.training.recipe",
     "Trace": "minidistil.explainer",
     "WordPiece": "minidistil.wordpiece",
     "annotate": "minidistil.tables",
     "compare": "minidistil.explainer",
+    "distil": "minidistil.training.training",
+    "evaluate": "minidistil.training.training",
     "explain": "minidistil.explainer",
     "load": "minidistil.auto",
     "pipeline": "minidistil.pipelines",
+    "train": "minidistil.training.training",
 }
 _MODULES |= {f"DistilBertFor{head}": "minidistil.heads" for head in _HEADS}
 _MODULES |= {

@@ -123,6 +123,29 @@ def counting_rows(
         yield bar.update
 
 
+@contextmanager
+def counting_steps(what: str) -> Iterator[Callable[[int, int, str], object]]:
+    """A bar for the steps of a training, with the time left.
+
+    The block calls what it is given with the steps that are done, how many there are in
+    all, and what stands beside them. The first call says where it begins, so that the
+    time left is of the steps since. Meanwhile nobody counts sequences.
+    """
+    with (
+        _bar(what, unit=" steps") as bar,
+        _on_the_screen(bar, counts_sequences=False),
+    ):
+
+        def show(done: int, total: int, beside: str) -> None:
+            if bar.total is None:
+                bar.reset(total)
+                bar.n = bar.initial = done
+            bar.set_postfix_str(beside, refresh=False)
+            bar.update(done - bar.n)
+
+        yield show
+
+
 def sequences_read(count: int) -> None:
     """Move the bar of `counting_sequences`, if that is on the screen."""
     bar, counts_sequences = _shown.get()

@@ -12,7 +12,9 @@ from minidistil import __version__
 from minidistil.cli.answer import answer
 from minidistil.cli.choose import choose
 from minidistil.cli.classify import classify
+from minidistil.cli.distil import distil
 from minidistil.cli.embed import embed
+from minidistil.cli.evaluate import evaluate
 from minidistil.cli.explain import explain
 from minidistil.cli.export import export
 from minidistil.cli.failures import Program
@@ -21,6 +23,7 @@ from minidistil.cli.fill_mask import fill_mask
 from minidistil.cli.output import warnings_as_lines
 from minidistil.cli.publish import publish
 from minidistil.cli.tag import tag
+from minidistil.cli.train import train
 from minidistil.cli.weights import weights
 from minidistil.cli.zero_shot import zero_shot
 
@@ -36,7 +39,7 @@ def main(context: click.Context) -> None:
 weights.add_command(export)
 weights.add_command(publish)
 for command in (
-    *(answer, choose, classify, embed, explain, features),
-    *(fill_mask, tag, weights, zero_shot),
+    *(answer, choose, classify, distil, embed, evaluate, explain, features),
+    *(fill_mask, tag, train, weights, zero_shot),
 ):
     main.add_command(command)

@@ -49,6 +49,20 @@ def choice(
     return option(names, help, type=click.Choice(choices), default=default)
 
 
+def layer_numbers(given: str, also: str = "") -> list[int]:
+    """Read the layers of --layers.
+
+    Raises:
+        click.UsageError: for anything but integers; ``also`` is what else there can be.
+    """
+    try:
+        return [int(number) for number in given.split(",")]
+    except ValueError:
+        raise click.UsageError(
+            f"--layers takes numbers such as 0,2,4{also}, not {given!r}"
+        ) from None
+
+
 def file_option(help: str) -> Part:
     """--file, a name or several: what each of them is, `cli.texts` finds out."""
     return option("-f --file source", help, multiple=True, metavar="FILE")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import json
 import os
+import shlex
 import sys
 import traceback
 import warnings
@@ -31,6 +32,9 @@ class _FailedError(click.ClickException):
         self.exit_code = status  # type: ignore[misc]  # click sets it for a class
 
 
+_TYPED = f"{__name__}.typed"
+
+
 class LibraryCommand(click.Command):
     """A command that shows the library's errors as click's, without a traceback.
 
@@ -42,6 +46,11 @@ class LibraryCommand(click.Command):
 
     offers_tiny = False
     failed = 1
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the arguments; `as_typed` has them as they were given."""
+        ctx.meta[_TYPED] = [*args]
+        return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
@@ -62,6 +71,13 @@ class LibraryCommand(click.Command):
             if missing and self.offers_tiny and ctx.params["model"] is None:
                 text += "\nOr use --model tiny, which needs no network."
             raise _FailedError(text, self.failed) from error
+
+
+def as_typed() -> str:
+    """The command that runs, as it can be typed again."""
+    context = click.get_current_context()
+    names = context.command_path.split()[1:]
+    return shlex.join(["minidistil", *names, *context.meta[_TYPED]])
 
 
 def print_line(line: str = "") -> None:

@@ -18,6 +18,7 @@ from minidistil.cli.options import (
     choice,
     command,
     flag,
+    layer_numbers,
     option,
 )
 from minidistil.cli.output import print_json, print_line, print_warning
@@ -248,12 +249,7 @@ def convert(
 def _layers(given: str | None) -> str | list[int] | None:
     if given is None or given == "every-second":
         return given
-    try:
-        return [int(number) for number in given.split(",")]
-    except ValueError:
-        raise click.UsageError(
-            f"--layers takes numbers such as 0,2,4, or every-second, not {given!r}"
-        ) from None
+    return layer_numbers(given, also=", or every-second")
 
 
 for each in (list_command, inspect, load, verify, convert):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from minidistil.files import read_json
+from minidistil.files import is_file, read_json
 from minidistil.messages import (
     MinidistilError,
     check_flag,
@@ -20,6 +20,7 @@ from minidistil.messages import (
     unknown_keyword,
 )
 
+RECIPE = "recipe.json"  # its name beside a result
 PRECISIONS = ("float32", "bfloat16", "float16")
 TASKS = (
     "text-classification",
@@ -163,8 +164,8 @@ class Recipe:
         return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
 
     @classmethod
-    def from_file(cls, path: str | os.PathLike[str]) -> Recipe:
-        """Read a recipe; what it does not name has its default.
+    def from_file(cls, path: str | os.PathLike[str], **defaults: Any) -> Recipe:
+        """Read a recipe; what it does not name has its default, or one given here.
 
         Raises:
             RecipeError: if the file holds no recipe.
@@ -172,7 +173,7 @@ class Recipe:
         """
         found = read_json(Path(path), dict, RecipeError)
         try:
-            return cls().changed(**found)
+            return cls().changed(**{**defaults, **found})
         except (TypeError, ValueError) as error:
             raise RecipeError(f"{path}: {error}") from error
 
@@ -244,3 +245,42 @@ RECIPES: Mapping[str, Recipe] = {
         layers=(0, 2, 4, 7, 9, 11),
     ),
 }
+
+
+def recipe_of(
+    recipe: Recipe | str | os.PathLike[str] | None,
+    task: str | None,
+    changes: Mapping[str, Any],
+) -> Recipe:
+    """A recipe as it is, by its name or from a file, with some numbers changed.
+
+    Args:
+        recipe: A `Recipe`, the name of one of `RECIPES`, a file of JSON, or None.
+        task: What it is to be for; None: what it says.
+        changes: The numbers that are to be others.
+
+    Raises:
+        RecipeError: for a name that no recipe has, a recipe for another task, or a
+            number out of range.
+        TypeError: for a number that no recipe has.
+    """
+    known: dict[str, Any] = {} if task is None else {"task": task}
+    if recipe is None:
+        return Recipe(**known).changed(**changes)
+    if isinstance(recipe, Recipe):
+        found, name = recipe, "it"
+    elif recipe in RECIPES:
+        found, name = RECIPES[str(recipe)], f"{recipe}"
+    elif is_file(Path(recipe)):
+        found, name = Recipe.from_file(recipe, **known), f"{recipe}"
+    else:
+        raise RecipeError(
+            f"recipe is {quote(recipe)}, expected one of {', '.join(RECIPES)}, a file "
+            f"of JSON, or a Recipe"
+        )
+    if task not in (None, found.task):
+        raise RecipeError(
+            f"the recipe is for another task: {name} is for {found.task}, expected one "
+            f"for {task}"
+        )
+    return found.changed(**changes)

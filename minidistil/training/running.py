@@ -25,7 +25,6 @@ from minidistil.files import (
     is_file,
     is_folder,
     is_temporary,
-    read_bytes,
     read_json,
     reading_from,
     write_file,
@@ -66,6 +65,7 @@ class Running:
         processes: Those that take part.
         write_beside: Writes the report and the card; called with how it stands.
         stop: Whether to end after the present step.
+        report: Called with the newest line of the log, and what a person wants beside.
         best: What evaluations have found.
     """
 
@@ -78,6 +78,7 @@ class Running:
     processes: Processes
     write_beside: Callable[[Running, str], None]
     stop: Callable[[], bool]
+    report: Callable[[Mapping[str, Any]], None]
     best: Best = field(default_factory=Best)
     _log: list[dict[str, Any]] = field(default_factory=list)
 
@@ -122,27 +123,15 @@ class Running:
         return self._log
 
     def _take_up(self) -> None:
-        """Go on from the state, if there is one; the log begins where it does."""
-        path, log = self.folder / STATE, self.folder / LOG
-        begun = is_file(path)
-        length = 0
-        if begun:
-            self.best, length = load(path, self.training, self.settings)
+        """Go on from the state, if there is one; the log is then what it was."""
+        path = self.folder / STATE
+        if is_file(path):
+            self.best, self._log = load(path, self.training, self.settings)
         if not self.processes.is_first:
             return
         for left in filter(is_temporary, self.folder.iterdir()):
             left.unlink()  # of a run that was killed while it wrote
-        kept = read_bytes(log)[:length] if length else b""
-        try:
-            self._log = [json.loads(line) for line in kept.splitlines()]
-        except ValueError:
-            kept = b""
-        if len(kept) < length:
-            raise RunError(
-                f"{log} is not as the training has written it: put it back, or name "
-                f"another folder to begin anew"
-            )
-        write_file(log, kept)
+        write_file(self.folder / LOG, b"".join(map(_as_line, self._log)))
 
     def _report_step(self) -> None:
         """Write a line of the log: means over the steps since the one before."""
@@ -154,7 +143,7 @@ class Running:
         now, (began, tokens) = time.monotonic(), self._clock
         recipe = self.training.recipe
         lessons: Any = self.training.lessons
-        self._write(
+        line = self._write(
             {
                 "step": progress.step,
                 "epoch": progress.step / lessons.plan.steps_per_epoch,
@@ -166,6 +155,7 @@ class Running:
                 / max(now - began, 1e-9),
             }
         )
+        self._report(line)
         self._clock = (now, progress.tokens)
         progress.sums, progress.since = {}, 0
 
@@ -195,7 +185,7 @@ class Running:
         device = self.training.device
         measure = measured(self.model, self.dev, device, self.processes)
         results = measure.results()
-        self._write({"step": step, "evaluation": results})
+        line = self._write({"step": step, "evaluation": results})
         value = results[self.metric]
         # Of figures that are all NaN the first is kept: a folder has weights.
         if not self.best.step or is_better(self.metric, value, self.best.value):
@@ -207,6 +197,7 @@ class Running:
             waited = self.best.waited + 1
             stopped = patience is not None and waited >= patience
             self.best = dataclasses.replace(self.best, waited=waited, stopped=stopped)
+        self._report(line)
         self.write_beside(self, "running")
 
     def _keep_weights(self) -> None:
@@ -216,8 +207,8 @@ class Running:
     def _save(self) -> float:
         """Write the state; the one before stays if a step since has diverged."""
         if self.processes.is_first and self.training.diverged_in() is None:
-            length = (self.folder / LOG).stat().st_size
-            save(self.folder / STATE, self.training, self.best, self.settings, length)
+            path, state = self.folder / STATE, (self.best, self.settings, self._log)
+            save(path, self.training, *state)
         return time.monotonic()
 
     def _is_asked_to_stop(self, done: int, every: int) -> bool:
@@ -233,31 +224,37 @@ class Running:
         # Only one process writes; the others need not know when.
         return self.processes.is_first and time.monotonic() - saved > SECONDS
 
-    def _write(self, line: dict[str, Any]) -> None:
+    def _write(self, line: dict[str, Any]) -> dict[str, Any]:
         self._log.append(line)
         if self.processes.is_first:
             path = self.folder / LOG
-            text = json.dumps(_finite(line))
             with reading_from(path), path.open("ab") as file:
-                file.write(text.encode() + b"\n")
+                file.write(_as_line(line))
                 file.flush()
                 os.fsync(file.fileno())
+        return line
+
+    def _report(self, line: Mapping[str, Any]) -> None:
+        if self.processes.is_first:
+            beside = {"metric": self.metric, "best": self.best.value}
+            self.report({**line, "steps": self.training.lessons.steps, **beside})
 
 
-def _finite(line: Mapping[str, Any]) -> dict[str, Any]:
-    """A line as JSON can hold it."""
-    return {
-        **as_json({name: x for name, x in line.items() if name != "evaluation"}),
-        **{name: as_json(x) for name, x in line.items() if name == "evaluation"},
-    }
+def _as_line(line: Mapping[str, Any]) -> bytes:
+    """A line of the log; JSON has no NaN, which is null there."""
+    figures = {name: x for name, x in line.items() if name != "evaluation"}
+    found: dict[str, Any] = as_json(figures)
+    if "evaluation" in line:
+        found["evaluation"] = as_json(line["evaluation"])
+    return json.dumps(found).encode() + b"\n"
 
 
 def check_folder(folder: Path, settings: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """Find out what is in the folder of a training.
 
     Returns:
-        What `ABOUT` says, if the training in it is finished; None if it is to begin, or
-        to go on.
+        The fields of a `training.Result` but its folder, if the training in it is
+        finished; None if it is to begin, or to go on.
 
     Raises:
         RunError: if the folder holds anything else, or another training; it lists the
@@ -280,4 +277,7 @@ def check_folder(folder: Path, settings: Mapping[str, Any]) -> Mapping[str, Any]
             f"{folder} holds another training. To go on with it, give what it was "
             f"given; to begin anew, name another folder:{lines}"
         )
-    return found if found.get("finished") and not is_file(state) else None
+    if not found.get("finished") or is_file(state):
+        return None
+    done = {name: found[name] for name in ("state", "steps", "results", "details")}
+    return done | {"steps": (*found["steps"],)}

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -13,11 +12,14 @@ import torch
 from minidistil.auto import identify
 from minidistil.checkpoint.pretrained import PreTrainedModel
 from minidistil.config import DistilBertConfig
-from minidistil.files import is_file, read_json
+from minidistil.files import read_json
+from minidistil.hub import open_checkpoint
 from minidistil.messages import MinidistilError
 from minidistil.tokenizer import DistilBertTokenizer
 from minidistil.training.keys import key
 from minidistil.training.labels import Labels
+from minidistil.training.tasks import TASKS
+from minidistil.training.tasks.masked_lm import MaskedLM
 from minidistil.weights.bert import keep_layers
 from minidistil.weights.conversion import convert
 
@@ -67,6 +69,25 @@ def tokenizer_of(source: Name) -> DistilBertTokenizer:
     return DistilBertTokenizer.from_pretrained(source)
 
 
+def task_of(source: Name) -> str:
+    """The task of a checkpoint's head; a BERT's is to guess hidden words.
+
+    Raises:
+        StartError: if it has no head.
+    """
+    if _is_bert(source):
+        return MaskedLM.name
+    kind = identify(source).kind
+    names = [name for name, task in TASKS.items() if task.kind is kind]
+    if not names:
+        known = ", ".join(task.kind.__name__ for task in TASKS.values())
+        raise StartError(
+            f"{source} is a {kind.__name__}, which has no head, so that it answers "
+            f"nothing: expected one of {known}"
+        )
+    return names[0]
+
+
 def student_of(teacher: PreTrainedModel, layers: Sequence[int]) -> PreTrainedModel:
     """A student that begins with some of its teacher's layers, and all else of it.
 
@@ -97,9 +118,10 @@ def check_vocabularies(
 
 
 def _is_bert(source: Name) -> bool:
-    path = Path(source) / "config.json"
-    return is_file(path) and _model_type(path) == "bert"
+    return _configuration(source).get("model_type") == "bert"
 
 
-def _model_type(path: Path) -> Any:
-    return read_json(path, dict, StartError).get("model_type")
+def _configuration(source: Name) -> Mapping[str, Any]:
+    path = open_checkpoint(source).require("config.json")
+    found: Mapping[str, Any] = read_json(path, dict, StartError)
+    return found

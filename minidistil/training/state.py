@@ -13,7 +13,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -62,7 +62,7 @@ def save(
     training: Training,
     best: Best,
     settings: Mapping[str, Any],
-    log_bytes: int,
+    log: Sequence[Mapping[str, Any]],
 ) -> None:
     """Write the state.
 
@@ -71,8 +71,8 @@ def save(
         training: What has been learnt.
         best: What evaluations have found.
         settings: What the run that goes on must share with this one; JSON.
-        log_bytes: The length of the log: what is written behind it belongs to steps
-            that will be done again.
+        log: Its lines. In its file there may be more, of steps that will be taken
+            again.
 
     Raises:
         OSError: if the system refuses; the state before it is kept.
@@ -92,7 +92,7 @@ def save(
         "updates": updates,
         "scaler": training.scaler.state_dict(),
         "best": dataclasses.asdict(best),
-        "log_bytes": log_bytes,
+        "log": log,
         "settings": settings,
         "machine": machine(training),
     }
@@ -102,14 +102,14 @@ def save(
 
 def load(
     path: Path, training: Training, settings: Mapping[str, Any]
-) -> tuple[Best, int]:
+) -> tuple[Best, list[dict[str, Any]]]:
     """Take over a state; the training goes on where it was written.
 
     Where the last bits of a result may be others than without a pause, as with another
     number of threads, there is a warning.
 
     Returns:
-        What evaluations had found, and the length of the log.
+        What evaluations had found, and the lines of the log.
 
     Raises:
         StateError: if the file is no state, is damaged, or one of other ``settings``;
@@ -131,7 +131,7 @@ def load(
             for name, weight in named(training.student).items()
         }
         training.scaler.load_state_dict(header["scaler"])
-        length = int(header["log_bytes"])
+        log = [*header["log"]]
     except (SafetensorError, LookupError, TypeError, ValueError) as error:
         if isinstance(error, StateError):
             raise
@@ -146,7 +146,7 @@ def load(
     training.progress = progress
     if training.processes.is_first:
         _warn_of_another_machine(header.get("machine", {}), machine(training))
-    return best, length
+    return best, log
 
 
 def machine(training: Training) -> dict[str, Any]:

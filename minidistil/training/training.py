@@ -17,22 +17,25 @@ from minidistil.checkpoint.devices import usable_device
 from minidistil.checkpoint.pretrained import PreTrainedModel
 from minidistil.config import DistilBertConfig
 from minidistil.files import write_file
-from minidistil.messages import quote
 from minidistil.tokenizer import DistilBertTokenizer
-from minidistil.training.evaluating import measured
+from minidistil.training.calls import call
+from minidistil.training.evaluating import evaluate as evaluate, measured
+from minidistil.training.labels import Labels
 from minidistil.training.learners import LabelLearner, MaskedLearner, SpanLearner
 from minidistil.training.lessons import KeptAnswers, TaskLessons
 from minidistil.training.loop import Training
-from minidistil.training.measures import Measure
+from minidistil.training.metrics import as_json, check_metric
 from minidistil.training.processes import Processes, joined, own_device
-from minidistil.training.recipe import RECIPES, Recipe
+from minidistil.training.recipe import RECIPE, Recipe, RecipeError, recipe_of
 from minidistil.training.rows import Data
 from minidistil.training.running import ABOUT, STATE, Running, check_folder
 from minidistil.training.starting import (
     Name,
+    StartError,
     check_vocabularies,
     start,
     student_of,
+    task_of,
     teacher_of,
     tokenizer_of,
 )
@@ -50,17 +53,25 @@ class Result:
         state: "finished", "stopped by patience" or "interrupted".
         steps: How many steps were taken, and of how many.
         results: The best evaluation's figures, by name; none without dev rows.
+        details: More about it, as JSON: a confusion matrix, a table of labels, …
+        was_done: Whether all was done before this call.
     """
 
     folder: Path
     state: str
     steps: tuple[int, int]
     results: Mapping[str, float]
+    details: Mapping[str, Any]
+    was_done: bool = False
 
 
 def never() -> bool:
     """The default of ``stop``."""
     return False
+
+
+def ignore(line: Mapping[str, Any]) -> None:
+    """The default of ``report``."""
 
 
 def train(
@@ -69,10 +80,13 @@ def train(
     dev: Data | None,
     folder: Name,
     *,
-    recipe: Recipe | str | None = None,
+    task: str | None = None,
+    recipe: Recipe | Name | None = None,
     columns: Mapping[str, str] | None = None,
     device: str = "cpu",
     stop: Callable[[], bool] = never,
+    report: Callable[[Mapping[str, Any]], None] = ignore,
+    command: str | None = None,
     **changes: Any,
 ) -> Result:
     """Fine-tune a model.
@@ -85,25 +99,35 @@ def train(
         dev: The same, to measure with after each epoch; None: the last weights are
             kept.
         folder: Where the result goes; empty, or of this very training.
-        recipe: A `Recipe`, or the name of one of `RECIPES`.
+        task: The pipeline's task; by default the recipe's.
+        recipe: A `Recipe`, the name of one of `RECIPES`, or a file of JSON.
         columns: By role ("text", "label", …), the name of the column.
         device: Such as "cpu" or "cuda".
         stop: Asked after each step; True ends the training with its state saved.
+        report: Called with the newest line of the log: after some steps, where the
+            device is waited for anyway, and after each evaluation. Beside what stands
+            in the log, it has ``steps``, how many there are in all; and ``metric`` and
+            ``best``, what decides and its best value so far, None before there is one.
+            Of several processes, the first alone calls it.
+        command: What repeats the run, for the report and the card; by default this
+            call, written out.
         changes: Numbers of the recipe that are to be others.
 
     Raises:
         TrainingDataError: if a row is wrong; before the first step.
-        RecipeError: for a number out of range.
+        RecipeError: for a number out of range, or a recipe of another task.
         RunError: if the folder holds anything else.
         DivergedError: if the loss is not finite.
     """
-    followed = recipe_of(recipe, changes)
+    given = {"task": task, "recipe": recipe, "columns": columns, "device": device}
     return _learn(
-        followed,
+        recipe_of(recipe, task, changes),
         folder,
         _Rows(rows, dev, columns or {}),
         device,
         stop,
+        report,
+        command or call("train", [model, rows, dev, folder], given | changes),
         source=model,
     )
 
@@ -115,13 +139,15 @@ def distil(
     folder: Name,
     *,
     student: Name | None = None,
-    recipe: Recipe | str | None = None,
+    recipe: Recipe | Name | None = None,
     columns: Mapping[str, str] | None = None,
     device: str = "cpu",
     stop: Callable[[], bool] = never,
+    report: Callable[[Mapping[str, Any]], None] = ignore,
+    command: str | None = None,
     **changes: Any,
 ) -> Result:
-    """Train a student to answer as its teacher does.
+    """Train a student to answer as its teacher does, in the teacher's task.
 
     Args:
         teacher: A checkpoint with the head of the task; a BERT is folded.
@@ -130,82 +156,41 @@ def distil(
         folder: See there.
         student: A checkpoint that the student begins with; None: layers of the teacher,
             which the recipe names.
-        recipe: See `train`.
+        recipe: See `train`. Without weights for the teacher's answers, they and the
+            labels weigh half each.
         columns: See there.
         device: See there.
         stop: See there.
+        report: See there.
+        command: See there.
         changes: See there.
 
     Raises:
-        StartError: if teacher and student have different vocabularies.
+        StartError: if teacher and student have different vocabularies, or the teacher
+            has no head.
         Others: as `train`.
     """
-    followed = recipe_of(recipe, changes)
+    followed = recipe_of(recipe, task_of(teacher), {})
     if not followed.soft and not followed.cosine:
         # Half and half, as the authors did for SQuAD (Sanh et al. 2019, section 4.2).
         followed = followed.changed(soft=0.5, hard=0.5)
+    if student is not None and changes.get("layers") is not None:
+        raise StartError(
+            "give a student or layers of the teacher, not both: either is what the "
+            "student begins with"
+        )
+    given = {"student": student, "recipe": recipe, "columns": columns, "device": device}
     return _learn(
-        followed,
+        followed.changed(**changes),
         folder,
         _Rows(rows, dev, columns or {}),
         device,
         stop,
+        report,
+        command or call("distil", [teacher, rows, dev, folder], given | changes),
         source=student,
         teacher=teacher,
     )
-
-
-def evaluate(
-    model: Name,
-    rows: Data,
-    *,
-    columns: Mapping[str, str] | None = None,
-    device: str = "cpu",
-    task: str | None = None,
-    **changes: Any,
-) -> Measure:
-    """Measure a trained model on rows with labels.
-
-    Raises:
-        TrainingDataError: if a row is wrong, or has a label that the model has not.
-    """
-    from minidistil.auto import identify
-    from minidistil.training.labels import Labels
-
-    found = identify(model)
-    names = [name for name, each in TASKS.items() if each.kind is found.kind]
-    recipe = Recipe(task=task or (names or ["text-classification"])[0]).changed(
-        **changes
-    )
-    kind = TASKS[recipe.task]
-    read = kind.read(  # type: ignore[attr-defined]
-        rows,
-        tokenizer=tokenizer_of(model),
-        recipe=recipe,
-        config=found.config,
-        columns=columns,
-        labels=Labels.of(found.config),
-    )
-    place = usable_device(device)
-    loaded = kind.kind.from_pretrained(model, device=place)
-    return measured(loaded, read, place)
-
-
-def recipe_of(recipe: Recipe | str | None, changes: Mapping[str, Any]) -> Recipe:
-    """A recipe by its name, or as it is, with some numbers changed.
-
-    Raises:
-        ValueError: for a name that no recipe has, or a number out of range.
-        TypeError: for a number that no recipe has.
-    """
-    if isinstance(recipe, str):
-        if recipe not in RECIPES:
-            raise ValueError(
-                f"recipe is {quote(recipe)}, expected one of {', '.join(RECIPES)}, or "
-                f"a Recipe"
-            )
-        recipe = RECIPES[recipe]
-    return (recipe or Recipe()).changed(**changes)
 
 
 @dataclass(frozen=True)
@@ -217,8 +202,13 @@ class _Rows:
     columns: Mapping[str, str]
 
     def read(
-        self, recipe: Recipe, tokenizer: DistilBertTokenizer, config: DistilBertConfig
+        self,
+        recipe: Recipe,
+        tokenizer: DistilBertTokenizer,
+        config: DistilBertConfig,
+        labels: Labels | None,
     ) -> tuple[Task, Task | None]:
+        """Read both; ``labels`` are those that there are, if a teacher has some."""
         kind: Any = TASKS[recipe.task]
         options = {
             "tokenizer": tokenizer,
@@ -226,7 +216,7 @@ class _Rows:
             "config": config,
             "columns": self.columns,
         }
-        found = kind.read(self.train, **options)
+        found = kind.read(self.train, **options, labels=labels)
         if self.dev is None:
             return found, None
         return found, kind.read(self.dev, **options, labels=found.labels)
@@ -238,11 +228,13 @@ def _learn(
     rows: _Rows,
     device: str,
     stop: Callable[[], bool],
+    report: Callable[[Mapping[str, Any]], None],
+    command: str,
     *,
     source: Name | None,
     teacher: Name | None = None,
-    command: str = "",
 ) -> Result:
+    _check_terms(recipe, teacher)
     place = usable_device(own_device(device))
     kind = TASKS[recipe.task].kind
     named = source if source is not None else teacher
@@ -258,22 +250,18 @@ def _learn(
             if guide is not None and source is None
             else DistilBertConfig.from_pretrained(os.fspath(named))
         )
-        task, dev = rows.read(recipe, tokenizer, config)
+        # Wrong layers are found before all rows are read.
+        begun = None if guide is None or source else _student(guide, recipe)
+        # A teacher's answers are in the order of its own labels.
+        labels = None if guide is None else Labels.of(guide.config)
+        task, dev = rows.read(recipe, tokenizer, config, labels)
+        metric = _metric(recipe, task, dev)
         settings = _settings(recipe, task, dev, tokenizer, source, teacher)
         path = Path(folder)
         done = processes.by_first(lambda: check_folder(path, settings))
         if done is not None:
-            return Result(path, done["state"], tuple(done["steps"]), done["results"])
-        if source is not None:
-            model = start(source, kind, task.labels, recipe.seed)
-        else:
-            assert guide is not None
-            if recipe.layers is None:
-                raise ValueError(
-                    "name the layers of the teacher that the student begins with, "
-                    "such as layers=(0, 2, 4), or a student"
-                )
-            model = student_of(guide, recipe.layers)
+            return Result(path, **done, was_done=True)
+        model = begun or start(named, kind, task.labels, recipe.seed)
         model = model.to(place).train()
         if recipe.gradient_checkpointing:
             model.gradient_checkpointing_enable()
@@ -281,7 +269,6 @@ def _learn(
         training = Training(
             learner, TaskLessons(task, recipe, kept), recipe, processes, place
         )
-        metric = recipe.metric or task.metrics[0]
         run = Running(
             folder=path,
             training=training,
@@ -292,6 +279,7 @@ def _learn(
             processes=processes,
             write_beside=_say_nothing,
             stop=stop,
+            report=report,
         )
         telling = Telling(
             command,
@@ -306,7 +294,7 @@ def _learn(
             path.mkdir(parents=True, exist_ok=True)
             _write_about(run, "running")
             tokenizer.save_pretrained(path)
-            write_file(path / "recipe.json", recipe.to_json().encode())
+            write_file(path / RECIPE, recipe.to_json().encode())
         state = run.go()
         if processes.is_first and state != "interrupted":
             run.write_beside(run, state)
@@ -317,7 +305,48 @@ def _learn(
             state,
             (training.progress.step, training.lessons.steps),
             run.best.results,
+            run.best.details,
         )
+
+
+def _check_terms(recipe: Recipe, teacher: Name | None) -> None:
+    """Raise RecipeError for a term of the loss that there is nothing to learn from."""
+    if teacher is None and (recipe.soft or recipe.cosine or recipe.layers):
+        raise RecipeError(
+            "the recipe is one to distil with: its soft, cosine and layers are about a "
+            "teacher; use distil, or change them to 0, 0 and None"
+        )
+    if teacher is not None and not recipe.soft and not recipe.cosine:
+        raise RecipeError(
+            "soft and cosine are both 0, so that nothing is learnt from the teacher"
+        )
+    if recipe.cosine and recipe.task != "fill-mask":
+        raise RecipeError(
+            f"cosine is {recipe.cosine:g}, expected 0 for {recipe.task}: only of "
+            f"fill-mask are vectors compared"
+        )
+
+
+def _student(guide: PreTrainedModel, recipe: Recipe) -> PreTrainedModel:
+    if recipe.layers is None:
+        raise StartError(
+            "name the layers of the teacher that the student begins with, such as "
+            "layers 0, 2, 4; or name a student"
+        )
+    return student_of(guide, recipe.layers)
+
+
+def _metric(recipe: Recipe, task: Task, dev: Task | None) -> str:
+    """What decides which weights are best.
+
+    Raises:
+        ValueError: for a metric that the task does not have, or without dev rows.
+    """
+    if dev is None:
+        for name in ("metric", "patience"):
+            if getattr(recipe, name) is not None:
+                raise ValueError(f"{name} is given without dev rows to measure with")
+    return check_metric(recipe.metric, (dev or task).metrics)
 
 
 def _learner(
@@ -369,7 +398,8 @@ def _write_about(run: Running, state: str) -> None:
         "finished": state not in ("running", "interrupted"),
         "state": state,
         "steps": [run.training.progress.step, run.training.lessons.steps],
-        "results": run.best.results,
+        "results": as_json(run.best.results),
+        "details": run.best.details,
     }
     write_file(run.folder / ABOUT, json.dumps(about, indent=2).encode() + b"\n")
 

@@ -28,6 +28,7 @@ from minidistil.training.features import (
     making,
     padded,
 )
+from minidistil.training.keys import generator
 from minidistil.training.labels import Labels
 from minidistil.training.loop import Inputs, Step
 from minidistil.training.masking import IGNORED, Masking, chances, mask
@@ -124,14 +125,7 @@ class MaskedLM(Task):
     ) -> Step:
         """See `Task`: words are hidden in all rows at once, whatever the passes are."""
         places, lengths = self.features.places(rows)
-        masking = Masking(share=self.recipe.masked, smoothing=self.recipe.smoothing)
-        read, labels = mask(
-            self.features.ids[places].long(),
-            self._chances,
-            self.tokenizer.mask_token_id,
-            masking,
-            draw,
-        )
+        read, labels = self._hidden(places, draw)
         parts = torch.split(lengths, [*map(len, passes)])
         tokens = [int(part.sum()) for part in parts]
         together = zip(
@@ -143,6 +137,24 @@ class MaskedLM(Task):
             {"hard": hidden, "soft": len(read), "cosine": len(read)},
         )
 
+    def questions(self, rows: Tensor) -> tuple[Inputs, Tensor]:
+        """What a model is measured with: rows in which words are hidden.
+
+        Of a row it is always the same words, whatever the recipe's seed is, and
+        whichever rows are asked for together: figures can be compared.
+
+        Returns:
+            What the model reads, (B, T), and what it has to guess, (B, T): a word, or
+            `IGNORED`.
+        """
+        hidden = []
+        for row in rows.tolist():
+            places, _ = self.features.places(torch.tensor([row]))
+            hidden.append(self._hidden(places, generator(0, "questions", row)))
+        _, lengths = self.features.places(rows)
+        read, labels = (torch.cat(each) for each in zip(*hidden, strict=True))
+        return self._padded(read, lengths), padded(labels, lengths, IGNORED)
+
     def measure(self) -> Measure:
         """See `Task`."""
         return MaskedMeasure(len(self.features))
@@ -151,6 +163,12 @@ class MaskedLM(Task):
         """The tokens, of which the soft loss and the cosine are summed over."""
         _, lengths = self.features.places(rows)
         return {"soft": int(lengths.sum()), "cosine": int(lengths.sum())}
+
+    def _hidden(self, places: Tensor, draw: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Hide some of the tokens at some places, (N,); see `mask`."""
+        masking = Masking(share=self.recipe.masked, smoothing=self.recipe.smoothing)
+        ids = self.features.ids[places].long()
+        return mask(ids, self._chances, self.tokenizer.mask_token_id, masking, draw)
 
     def _part(self, read: Tensor, labels: Tensor, lengths: Tensor) -> Inputs:
         found = self._padded(read, lengths)
