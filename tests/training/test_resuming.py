@@ -280,10 +280,8 @@ def begun(start, tmp_path):
     ("change", "said"),
     [
         (
-            (
-                {"learning_rate": 0.5, "epochs": 4},
-                ["learning_rate was 0.003, and is 0.5", "epochs was 2, and is 4"],
-            ),
+            {"learning_rate": 0.5, "epochs": 4},
+            ["learning_rate was 0.003, and is 0.5", "epochs was 2, and is 4"],
         ),
         ({"rows": rows_of(TASK, 15)}, ["training rows was"]),
         ({"dev": rows_of(TASK, 15)}, ["dev rows was"]),
