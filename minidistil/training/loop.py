@@ -71,7 +71,7 @@ class Progress:
         tokens: The tokens that have been read.
         sums: Since the last report, for each term of the loss its sum over the steps,
             each step a mean; and the norm of the gradient. Tensors (), on the device,
-            which nobody waits for.
+            which nobody waits for; every process has the same.
         since: The number of those steps.
         diverged: The first step whose gradient was not finite, as a tensor (); -1 if
             none was.
@@ -90,7 +90,7 @@ class Training:
     Attributes:
         student: Makes, of the inputs of a pass, the sum of each term of the loss: a
             mapping from the term's name to a tensor ().
-        optimizer: AdamW, over the student's weights.
+        optimizer: AdamW, over the student's weights; any other may take its place.
         progress: Where it stands.
     """
 
@@ -108,13 +108,7 @@ class Training:
         self.recipe = recipe
         self.processes = processes
         self.device = device
-        self.optimizer = torch.optim.AdamW(
-            groups(student, recipe.weight_decay),
-            lr=recipe.learning_rate,
-            betas=recipe.betas,
-            eps=recipe.epsilon,
-            fused=True,
-        )
+        self.optimizer: torch.optim.Optimizer = adamw(student, recipe)
         # Numbers of 16 bits end at 65,504 and at 6e-8: gradients are scaled in between.
         self.scaler = torch.amp.GradScaler(
             device.type, enabled=recipe.precision == "float16"
@@ -129,6 +123,14 @@ class Training:
             self.progress.step += 1
             self.progress.tokens += self.lessons.tokens(number)
             yield self.progress.step
+
+    def diverged_in(self) -> int | None:
+        """The first step whose loss or gradient was not finite; waits for the device.
+
+        From then on the weights are worth nothing.
+        """
+        found = self.progress.diverged
+        return None if found is None or int(found) < 0 else int(found)
 
     def _take(self, number: int) -> None:
         recipe, processes = self.recipe, self.processes
@@ -156,6 +158,7 @@ class Training:
                 self.scaler.scale(loss * processes.count).backward()
             for name in means:
                 means[name] += found[name].detach()
+        of_all = processes.sum(torch.stack([*means.values()]))
         self.scaler.unscale_(self.optimizer)
         norm = clip_grad_norm_(self.student.parameters(), recipe.largest_gradient)
         for group in self.optimizer.param_groups:
@@ -163,7 +166,9 @@ class Training:
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
-        self._note(number, means | {"gradient": norm.detach()})
+        self._note(
+            number, dict(zip([*means, "gradient"], [*of_all, norm], strict=True))
+        )
 
     def _autocast(self) -> Any:
         """Products in the recipe's precision; sums and norms stay in float32."""
@@ -173,10 +178,10 @@ class Training:
         )
 
     def _moved(self, inputs: Inputs) -> Inputs:
-        if self.device.type == "cpu":
-            return inputs
+        if self.device.type == "cuda":  # which copies without a wait from such memory
+            inputs = {name: value.pin_memory() for name, value in inputs.items()}
         return {
-            name: value.pin_memory().to(self.device, non_blocking=True)
+            name: value.to(self.device, non_blocking=True)
             for name, value in inputs.items()
         }
 
@@ -187,17 +192,30 @@ class Training:
             progress.sums[name] = progress.sums.get(name, 0) + value
         progress.since += 1
         # In 16 bits a gradient may be too large: the scaler then takes no step.
-        watched = (
-            found.items()
-            if not self.scaler.is_enabled()
-            else [(name, value) for name, value in found.items() if name != "gradient"]
-        )
-        finite = torch.stack([value.isfinite() for _, value in watched]).all()
-        now = torch.where(finite, -1, number)
+        watched = [
+            value.isfinite()
+            for name, value in found.items()
+            if name != "gradient" or not self.scaler.is_enabled()
+        ]
+        now = torch.where(torch.stack(watched).all(), -1, number)
         before = progress.diverged
         progress.diverged = (
             now if before is None else torch.where(before < 0, now, before)
         )
+
+
+def adamw(student: nn.Module, recipe: Recipe) -> torch.optim.AdamW:
+    """AdamW (Loshchilov and Hutter 2019, arXiv:1711.05101), as fast as there is."""
+    options: dict[str, Any] = {
+        "params": groups(student, recipe.weight_decay),
+        "lr": recipe.learning_rate,
+        "betas": recipe.betas,
+        "eps": recipe.epsilon,
+    }
+    try:
+        return torch.optim.AdamW(**options, fused=True)
+    except RuntimeError:  # not on every device
+        return torch.optim.AdamW(**options)
 
 
 def groups(student: nn.Module, decay: float) -> list[dict[str, Any]]:

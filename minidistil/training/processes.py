@@ -7,7 +7,7 @@ found. With one process everything here does nothing.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
@@ -71,13 +71,23 @@ class Processes:
         dist.all_gather_object(found, value)
         return found
 
-    def told_by_first(self, value: Value) -> Value:
-        """What the first process has."""
+    def by_first(self, work: Callable[[], Value]) -> Value:
+        """Do what one process alone may do, and give all what it returns.
+
+        An error of the first process is one of all.
+        """
         if self.count == 1:
-            return value
-        found = [value]
+            return work()
+        found: list[Any] = [None, None]
+        if self.is_first:
+            try:
+                found[0] = work()
+            except Exception as error:
+                found[1] = error
         dist.broadcast_object_list(found, src=0)
-        return found[0]
+        if found[1] is not None:
+            raise found[1]
+        return found[0]  # type: ignore[no-any-return]
 
 
 @contextmanager
@@ -89,18 +99,21 @@ def joined(device: torch.device) -> Iterator[Processes]:
     Args:
         device: Of this process: processes on GPUs speak over nccl, others over gloo.
     """
-    ours = "RANK" in os.environ and not (dist.is_available() and dist.is_initialized())
-    if ours:
-        backend = "nccl" if device.type == "cuda" else "gloo"
-        dist.init_process_group(backend, timeout=PATIENCE)
-    try:
-        if dist.is_available() and dist.is_initialized():
-            yield Processes(dist.get_rank(), dist.get_world_size())
-        else:
-            yield Processes()
-    finally:
+    is_cuda = device.type == "cuda"
+    started = {"RANK", "WORLD_SIZE"} <= {*os.environ}
+    ours = started and not (dist.is_available() and dist.is_initialized())
+    # Without it nccl would send from the first GPU, whichever process asks.
+    with torch.cuda.device(device) if is_cuda else nullcontext():
         if ours:
-            dist.destroy_process_group()
+            dist.init_process_group("nccl" if is_cuda else "gloo", timeout=PATIENCE)
+        try:
+            if dist.is_available() and dist.is_initialized():
+                yield Processes(dist.get_rank(), dist.get_world_size())
+            else:
+                yield Processes()
+        finally:
+            if ours:
+                dist.destroy_process_group()
 
 
 def own_device(device: str) -> str:

@@ -18,15 +18,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from minidistil.checkpoint.pretrained import PreTrainedModel
-from minidistil.files import is_file, is_folder, read_json, write_file
+from minidistil.files import (
+    is_file,
+    is_folder,
+    is_temporary,
+    read_json,
+    reading_from,
+    write_file,
+)
 from minidistil.messages import MinidistilError
 from minidistil.tables.settings import differences
 from minidistil.training.evaluating import measured
 from minidistil.training.loop import Training
-from minidistil.training.metrics import is_better
+from minidistil.training.metrics import as_json, is_better
 from minidistil.training.processes import Processes
-from minidistil.training.state import Best, load, read_header, save
+from minidistil.training.state import Best, load, save
 from minidistil.training.tasks.base import Task
 
 STATE, LOG, ABOUT = "unfinished.safetensors", "metrics.jsonl", "training.json"
@@ -86,21 +95,27 @@ class Running:
         lessons: Any = self.training.lessons
         every = max(1, lessons.steps // LINES)
         saved = time.monotonic()
-        self._clock = (time.monotonic(), self.training.progress.tokens)
-        for done in self.training.steps():
-            if done % every == 0 or done == lessons.steps:
+        self._clock = (saved, self.training.progress.tokens)
+        # Who was killed when all was done, but not all was written, is done at once.
+        for done in () if self.best.stopped else self.training.steps():
+            is_last = done == lessons.steps
+            if done % every == 0 or is_last:
                 self._report_step()
-            if done % lessons.plan.steps_per_epoch == 0:
+            is_measured = done % lessons.plan.steps_per_epoch == 0
+            if is_measured:
                 self._evaluate()
+            is_over = is_last or self.best.stopped
+            is_stopped = not is_over and self._is_asked_to_stop(done, every)
+            if is_measured or is_stopped or self._is_time(saved):
                 saved = self._save()
-                if self.best.stopped:
-                    break
-            elif self._is_asked_to_stop(done, every):
-                self._save()
+            if is_stopped:
+                self._check_finite()
+                self.write_beside(self, "interrupted")
                 return "interrupted"
-            elif self._is_time(saved):
-                saved = self._save()
-        return "stopped by patience" if self.best.stopped else "finished"
+            if is_over:
+                break
+        is_early = self.training.progress.step < lessons.steps
+        return "stopped by patience" if is_early else "finished"
 
     @property
     def log(self) -> list[dict[str, Any]]:
@@ -108,16 +123,15 @@ class Running:
         return self._log
 
     def _take_up(self) -> None:
+        """Go on from the state, if there is one; the log is then what it was."""
         path = self.folder / STATE
-        if not is_file(path):
-            write_file(self.folder / LOG, b"")
+        if is_file(path):
+            self.best, self._log = load(path, self.training, self.settings)
+        if not self.processes.is_first:
             return
-        self.best = load(path, self.training)
-        length = read_header(path)["log_bytes"]
-        log = (self.folder / LOG).read_bytes()[:length]
-        if self.processes.is_first:
-            write_file(self.folder / LOG, log)
-        self._log = [json.loads(line) for line in log.splitlines()]
+        for left in filter(is_temporary, self.folder.iterdir()):
+            left.unlink()  # of a run that was killed while it wrote
+        write_file(self.folder / LOG, b"".join(map(_as_line, self._log)))
 
     def _report_step(self) -> None:
         """Write a line of the log: means over the steps since the one before."""
@@ -146,17 +160,18 @@ class Running:
         progress.sums, progress.since = {}, 0
 
     def _check_finite(self) -> None:
-        progress = self.training.progress
-        if progress.diverged is None or (number := int(progress.diverged)) < 0:
+        if (number := self.training.diverged_in()) is None:
             return
         lessons: Any = self.training.lessons
-        rows = lessons.plan.batch(number).tolist()
+        rows = [row + 1 for row in lessons.plan.batch(number).tolist()]
+        some = ", ".join(map(str, rows[:8])) + " …" * (len(rows) > 8)
         self.write_beside(self, "diverged")
+        path = self.folder / STATE
+        kept = f" The state before it is kept in {path}" if is_file(path) else ""
         raise DivergedError(
             f"the loss or its gradient was not finite in step {number + 1}, of the "
-            f"rows {', '.join(str(row + 1) for row in rows[:8])}"
-            f"{' …' if len(rows) > 8 else ''}: try a lower learning rate, or "
-            f"float32. The state before it is kept in {self.folder / STATE}"
+            f"rows {some} (of those that are learnt from, the first is 1): try a lower "
+            f"learning rate, or float32.{kept}"
         )
 
     def _evaluate(self) -> None:
@@ -172,7 +187,8 @@ class Running:
         results = measure.results()
         line = self._write({"step": step, "evaluation": results})
         value = results[self.metric]
-        if is_better(self.metric, value, self.best.value):
+        # Of figures that are all NaN the first is kept: a folder has weights.
+        if not self.best.step or is_better(self.metric, value, self.best.value):
             details = measure.details()
             self.best = Best(value, step, results=results, details=details)
             self._keep_weights()
@@ -189,17 +205,20 @@ class Running:
             self.model.save_pretrained(self.folder)
 
     def _save(self) -> float:
-        self._check_finite()
-        if self.processes.is_first:
-            length = (self.folder / LOG).stat().st_size
-            save(self.folder / STATE, self.training, self.best, self.settings, length)
+        """Write the state; the one before stays if a step since has diverged."""
+        if self.processes.is_first and self.training.diverged_in() is None:
+            path, state = self.folder / STATE, (self.best, self.settings, self._log)
+            save(path, self.training, *state)
         return time.monotonic()
 
     def _is_asked_to_stop(self, done: int, every: int) -> bool:
+        """Whether to end: all processes do, or none."""
         if self.processes.count == 1:
             return self.stop()
-        # All or none: they agree where they wait for the device anyway.
-        return done % every == 0 and any(self.processes.gathered(self.stop()))
+        if done % every:  # they agree where they wait for the device anyway
+            return False
+        wishes = torch.tensor(float(self.stop()), device=self.training.device)
+        return bool(self.processes.sum(wishes))
 
     def _is_time(self, saved: float) -> bool:
         # Only one process writes; the others need not know when.
@@ -208,8 +227,9 @@ class Running:
     def _write(self, line: dict[str, Any]) -> dict[str, Any]:
         self._log.append(line)
         if self.processes.is_first:
-            with (self.folder / LOG).open("ab") as file:
-                file.write(json.dumps(line).encode() + b"\n")
+            path = self.folder / LOG
+            with reading_from(path), path.open("ab") as file:
+                file.write(_as_line(line))
                 file.flush()
                 os.fsync(file.fileno())
         return line
@@ -218,6 +238,15 @@ class Running:
         if self.processes.is_first:
             beside = {"metric": self.metric, "best": self.best.value}
             self.report({**line, "steps": self.training.lessons.steps, **beside})
+
+
+def _as_line(line: Mapping[str, Any]) -> bytes:
+    """A line of the log; JSON has no NaN, which is null there."""
+    figures = {name: x for name, x in line.items() if name != "evaluation"}
+    found: dict[str, Any] = as_json(figures)
+    if "evaluation" in line:
+        found["evaluation"] = as_json(line["evaluation"])
+    return json.dumps(found).encode() + b"\n"
 
 
 def check_folder(folder: Path, settings: Mapping[str, Any]) -> Mapping[str, Any] | None:
@@ -231,18 +260,19 @@ def check_folder(folder: Path, settings: Mapping[str, Any]) -> Mapping[str, Any]
         RunError: if the folder holds anything else, or another training; it lists the
             differences.
     """
-    if not is_folder(folder) or not any(folder.iterdir()):
+    there = [*folder.iterdir()] if is_folder(folder) else []
+    others = sorted(path.name for path in there if not is_temporary(path))
+    if not others:
         return None
     about, state = folder / ABOUT, folder / STATE
     if not is_file(about):
-        first = min(folder.iterdir())
         raise RunError(
-            f"{folder} is not empty (it holds {first.name}), and no training has begun "
+            f"{folder} is not empty (it holds {others[0]}), and no training has begun "
             f"in it: name another folder"
         )
     found = read_json(about, dict, RunError)
-    if others := differences(found.get("settings", {}), settings):
-        lines = "".join(f"\n- {each}" for each in others)
+    if changed := differences(found.get("settings", {}), settings):
+        lines = "".join(f"\n- {each}" for each in changed)
         raise RunError(
             f"{folder} holds another training. To go on with it, give what it was "
             f"given; to begin anew, name another folder:{lines}"

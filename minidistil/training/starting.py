@@ -102,12 +102,6 @@ def student_of(teacher: PreTrainedModel, layers: Sequence[int]) -> PreTrainedMod
     return student
 
 
-def random_student(teacher: PreTrainedModel, layers: int, seed: int) -> PreTrainedModel:
-    """A student of so many layers that has learnt nothing."""
-    torch.manual_seed(key(seed, "new student"))
-    return type(teacher)(teacher.config.replace(n_layers=layers))
-
-
 def check_vocabularies(
     teacher: DistilBertTokenizer, student: DistilBertTokenizer
 ) -> None:

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from torch import Tensor, nn
 
 from minidistil.files import reading_from, replacing
 from minidistil.messages import MinidistilError, shorten
+from minidistil.tables.settings import differences
 from minidistil.training.loop import Progress, Training
 
 HEADER = "state"  # the entry of the file's metadata
@@ -60,7 +62,7 @@ def save(
     training: Training,
     best: Best,
     settings: Mapping[str, Any],
-    log_bytes: int,
+    log: Sequence[Mapping[str, Any]],
 ) -> None:
     """Write the state.
 
@@ -69,12 +71,11 @@ def save(
         training: What has been learnt.
         best: What evaluations have found.
         settings: What the run that goes on must share with this one; JSON.
-        log_bytes: The length of the log: what is written behind it belongs to steps
-            that will be done again.
+        log: Its lines. In its file there may be more, of steps that will be taken
+            again.
 
     Raises:
-        StateError: if a step has diverged; the state before it is kept.
-        OSError: if the system refuses; the same.
+        OSError: if the system refuses; the state before it is kept.
     """
     progress, tensors = training.progress, {}
     updates = 0.0
@@ -91,59 +92,120 @@ def save(
         "updates": updates,
         "scaler": training.scaler.state_dict(),
         "best": dataclasses.asdict(best),
-        "log_bytes": log_bytes,
+        "log": log,
         "settings": settings,
+        "machine": machine(training),
     }
     with replacing(path) as temporary:
         save_file(tensors, temporary, metadata={HEADER: json.dumps(header)})
 
 
-def read_header(path: Path) -> dict[str, Any]:
-    """What a state says of itself.
+def load(
+    path: Path, training: Training, settings: Mapping[str, Any]
+) -> tuple[Best, list[dict[str, Any]]]:
+    """Take over a state; the training goes on where it was written.
+
+    Where the last bits of a result may be others than without a pause, as with another
+    number of threads, there is a warning.
+
+    Returns:
+        What evaluations had found, and the lines of the log.
 
     Raises:
-        StateError: if the file is none.
+        StateError: if the file is no state, is damaged, or one of other ``settings``;
+            it lists the differences.
         OSError: if the system refuses to read it.
     """
     try:
         with reading_from(path), safe_open(path, framework="pt") as file:
-            found: dict[str, Any] = json.loads((file.metadata() or {})[HEADER])
-    except (SafetensorError, KeyError, ValueError) as error:
+            header: dict[str, Any] = json.loads((file.metadata() or {})[HEADER])
+            if others := differences(header["settings"], settings):
+                lines = "".join(f"\n- {each}" for each in others)
+                raise StateError(f"{path} is the state of another training:{lines}")
+            # All is read before anything is changed.
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        best, progress = Best(**header["best"]), _progress(header, training.device)
+        optimizer = _optimizer_state(tensors, training, header["updates"])
+        weights = {
+            name: _fitting(tensors, f"weight/{name}", weight)
+            for name, weight in named(training.student).items()
+        }
+        training.scaler.load_state_dict(header["scaler"])
+        log = [*header["log"]]
+    except (SafetensorError, LookupError, TypeError, ValueError) as error:
+        if isinstance(error, StateError):
+            raise
         raise StateError(
-            f"{path} is no state of a training ({shorten(error)}): remove it to begin "
-            f"anew"
+            f"{path} is no state of a training, or is damaged ({shorten(error)}): "
+            f"remove it to begin anew"
         ) from error
-    return found
-
-
-def load(path: Path, training: Training) -> Best:
-    """Take over a state; the training goes on where it was written."""
-    header = read_header(path)
-    optimizer = training.optimizer
-    with reading_from(path), safe_open(path, framework="pt") as file, torch.no_grad():
-        kept = {*file.keys()}  # it is no mapping
+    with torch.no_grad():
         for name, weight in named(training.student).items():
-            weight.copy_(file.get_tensor(f"weight/{name}"))
-            if f"{MEANS[0]}/{name}" not in kept:
-                continue
-            optimizer.state[weight] = {
-                "step": torch.tensor(header["updates"]),
-                **{
-                    mean: file.get_tensor(f"{mean}/{name}").to(weight.device)
-                    for mean in MEANS
-                },
-            }
-    training.scaler.load_state_dict(header["scaler"])
-    training.progress = Progress(
-        step=header["step"],
-        tokens=header["tokens"],
-        since=header["since"],
-        sums={
-            name: torch.tensor(value, device=training.device)
-            for name, value in header["sums"].items()
-        },
-    )
-    return Best(**header["best"])
+            weight.copy_(weights[name])
+    training.optimizer.state.update(optimizer)
+    training.progress = progress
+    if training.processes.is_first:
+        _warn_of_another_machine(header.get("machine", {}), machine(training))
+    return best, log
+
+
+def machine(training: Training) -> dict[str, Any]:
+    """What the last bits of a result depend on, beside its recipe."""
+    device = training.device
+    is_cuda = device.type == "cuda"
+    return {
+        "torch": torch.__version__,
+        "device": torch.cuda.get_device_name(device) if is_cuda else device.type,
+        "processor": torch.backends.cpu.get_cpu_capability(),
+        "threads": torch.get_num_threads(),
+        "processes": training.processes.count,
+    }
+
+
+def _warn_of_another_machine(then: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    if others := differences(then, now):
+        warnings.warn(
+            f"the training goes on, but to the last bit it will not be what it would "
+            f"have been: {'; '.join(others)}",
+            stacklevel=2,
+        )
+
+
+def _progress(header: Mapping[str, Any], device: torch.device) -> Progress:
+    sums = {
+        name: torch.tensor(value, device=device)
+        for name, value in header["sums"].items()
+    }
+    return Progress(header["step"], header["tokens"], sums, header["since"])
+
+
+def _optimizer_state(
+    tensors: Mapping[str, Tensor], training: Training, updates: float
+) -> dict[Tensor, dict[str, Tensor]]:
+    """What AdamW has kept of each weight, where it has kept it."""
+    is_fused = training.optimizer.defaults.get("fused")
+    return {
+        weight: {
+            # A fused step counts on the device.
+            "step": torch.tensor(updates, device=weight.device if is_fused else "cpu"),
+            **{
+                mean: _fitting(tensors, f"{mean}/{name}", weight).to(weight.device)
+                for mean in MEANS
+            },
+        }
+        for name, weight in named(training.student).items()
+        if updates and weight.requires_grad
+    }
+
+
+def _fitting(tensors: Mapping[str, Tensor], name: str, weight: Tensor) -> Tensor:
+    found = tensors[name]
+    if found.shape != weight.shape or found.dtype != weight.dtype:
+        raise ValueError(
+            f"{name} is {found.dtype} of {[*found.shape]}, expected {weight.dtype} of "
+            f"{[*weight.shape]}"
+        )
+    return found
 
 
 def named(student: nn.Module) -> dict[str, Tensor]:

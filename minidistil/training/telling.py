@@ -19,6 +19,7 @@ from minidistil.training.recipe import Recipe
 from minidistil.training.report import write_report
 from minidistil.training.rows import Data, name_of
 from minidistil.training.running import Running
+from minidistil.training.state import machine
 from minidistil.training.tasks.base import Task
 
 REPORT, CARD = "report.html", "README.md"
@@ -102,17 +103,8 @@ class Telling:
 
 def environment(run: Running) -> dict[str, Any]:
     """What the last bits of a result depend on, beside its recipe."""
-    device = run.training.device
-    return {
-        "minidistil": __version__,
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "device": torch.cuda.get_device_name(device)
-        if device.type == "cuda"
-        else str(device),
-        "threads": torch.get_num_threads(),
-        "processes": run.processes.count,
-    }
+    versions = {"minidistil": __version__, "python": platform.python_version()}
+    return versions | machine(run.training)
 
 
 def parameters(model: torch.nn.Module) -> int:

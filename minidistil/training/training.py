@@ -243,7 +243,8 @@ def _learn(
     named = source if source is not None else teacher
     assert named is not None
     tokenizer = tokenizer_of(named)
-    with joined(place) as processes, torch.random.fork_rng():
+    devices = range(torch.cuda.device_count())
+    with joined(place) as processes, torch.random.fork_rng(devices):
         guide = None if teacher is None else teacher_of(teacher, kind)
         if guide is not None and source is not None and teacher is not None:
             check_vocabularies(tokenizer_of(teacher), tokenizer)
@@ -260,7 +261,8 @@ def _learn(
         metric = deciding(recipe, task, dev)
         settings = settings_of(recipe, task, dev, tokenizer, source, teacher)
         path = Path(folder)
-        if (done := check_folder(path, settings)) is not None:
+        done = processes.by_first(lambda: check_folder(path, settings))
+        if done is not None:
             return Result(path, **done, was_done=True)
         model = begun or start(named, kind, task.labels, recipe.seed)
         model = model.to(place).train()

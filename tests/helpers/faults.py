@@ -84,9 +84,12 @@ class Faults:
     def opened(self, path: Any, mode: str = "r", *rest: Any, **options: Any) -> Any:
         if not set(mode) & set("wax+") or not self.concerns(path):
             return self.open(path, mode, *rest, **options)
-        assert "b" in mode, "no text is written"
-        raw = self.do("open", path, lambda: Raw(self, path, mode.replace("b", "")))
-        return io.BufferedRandom(raw) if "+" in mode else io.BufferedWriter(raw)
+        kind = mode.translate({ord("b"): None, ord("t"): None})
+        raw = self.do("open", path, lambda: Raw(self, path, kind))
+        file = io.BufferedRandom(raw) if "+" in mode else io.BufferedWriter(raw)
+        if "b" in mode:
+            return file
+        return io.TextIOWrapper(file, **options)  # type: ignore[arg-type]
 
     def concerns(self, path: Any) -> bool:
         if isinstance(path, int):
