@@ -103,7 +103,9 @@ def test_hostile_cells_come_back_as_they_were_written(scratch, writer, table, en
 @given(table=TABLES, mark=st.booleans())
 def test_cells_are_what_pandas_and_pyarrow_read(scratch, table, mark):
     rows, delimiter = table
-    rows = [row for row in rows if "".join(row).strip()]  # blank lines are none to pandas
+    rows = [
+        row for row in rows if "".join(row).strip()
+    ]  # blank lines are none to pandas
     text = with_python(rows, delimiter, csv.QUOTE_MINIMAL, "\r\n")
     path = write(path_for(scratch, delimiter), mark * b"\xef\xbb\xbf" + text.encode())
     ours = rows_of(path)
