@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Generator, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from minidistil.messages import quote
 from minidistil.tables.arrow import arrow
@@ -30,6 +30,7 @@ from minidistil.tables.stored import (
 if TYPE_CHECKING:
     import pyarrow as pa
 
+_WRONG_ROW = re.compile(r"Row #(\d+): Expected (\d+) columns, got (\d+)")
 _HEADER = 2**16  # bytes that are read for the names of the columns
 _QUOTES = re.compile(rb'"*')
 _ODD = re.compile(rb'(?<!")"(?:"")*(?!")')  # an odd number of them, one after another
@@ -116,12 +117,6 @@ class CsvReader:
         row: int,
     ) -> pa.Table:
         csv, arrow_ = arrow("csv"), arrow()
-        wrong: list[Any] = []
-
-        def keep(row: Any) -> str:
-            wrong.append(row)
-            return "error"
-
         if names is None and not is_open:
             data += b"\n"  # without an end, pyarrow takes no line for a header
         if data.startswith(MARK):
@@ -133,11 +128,7 @@ class CsvReader:
                 csv.ReadOptions(
                     use_threads=False, block_size=len(data) + 1, column_names=names
                 ),
-                csv.ParseOptions(
-                    delimiter=self._delimiter,
-                    newlines_in_values=True,
-                    invalid_row_handler=keep,
-                ),
+                csv.ParseOptions(delimiter=self._delimiter, newlines_in_values=True),
                 csv.ConvertOptions(
                     column_types=types,
                     null_values=[""],
@@ -150,14 +141,15 @@ class CsvReader:
         except UnicodeDecodeError as error:
             raise damage(name, None, not_utf8(error, "the header")) from None
         except arrow_.ArrowInvalid as error:
-            # The header is the first row that pyarrow counts, where there is one.
-            row += wrong[0].number - (names is None) if wrong else 0
+            # Its handler of wrong rows does not take those that are not UTF-8 either.
+            wrong = _WRONG_ROW.search(str(error))
+            # The header is the first row that it counts, where there is one.
+            row += int(wrong[1]) - (names is None) if wrong else 0
             if is_open:
                 raise _never_closed(name, row) from None
             if wrong:
-                cells, expected = wrong[0].actual_columns, wrong[0].expected_columns
-                what = f"{cells} cell{'s' * (cells != 1)}, expected {expected}"
-                raise damage(name, row, what) from None
+                cells = f"{wrong[3]} cell{'s' * (wrong[3] != '1')}"
+                raise damage(name, row, f"{cells}, expected {wrong[2]}") from None
             if "Empty CSV" in str(error):
                 raise _without_header(name) from None
             raise

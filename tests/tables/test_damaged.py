@@ -94,12 +94,14 @@ def test_bytes_that_are_no_utf8_are_told_with_row_and_place(tmp_path, bad):
 
 
 @pytest.mark.parametrize("before", [0, 1, 3000, 300_000])
-@pytest.mark.parametrize(("row", "cells"), [("3", 1), ('3,"4\n",5', 3), (",,,", 4)])
+@pytest.mark.parametrize(
+    ("row", "cells"), [("3", 1), ("\udcff", 1), ('3,"4\n",5', 3), (",,,", 4)]
+)
 def test_a_row_of_more_or_fewer_cells_is_told_with_its_number(
     tmp_path, before, row, cells
 ):
     text = "a,b\n\n" + '"1\n1",2\n\n' * before + f"{row}\n5,6\n"
-    said = said_of(write(tmp_path / "a.csv", text))
+    said = said_of(write(tmp_path / "a.csv", text.encode(errors="surrogateescape")))
     plural = "s" * (cells != 1)
     assert said == f", row {before + 1}: {cells} cell{plural}, expected 2"
 
