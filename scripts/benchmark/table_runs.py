@@ -19,7 +19,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -196,8 +196,7 @@ def memory(folder: Path, rows: int) -> str:
     """Take the peak of classifying few rows, and of many."""
     found = []
     for count in (FEW, rows):
-        texts = (f"a film of {number}" for number in range(count))
-        source = write_table(folder / f"{count}.parquet", texts)
+        source = write_table(folder / f"{count}.parquet", short_texts(count))
         done = launch(command(source, folder / f"{count}-out.parquet"))
         found.append((count, done["bytes"], done["seconds"]))
     least = found[0][1]
@@ -222,6 +221,14 @@ def memory(folder: Path, rows: int) -> str:
 def sentences(count: int) -> list[str]:
     """Write texts as long as the sentences of film critics."""
     return [*Writer(SEED).sentences(count)]
+
+
+def short_texts(count: int) -> Iterator[str]:
+    """Write texts of a few words; of new words, the tokenizer would keep ever more."""
+    writer = Writer(SEED)
+    choose = writer.random.choices
+    for _ in range(count):
+        yield " ".join(choose(writer.words, cum_weights=writer.weights, k=4))
 
 
 def write_table(path: Path, texts: Iterable[str]) -> Path:
