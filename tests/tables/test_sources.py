@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from hashlib import blake2b
 from pathlib import Path
 
@@ -394,3 +397,50 @@ def test_nothing_is_warned_of_that_is_in_order(folder):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert rows_of(".") == rows_of("*.csv") == rows_of("a.csv")
+
+
+# Without pyarrow
+
+WITHOUT = """
+import sys
+for name in ("pyarrow", "fsspec", "pandas"):
+    sys.modules[name] = None
+from minidistil.tables.sources import open_source
+for path in sys.argv[2:]:
+    print([piece.values("text") for piece in open_source(path).rows()])
+try:
+    open_source(sys.argv[1])
+except ImportError as error:
+    print(error)
+print("torch" in sys.modules)
+"""
+
+
+def test_lines_need_nothing_and_tables_say_what_they_need(folder):
+    names = ["a.txt", "a.txt.gz", "a.jsonl", "a.jsonl.gz"]
+    for name in names:
+        write(folder / name, '{"text": "x"}' if "json" in name else "x")
+    write(folder / "a.csv", "text\nx\n")
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT, "a.csv", *names],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    *read, error, torch = done.stdout.splitlines()
+    assert read == ["[['x']]"] * 4
+    assert 'pip install "minidistil[tables]"' in error
+    assert torch == "False"
+
+
+def test_a_source_may_be_read_by_several_threads_at_once(folder):
+    rows = "".join(f'"{i}\n",{i}\n' for i in range(20_000))
+    source = open_source(write(folder / "a.csv.zst", f"a,b\n{rows}"))
+
+    def read(_):
+        return [row for piece in source.rows() for row in piece.values("a")]
+
+    with ThreadPoolExecutor(4) as pool:
+        first, *others = pool.map(read, range(4))
+    assert first == [f"{i}\n" for i in range(20_000)]
+    assert others == [first] * 3
