@@ -578,6 +578,8 @@ def test_a_file_of_vectors_has_no_place_for_a_null(run, tmp_path, command):
         ("embed", ["-f", "in.csv"], "give --output or --json"),
         ("embed", ["-f", "in.csv", "-o", "v.npy", "--prefix", "x"], "--prefix goes"),
         ("features", ["-f", "in.csv", "-o", "v.safetensors", "--restart"], "--restart"),
+        ("embed", ["-f", "lines.txt", "-o", "v.npy", "--strict"], "--strict goes with"),
+        ("embed", ["-f", "lines.txt", "-o", "v.npy", "--column", "x"], "--column goes"),
     ],
     ids=str,
 )
