@@ -1,7 +1,8 @@
 """The ``minidistil`` command: it parses, calls the library and prints.
 
-One file a subcommand; what they share is in `options`, `texts` and `output`. Nothing
-heavy is imported before a command runs, so that ``--help`` is quick.
+One file a subcommand; what they share is in `options`, `given`, `texts`, `tables`,
+`vectors` and `output`. Nothing heavy is imported before a command runs, so that
+``--help`` is quick.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import click
 
-from minidistil.cli.given import Given
+from minidistil.cli.given import OPTIONS, Given
 from minidistil.cli.output import is_standard_output, print_line
 from minidistil.cli.tables import all_answers, print_answers
 
@@ -53,7 +53,12 @@ def give_vectors(
     given, options = Given.among(options)
     given.refuse("prefix", "on_error", "restart", needs="a table (--output)")
     opened: Any
-    opened, how = given.table(task) if given.is_table else (given.lines(), {})
+    how: dict[str, Any] = {}
+    if given.is_table:
+        opened, how = given.table(task)
+    else:
+        given.refuse(*OPTIONS, needs="a table (--file)")
+        opened = given.lines()
     from minidistil.pipelines import pipeline
 
     ask = pipeline(cast(Any, task), **options)

@@ -103,7 +103,7 @@ def _tables_of(
     others = []
     found = False
     for path in sorted({*paths}):
-        known = None if is_stream(path) else format_of(path)
+        known = format_of(path) if place.is_file(path) else None
         if known is None:
             others.append(place.named(path))
         else:
@@ -159,6 +159,9 @@ class _Local:
             return "folder"
         return "file" if mode else None
 
+    def is_file(self, path: str) -> bool:
+        return not is_stream(path)
+
     def named(self, path: str) -> str:
         return path
 
@@ -204,6 +207,9 @@ class _Remote:
                 return None
         return "folder" if kind == "directory" else "file"
 
+    def is_file(self, path: str) -> bool:
+        return True
+
     def named(self, path: str) -> str:
         return str(self._system.unstrip_protocol(path))
 
@@ -222,7 +228,11 @@ class _Remote:
     def matches(self) -> Iterator[str]:
         with fetching(self.name):
             found: dict[str, Any] = self._system.glob(self.path, detail=True)
+        said = {*self.path.split("/")}
         for path, info in found.items():
+            # As on this machine: no * stands for a name that begins with a dot.
+            if any(each.startswith(".") for each in {*path.split("/")} - said):
+                continue
             if info["type"] == "directory":
                 yield from self.walk(path)
             else:

@@ -1,7 +1,8 @@
-"""CSV and TSV, read by pyarrow: every cell as the string that stands there.
+"""CSV and TSV: cut into whole rows here, and parsed by pyarrow, every cell a string.
 
-pyarrow does not say that a quote is never closed: all that follows is then one cell.
-`_Closing` follows the quotes and ends the stream where that is seen.
+The quotes are followed here for two reasons. pyarrow's own stream of a file fetches up
+to 32 blocks ahead, and a row has to fit in a block. And it does not say that a quote is
+never closed: all that follows is then one cell.
 """
 
 from __future__ import annotations
@@ -9,8 +10,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from minidistil.messages import quote
 from minidistil.tables.arrow import arrow
@@ -20,6 +20,7 @@ from minidistil.tables.rows import TableError, TableRows
 from minidistil.tables.stored import (
     BLOCK,
     LONGEST_ROW,
+    MARK,
     File,
     check_text,
     damage,
@@ -29,7 +30,10 @@ from minidistil.tables.stored import (
 if TYPE_CHECKING:
     import pyarrow as pa
 
+_WRONG_ROW = re.compile(r"Row #(\d+): Expected (\d+) columns, got (\d+)")
 _HEADER = 2**16  # bytes that are read for the names of the columns
+_QUOTES = re.compile(rb'"*')
+_ODD = re.compile(rb'(?<!")"(?:"")*(?!")')  # an odd number of them, one after another
 
 
 class CsvReader:
@@ -48,7 +52,7 @@ class CsvReader:
         Raises:
             TableError: if there is no header, or it names a column twice.
         """
-        names = self._header(file)
+        names = next(self._tables(file, None, _HEADER)).column_names
         twice = [name for name in names if names.count(name) > 1]
         if twice:
             raise TableError(
@@ -68,116 +72,92 @@ class CsvReader:
         Returns:
             How many of those that were to be skipped this file does not have.
         """
-        block, done = BLOCK, skip
-        while True:
-            row = 0  # how many are before a batch
-            try:
-                with self._parsed(file, block, schema.names) as batches:
-                    for batch in batches:
-                        table = batch.slice(
-                            min(max(done - row, 0), batch.num_rows)
-                        ).select(schema.names)
-                        first = row + batch.num_rows - table.num_rows + 1
-                        table = _as_strings(file.name, first, table, schema)
-                        for start in range(0, table.num_rows, MOST_ROWS):
-                            piece = table.slice(start, MOST_ROWS)
-                            yield TableRows(file.name, first + start, piece)
-                        row += batch.num_rows
-                        done = max(done, row)
-                return max(skip - row, 0)
-            except _StraddlingError:
-                # The rows that were given already are gone through once more.
-                block = _grown(file.name, block, row + 1)
+        row = 0  # how many are before a table
+        for table in self._tables(file, schema, BLOCK):
+            left_out = min(skip, table.num_rows)
+            first, skip = row + left_out + 1, skip - left_out
+            row += table.num_rows
+            strings = _as_strings(file.name, first, table.slice(left_out), schema)
+            for start in range(0, strings.num_rows, MOST_ROWS):
+                piece = strings.slice(start, MOST_ROWS)
+                yield TableRows(file.name, first + start, piece)
+        return skip
 
-    def _header(self, file: File) -> list[str]:
-        block = _HEADER
-        while True:
-            try:
-                with self._parsed(file, block, None) as batches:
-                    if batches.is_open:
-                        list(batches)  # it says in which row
-                    return batches.names
-            except _StraddlingError:
-                block = _grown(file.name, block, 0)
-
-    @contextmanager
-    def _parsed(
-        self, file: File, block: int, names: list[str] | None
-    ) -> Iterator[_Batches]:
-        """Give a file's batches; the cells are bytes if the columns are named."""
-        csv, arrow_ = arrow("csv"), arrow()
-        wrong: list[Any] = []
-
-        def keep(row: Any) -> str:
-            wrong.append(row)
-            return "error"
-
+    def _tables(
+        self, file: File, schema: pa.Schema | None, size: int
+    ) -> Iterator[pa.Table]:
+        """Parse a file; the cells are bytes if their columns are known."""
+        names: list[str] | None = None  # in the file's order
+        row = 0
         with file.unpacked() as stream:
-            closing = _Closing(stream, file.name, self._delimiter.encode())
-            try:
-                with csv.open_csv(
-                    closing,
-                    read_options=csv.ReadOptions(use_threads=False, block_size=block),
-                    parse_options=csv.ParseOptions(
-                        delimiter=self._delimiter,
-                        newlines_in_values=True,
-                        invalid_row_handler=keep,
-                    ),
-                    convert_options=csv.ConvertOptions(
-                        column_types=dict.fromkeys(names or (), arrow_.binary()),
-                        null_values=[""],
-                        strings_can_be_null=True,
-                        quoted_strings_can_be_null=False,
-                        check_utf8=False,
-                    ),
-                ) as reader:
-                    yield _Batches(file.name, reader, closing)
-            except arrow_.ArrowInvalid as error:
-                if "straddling" in str(error):
-                    raise _StraddlingError from error
-                if wrong and closing.is_open:
-                    raise _never_closed(file.name, wrong[0].number - 1) from None
-                if wrong:
-                    row, cells = wrong[0].number - 1, wrong[0].actual_columns
-                    what = f"{cells} cells, expected {wrong[0].expected_columns}"
-                    raise damage(file.name, row, what) from None
-                if "Empty CSV" in str(error):
-                    what = "empty; expected a header with the names of columns"
-                    raise damage(file.name, None, what) from None
-                raise
+            check_text(file.name, stream.peek(16)[:16])
+            if stream.peek(3).startswith(MARK):
+                stream.read(len(MARK))
+            for data, is_open in _whole_rows(stream, self._delimiter.encode(), size):
+                if data is None:
+                    raise (_never_closed if is_open else too_long)(file.name, row + 1)
+                if not data.strip(b"\r\n"):
+                    continue
+                table = self._parsed(file.name, data, is_open, names, schema, row)
+                row += table.num_rows
+                if is_open:
+                    raise _never_closed(file.name, row)
+                names = table.column_names
+                yield table
+        if names is None:
+            raise _without_header(file.name)
 
-
-class _StraddlingError(Exception):
-    """A row does not fit in a block."""
-
-
-class _Batches:
-    """What pyarrow makes of a file, checked for a quote that is never closed."""
-
-    def __init__(self, name: str, reader: Any, closing: _Closing) -> None:
-        self._name, self._reader, self._closing = name, reader, closing
+    def _parsed(
+        self,
+        name: str,
+        data: bytes,
+        is_open: bool,
+        names: list[str] | None,
+        schema: pa.Schema | None,
+        row: int,
+    ) -> pa.Table:
+        csv, arrow_ = arrow("csv"), arrow()
+        if names is None and not is_open:
+            data += b"\n"  # without an end, pyarrow takes no line for a header
+        if data.startswith(MARK):
+            data = MARK + data  # it is a character, but pyarrow leaves one out
+        types = {} if schema is None else dict.fromkeys(schema.names, arrow_.binary())
         try:
-            self.names: list[str] = reader.schema.names
+            table = csv.read_csv(
+                io.BytesIO(data),
+                csv.ReadOptions(
+                    use_threads=False, block_size=len(data) + 1, column_names=names
+                ),
+                csv.ParseOptions(delimiter=self._delimiter, newlines_in_values=True),
+                csv.ConvertOptions(
+                    column_types=types,
+                    null_values=[""],
+                    strings_can_be_null=True,
+                    quoted_strings_can_be_null=False,
+                    check_utf8=False,
+                ),
+            )
+            table.column_names  # noqa: B018  it decodes them
         except UnicodeDecodeError as error:
             raise damage(name, None, not_utf8(error, "the header")) from None
+        except arrow_.ArrowInvalid as error:
+            # Its handler of wrong rows does not take those that are not UTF-8 either.
+            wrong = _WRONG_ROW.search(str(error))
+            # The header is the first row that it counts, where there is one.
+            row += int(wrong[1]) - (names is None) if wrong else 0
+            if is_open:
+                raise _never_closed(name, row) from None
+            if wrong:
+                cells = f"{wrong[3]} cell{'s' * (wrong[3] != '1')}"
+                raise damage(name, row, f"{cells}, expected {wrong[2]}") from None
+            if "Empty CSV" in str(error):
+                raise _without_header(name) from None
+            raise
+        return table
 
-    @property
-    def is_open(self) -> bool:
-        """Whether the file is known to end inside quotes."""
-        return self._closing.is_open
 
-    def __iter__(self) -> Iterator[Any]:
-        """Give the batches; an error in place of the one with an open quote."""
-        rows = 0
-        for batch in self._reader:
-            rows += batch.num_rows
-            if self.is_open:
-                # The last row is the one; those between are not worth more memory.
-                rows += sum(each.num_rows for each in self._reader)
-                raise _never_closed(self._name, rows)
-            yield batch
-        if self.is_open:
-            raise _never_closed(self._name, rows)
+def _without_header(name: str) -> TableError:
+    return damage(name, None, "empty; expected a header with the names of columns")
 
 
 def _never_closed(name: str, row: int) -> TableError:
@@ -186,102 +166,80 @@ def _never_closed(name: str, row: int) -> TableError:
     return damage(name, row or None, what)
 
 
-def _grown(name: str, block: int, row: int) -> int:
-    if block >= LONGEST_ROW:
-        raise too_long(name, row)
-    return 2 * block
-
-
-def _as_strings(name: str, first: int, batch: Any, schema: pa.Schema) -> pa.Table:
+def _as_strings(name: str, first: int, table: pa.Table, schema: pa.Schema) -> pa.Table:
     """Make text of bytes, or say where they are none."""
-    arrow_ = arrow()
-    table = arrow_.Table.from_batches([batch])
+    table = table.select(schema.names)
     try:
         return table.cast(schema)
-    except arrow_.ArrowInvalid:
+    except arrow().ArrowInvalid:
         for column in table.column_names:
             for row, cell in enumerate(table.column(column).to_pylist(), first):
                 try:
                     (cell or b"").decode()
                 except UnicodeDecodeError as error:
-                    raise damage(
-                        name, row, not_utf8(error, f"column {quote(column)}")
-                    ) from None
+                    where = f"column {quote(column)}"
+                    raise damage(name, row, not_utf8(error, where)) from None
         raise
 
 
-class _Closing(io.RawIOBase):
-    """A stream of CSV that ends where a quote is seen not to be closed.
+def _whole_rows(
+    stream: io.BufferedReader, delimiter: bytes, size: int
+) -> Iterator[tuple[bytes | None, bool]]:
+    """Cut a file where rows end, about every ``size`` bytes.
 
     A quote opens a cell at the cell's beginning only; inside, two of them stand for
     one, and a single one ends the cell. If it does not, because something follows it,
     and the cell has gone on over the end of a line, then it is the next cell's opening
     quote, and all between was swallowed.
 
-    Attributes:
-        is_open: Whether the stream has ended inside quotes: in the last row.
+    Yields:
+        Some rows, and whether the last of them has a quote that is never closed: then
+        they are the last ones. None for a row that is longer than any should be.
     """
-
-    def __init__(self, stream: io.BufferedReader, name: str, delimiter: bytes) -> None:
-        self.is_open = False
-        self._stream = stream
-        self._name = name
-        self._ends = (delimiter, b"\r", b"\n")  # of a cell
-        self._last = b""  # byte that was given
-        self._held = b""  # a quote at the end of a block: what follows decides
-        self._inside = False
-        self._length = 0  # of what is inside, in earlier blocks
-        self._crossed = False  # whether that has the end of a line
-        self._ended = False
-
-    def readable(self) -> bool:
-        return True
-
-    def read(self, size: int = -1) -> bytes:
-        """Give up to a block; a last line without an end gets one."""
-        if self._ended:
-            return b""
-        data = self._held + self._stream.read(BLOCK if size < 0 else size)
-        at_end = not self._stream.peek(1)
-        if not self._last:
-            check_text(self._name, data[:16])
-        upto = self._followed(data, at_end)
-        given, self._held = data[:upto], data[upto:]
-        if at_end and not self._ended:
-            self._ended, self.is_open = True, self._inside
-            if not self._inside and (given or self._last)[-1:] not in b"\r\n":
-                given += b"\n"
-        self._last = given[-1:] or self._last
-        return given or self.read(size)
-
-    def _followed(self, data: bytes, at_end: bool) -> int:
-        """Follow the quotes; returns up to where the block may be given."""
-        begin = 0  # of what is inside, in this block
-        held = 0
-        for run in re.finditer(rb'"+', data):
-            start, end = run.span()
-            count = end - start
-            if not self._inside:
-                before = data[start - 1 : start] or self._last
-                if before and before not in self._ends:
+    cell_ends = (delimiter, b"\r", b"\n")
+    data = b""
+    at = 0  # up to where quotes have been followed
+    opened = -1  # the place of the quote that has been opened
+    upto = 0  # where the last whole row ends
+    at_end = False
+    while not at_end:
+        # Twice as much each time, so that a long row is not copied for each block.
+        more = stream.read(max(size, len(data)))
+        data, at_end = data + more, not more
+        while at < len(data):
+            if opened < 0:
+                found = data.find(b'"', at)
+                stop = len(data) if found < 0 else found
+                ends = (data.rfind(end, at, stop) for end in (b"\n", b"\r"))
+                upto = 1 + max(ends) or upto
+                at = stop + (found >= 0)
+                if found > 0 and data[found - 1 : found] not in cell_ends:
                     continue  # a quote like any other character
-                self._inside, self._crossed, self._length = True, False, 0
-                begin, count = start + 1, count - 1
-            if count % 2 == 0:
-                continue
-            after = data[end : end + 1]
-            if not after and not at_end:
-                held = 1
-                break
-            if after and after not in self._ends and self._crosses(data[begin:start]):
-                self._ended = self.is_open = True
-                return end - 1
-            self._inside = False
-        if self._inside:
-            self._crossed = self._crosses(data[begin:])
-            self._length += len(data) - begin
-            self._ended = self.is_open = self._length > LONGEST_ROW
-        return len(data) - held
+                opened = found
+            else:
+                closing = _single_quote(data, opened + 1)
+                after = data[closing + 1 : closing + 2]
+                if closing < 0 or (not after and not at_end):
+                    break
+                swallowed = after and after not in cell_ends
+                if swallowed and re.search(rb"[\r\n]", data[opened:closing]):
+                    yield data[:closing], True
+                    return
+                at, opened = closing + 1, -1
+        if at_end:
+            yield data, opened >= 0
+        elif not upto and len(data) > LONGEST_ROW:
+            yield None, opened >= 0
+            return
+        elif upto:
+            yield data[:upto], False
+            data, at, opened, upto = data[upto:], at - upto, max(opened - upto, -1), 0
 
-    def _crosses(self, inside: bytes) -> bool:
-        return self._crossed or b"\n" in inside or b"\r" in inside
+
+def _single_quote(data: bytes, begin: int) -> int:
+    """The place, inside quotes, of one that is not one of two; -1 if there is none."""
+    doubled = _QUOTES.match(data, begin)
+    if doubled and len(doubled[0]) % 2:
+        return doubled.end() - 1
+    found = _ODD.search(data, doubled.end() if doubled else begin)
+    return found.end() - 1 if found else -1

@@ -118,10 +118,10 @@ def check_columns(read: Mapping[str, str], names: Sequence[str]) -> None:
             continue
         there = shorten(", ".join(map(repr, names)) or "none", 600)
         near = get_close_matches(name, [str(each) for each in names], n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
+        hint = f"; did you mean {near[0]!r}?" if near else ""
         raise ValueError(
-            f"there is no column {name!r}; {hint}There are: {there}. Choose one "
-            f"with {option}= (--{option.replace('_', '-')})"
+            f"there is no column {name!r}{hint} (there are {there}); choose one with "
+            f"{option}= (--{option.replace('_', '-')})"
         )
 
 

@@ -13,6 +13,7 @@ from minidistil.tables.stored import (
     BLANKS,
     BLOCK,
     LONGEST_ROW,
+    MARK,
     File,
     check_text,
     damage,
@@ -23,7 +24,7 @@ from minidistil.tables.stored import (
 TEXT = "text"  # the one column of lines of text
 MOST_ROWS = 1024  # of a piece
 MOST_BYTES = 2**20  # of a piece's lines, if it has more than one
-_MARK = b"\xef\xbb\xbf"  # UTF-8's, at the beginning of a file
+
 
 Line = tuple[int, bytes]
 
@@ -78,8 +79,6 @@ def streamed_rows(stream: BinaryIO, name: str, skip: int) -> Iterator[LineRows]:
     number = 0
     with telling_damage(name):
         for block in _blocks(cast(io.BufferedReader, stream), name):
-            if number == 0:
-                block[0] = _without_mark(name, block[0])
             lines = [*enumerate(block, number + 1)][max(skip - number, 0) :]
             number += len(block)
             for piece in _pieces(iter(lines)):
@@ -121,10 +120,11 @@ def _no_object(what: str) -> str:
 
 def _lines(stream: io.BufferedReader, name: str) -> Iterator[Line]:
     """Each line, without its end, and its number."""
-    first = stream.readline(LONGEST_ROW)
+    check_text(name, stream.peek(16)[:16])
+    first = stream.readline(LONGEST_ROW).removeprefix(MARK)
     if b"\r" in first.rstrip(b"\r\n") and not first.endswith(b"\n"):
         raise damage(name, None, "lines that end with CR alone, expected LF or CR LF")
-    number, line = 1, _without_mark(name, first)
+    number, line = 1, first
     while line:
         if len(line) >= LONGEST_ROW:
             raise too_long(name, number)
@@ -136,7 +136,10 @@ def _blocks(stream: io.BufferedReader, name: str) -> Iterator[list[bytes]]:
     """Lines without their ends, as many at a time as there are."""
     parts: list[bytes] = []  # of a line whose end is still to come
     size = 0
-    while read := stream.read1(BLOCK):
+    first = stream.read1(BLOCK)
+    check_text(name, first[:16])
+    read = first.removeprefix(MARK)
+    while read:
         head, *lines = read.split(b"\n")
         parts.append(head)
         size += len(head)
@@ -146,6 +149,7 @@ def _blocks(stream: io.BufferedReader, name: str) -> Iterator[list[bytes]]:
             parts, size = [rest], len(rest)
         if size > LONGEST_ROW:
             raise TableError(f"{name}: a line is longer than {LONGEST_ROW >> 20} MiB")
+        read = stream.read1(BLOCK)
     if rest := b"".join(parts):
         yield [rest.rstrip(b"\r")]
 
@@ -153,11 +157,6 @@ def _blocks(stream: io.BufferedReader, name: str) -> Iterator[list[bytes]]:
 def too_long(name: str, number: int) -> TableError:
     """The error for a row that no memory should hold."""
     return damage(name, number, f"longer than {LONGEST_ROW >> 20} MiB")
-
-
-def _without_mark(name: str, first: bytes) -> bytes:
-    check_text(name, first[:16])
-    return first.removeprefix(_MARK)
 
 
 def _pieces(lines: Iterator[Line]) -> Iterator[list[Line]]:

@@ -28,6 +28,7 @@ from minidistil.tables.rows import TableError
 
 BLOCK = 2**20  # bytes that are read at once
 BLANKS = b" \t\r\n"  # what JSON takes for nothing
+MARK = b"\xef\xbb\xbf"  # UTF-8's, at the beginning of a file
 LONGEST_ROW = 2**28  # bytes of text: more in one row is damage, such as an open quote
 
 # Their numbers, where a file system that is not the system's own gives none.

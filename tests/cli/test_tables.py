@@ -381,6 +381,15 @@ def test_a_table_is_printed_as_its_texts_are(run, tmp_path, case, name, form):
         assert result.stdout == plain.stdout
 
 
+def test_several_files_of_lines_are_a_table_too(run, tmp_path):
+    for name in ("a.txt", "b.txt"):
+        (tmp_path / name).write_text(f"a good film\n\n{name}\n")
+    result = run("classify", "-f", tmp_path / "a.txt", "-f", tmp_path / "b.txt")
+    assert result.exit_code == 0, result.output
+    shown = [line.split("  ")[-1] for line in result.stdout.splitlines()]
+    assert shown == ["a good film", "null", "a.txt", "a good film", "null", "b.txt"]
+
+
 @pytest.mark.parametrize("case", ["embed", "features"])
 def test_the_vectors_of_a_table_are_printed(run, expected, tmp_path, case):
     file = write(tmp_path / "in.csv", {"text": TEXTS})
@@ -421,6 +430,30 @@ def test_prompts_of_a_table_are_shown_as_those_of_json_are(run, tmp_path, name):
             table = run(case, "-f", file, *form)
             assert table.exit_code == 0, table.output
             assert table.stdout == alone.stdout
+
+
+def test_json_lines_of_prompts_are_answered_line_by_line_as_ever(run, tmp_path):
+    """Also with an empty prompt, and with a key in some lines alone."""
+    lines = (
+        '{"prompt": "", "choices": ["good", "bad"]}\n'
+        '{"prompt": "It was", "choices": ["good", "bad"], "question": "How?"}\n'
+    )
+    (tmp_path / "in.jsonl").write_text(lines)
+    for form in ([], ["--json"]):
+        result = run("choose", "-f", tmp_path / "in.jsonl", *form)
+        assert result.exit_code == 0, result.output
+        assert result.stdout == run("choose", *form, stdin=lines).stdout
+
+
+@pytest.mark.parametrize("name", ["in.csv", "in.parquet", "in.jsonl"])
+def test_words_of_a_table_are_tagged_as_words_are(run, tmp_path, name):
+    given = [["Ada", "lived in", "London"], ["a", "film"]]
+    file = write(tmp_path / name, {"text": given})
+    options = ["--words", "--aggregation", "none", "--ignore", "X"]
+    table = run("tag", "-f", file, *options)
+    assert table.exit_code == 0, table.output
+    plain = run("tag", *options, "--delimiter", "|", *map("|".join, given))
+    assert table.stdout == plain.stdout
 
 
 # Rows without an answer
@@ -545,6 +578,8 @@ def test_a_file_of_vectors_has_no_place_for_a_null(run, tmp_path, command):
         ("embed", ["-f", "in.csv"], "give --output or --json"),
         ("embed", ["-f", "in.csv", "-o", "v.npy", "--prefix", "x"], "--prefix goes"),
         ("features", ["-f", "in.csv", "-o", "v.safetensors", "--restart"], "--restart"),
+        ("embed", ["-f", "lines.txt", "-o", "v.npy", "--strict"], "--strict goes with"),
+        ("embed", ["-f", "lines.txt", "-o", "v.npy", "--column", "x"], "--column goes"),
     ],
     ids=str,
 )

@@ -45,15 +45,17 @@ class WrongError(Exception):
 
 
 class Group(NamedTuple):
-    """One way to damage a checkpoint.
+    """One way to damage a checkpoint, or a table.
 
     `damage` writes a folder, `load` is what is tried, `judge` compares what was loaded
-    with what another reader says of the same files, and raises `WrongError`.
+    with what another reader says of the same files, and raises `WrongError`. `kinds`
+    are the errors that a damaged file may be refused with.
     """
 
     damage: Callable[[random.Random, Path], None]
     load: Callable[[Path], Any]
     judge: Callable[[Path, Any], None]
+    kinds: tuple[type[Exception], ...] = KINDS
 
 
 # Values
@@ -257,9 +259,9 @@ def run_case(group: Group, rng: random.Random, folder: Path, watch: Watch) -> st
         with limited(SECONDS):
             watch.on = True
             loaded = group.load(folder)
-    except KINDS as error:
+    except group.kinds as error:
         watch.on = False
-        check_error(error, folder)
+        check_error(error, folder, group.kinds)
         return "refused"
     finally:
         watch.on = False
@@ -270,10 +272,12 @@ def run_case(group: Group, rng: random.Random, folder: Path, watch: Watch) -> st
     return "loaded"
 
 
-def check_error(error: Exception, folder: Path) -> None:
+def check_error(
+    error: Exception, folder: Path, kinds: tuple[type[Exception], ...] = KINDS
+) -> None:
     """Raise unless an error is one of the library's own, clear, and names the file."""
     said = str(error)
-    if type(error) not in KINDS:
+    if type(error) not in kinds:
         raise WrongError(f"{type(error).__name__} is not one of the library's: {said}")
     if str(folder) not in said:
         raise WrongError(f"it is not said which file: {said}")
@@ -344,7 +348,10 @@ def serve(run_group: Callable[[str, int, int], int]) -> None:
 
 if __name__ == "__main__":
     import fuzzing  # itself, by the name that the groups know it by
-    from fuzz_groups import GROUPS
+    from fuzz_groups import GROUPS as CHECKPOINTS
+    from fuzz_tables import GROUPS as TABLES
+
+    GROUPS = CHECKPOINTS | TABLES
 
     def run_group(name: str, first: int, last: int) -> int:
         return 1 if fuzzing.run(name, GROUPS[name], range(first, last)) else 0
