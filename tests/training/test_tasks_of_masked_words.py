@@ -234,7 +234,7 @@ def test_a_cache_is_made_once_and_gives_the_same(folder, tmp_path):
 @pytest.mark.parametrize("change", ["data", "max_length", "fewest_tokens", "damage"])
 def test_a_cache_of_something_else_is_made_anew(folder, tmp_path, change):
     corpus, cache = tmp_path / "corpus.txt", tmp_path / "features.safetensors"
-    corpus.write_text("\n".join(" ".join(sentence(n, 5)) for n in range(9)))
+    corpus.write_text("\n".join(" ".join(sentence(n, 3 + n)) for n in range(9)))
     read(folder, "fill-mask", corpus, cache=cache)
     recipe = {}
     if change == "data":
@@ -242,7 +242,7 @@ def test_a_cache_of_something_else_is_made_anew(folder, tmp_path, change):
     elif change == "damage":
         cache.write_bytes(cache.read_bytes()[:100])
     else:
-        recipe = {change: 5} if change == "max_length" else {change: 3}
+        recipe = {change: 9}
     wanted = read(folder, "fill-mask", corpus, recipe)
     found = read(folder, "fill-mask", corpus, recipe, cache=cache)
     assert found.features.digest() == wanted.features.digest()
