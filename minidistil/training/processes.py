@@ -41,12 +41,15 @@ class Processes:
         return self.rank == 0
 
     def shared(self, student: nn.Module) -> nn.Module:
-        """The student, such that the gradients of all processes are averaged."""
+        """The student, such that the gradients of all processes are added up."""
         if self.count == 1:
             return student
         from torch.nn.parallel import DistributedDataParallel
 
-        return DistributedDataParallel(student, gradient_as_bucket_view=True)
+        shared = DistributedDataParallel(student, gradient_as_bucket_view=True)
+        # By itself it averages, and in 16 bits a multiple of a loss may be too large.
+        shared.register_comm_hook(None, lambda _, bucket: _added_up(bucket))
+        return shared
 
     def gathering(
         self, student: nn.Module, is_last: bool
@@ -88,6 +91,12 @@ class Processes:
         if found[1] is not None:
             raise found[1]
         return found[0]  # type: ignore[no-any-return]
+
+
+def _added_up(bucket: Any) -> Any:
+    """Add up the gradients of a bucket, while the next ones are computed."""
+    work: Any = dist.all_reduce(bucket.buffer(), async_op=True)
+    return work.get_future().then(lambda done: done.value()[0])
 
 
 @contextmanager
