@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -34,6 +34,7 @@ class Processes:
 
     rank: int = 0
     count: int = 1
+    _shared: list[Any] = field(default_factory=list, repr=False, compare=False)
 
     @property
     def is_first(self) -> bool:
@@ -49,6 +50,7 @@ class Processes:
         shared = DistributedDataParallel(student, gradient_as_bucket_view=True)
         # By itself it averages, and in 16 bits a multiple of a loss may be too large.
         shared.register_comm_hook(None, lambda _, bucket: _added_up(bucket))
+        self._shared.append(shared)
         return shared
 
     def gathering(
@@ -59,6 +61,16 @@ class Processes:
             return nullcontext()
         alone: AbstractContextManager[Any] = student.no_sync()  # type: ignore[operator]
         return alone
+
+    def part(self) -> None:
+        """Let go what would keep the group alive: nothing is shared any more.
+
+        Who lets go a group last waits for a thread of it, which may wait for Python's
+        lock; torch gives up the lock only where no reducer is the last one.
+        """
+        for shared in self._shared:
+            del shared.reducer, shared.logger
+        self._shared.clear()
 
     def sum(self, values: Tensor) -> Tensor:
         """Add up what all processes have; each gets the sum."""
@@ -115,12 +127,13 @@ def joined(device: torch.device) -> Iterator[Processes]:
     with torch.cuda.device(device) if is_cuda else nullcontext():
         if ours:
             dist.init_process_group("nccl" if is_cuda else "gloo", timeout=PATIENCE)
+        processes = Processes()
+        if dist.is_available() and dist.is_initialized():
+            processes = Processes(dist.get_rank(), dist.get_world_size())
         try:
-            if dist.is_available() and dist.is_initialized():
-                yield Processes(dist.get_rank(), dist.get_world_size())
-            else:
-                yield Processes()
+            yield processes
         finally:
+            processes.part()
             if ours:
                 dist.destroy_process_group()
 
