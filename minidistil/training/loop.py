@@ -154,8 +154,7 @@ class Training:
                     weight * found[name]
                     for name, weight in self.lessons.weights.items()
                 )
-                # What processes have found is averaged; a sum is what is wanted.
-                self.scaler.scale(loss * processes.count).backward()
+                self.scaler.scale(loss).backward()
             for name in means:
                 means[name] += found[name].detach()
         of_all = processes.sum(torch.stack([*means.values()]))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -34,6 +34,7 @@ class Processes:
 
     rank: int = 0
     count: int = 1
+    _shared: list[Any] = field(default_factory=list, repr=False, compare=False)
 
     @property
     def is_first(self) -> bool:
@@ -41,12 +42,16 @@ class Processes:
         return self.rank == 0
 
     def shared(self, student: nn.Module) -> nn.Module:
-        """The student, such that the gradients of all processes are averaged."""
+        """The student, such that the gradients of all processes are added up."""
         if self.count == 1:
             return student
         from torch.nn.parallel import DistributedDataParallel
 
-        return DistributedDataParallel(student, gradient_as_bucket_view=True)
+        shared = DistributedDataParallel(student, gradient_as_bucket_view=True)
+        # By itself it averages, and in 16 bits a multiple of a loss may be too large.
+        shared.register_comm_hook(None, lambda _, bucket: _added_up(bucket))
+        self._shared.append(shared)
+        return shared
 
     def gathering(
         self, student: nn.Module, is_last: bool
@@ -56,6 +61,16 @@ class Processes:
             return nullcontext()
         alone: AbstractContextManager[Any] = student.no_sync()  # type: ignore[operator]
         return alone
+
+    def part(self) -> None:
+        """Let go what would keep the group alive: nothing is shared any more.
+
+        Who lets go a group last waits for a thread of it, which may wait for Python's
+        lock; torch gives up the lock only where no reducer is the last one.
+        """
+        for shared in self._shared:
+            del shared.reducer, shared.logger
+        self._shared.clear()
 
     def sum(self, values: Tensor) -> Tensor:
         """Add up what all processes have; each gets the sum."""
@@ -90,6 +105,12 @@ class Processes:
         return found[0]  # type: ignore[no-any-return]
 
 
+def _added_up(bucket: Any) -> Any:
+    """Add up the gradients of a bucket, while the next ones are computed."""
+    work: Any = dist.all_reduce(bucket.buffer(), async_op=True)
+    return work.get_future().then(lambda done: done.value()[0])
+
+
 @contextmanager
 def joined(device: torch.device) -> Iterator[Processes]:
     """Join the processes that torchrun has started, while the block runs.
@@ -106,12 +127,13 @@ def joined(device: torch.device) -> Iterator[Processes]:
     with torch.cuda.device(device) if is_cuda else nullcontext():
         if ours:
             dist.init_process_group("nccl" if is_cuda else "gloo", timeout=PATIENCE)
+        processes = Processes()
+        if dist.is_available() and dist.is_initialized():
+            processes = Processes(dist.get_rank(), dist.get_world_size())
         try:
-            if dist.is_available() and dist.is_initialized():
-                yield Processes(dist.get_rank(), dist.get_world_size())
-            else:
-                yield Processes()
+            yield processes
         finally:
+            processes.part()
             if ours:
                 dist.destroy_process_group()
 

@@ -299,10 +299,8 @@ def _learn(
             tokenizer.save_pretrained(path)
             write_file(path / RECIPE, recipe.to_json().encode())
         state = run.go()
-        if processes.is_first and state != "interrupted":
-            run.write_beside(run, state)
-            _write_about(run, state)
-            (path / STATE).unlink(missing_ok=True)
+        if state != "interrupted":
+            processes.by_first(lambda: _finish(run, state))
         return Result(
             path,
             state,
@@ -310,6 +308,12 @@ def _learn(
             run.best.results,
             run.best.details,
         )
+
+
+def _finish(run: Running, state: str) -> None:
+    run.write_beside(run, state)
+    _write_about(run, state)
+    (run.folder / STATE).unlink(missing_ok=True)
 
 
 def _learner(

@@ -8,6 +8,7 @@ found is reported as JSON, results of trainings are folders in FOLDER.
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import os
 import socket
@@ -31,6 +32,7 @@ from minidistil.training.training import distil, train
 
 torch.set_num_threads(1)  # a forked child has none of its parent's threads
 
+LONG = 60.0  # seconds, after which a process has stopped for ever
 TEXTS = "text-classification"
 # Of each: the task, and what is other than usual. Two passes a step, unless said.
 KINDS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -81,14 +83,17 @@ def forked(count: int, work: Callable[[int], Any]) -> list[dict[str, Any]]:
             place = {"RANK": rank, "WORLD_SIZE": count, "LOCAL_RANK": rank}
             address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
             os.environ.update({k: str(v) for k, v in (place | address).items()})
-            found: dict[str, Any] = {}
+            faulthandler.dump_traceback_later(LONG, exit=True)
             try:
-                found["result"] = work(rank)
+                found = {"result": work(rank)}
             except BaseException as error:
                 traceback.print_exc(limit=-1)
-                found["error"] = [type(error).__name__, str(error)]
+                found = {"error": [type(error).__name__, str(error)]}
+                # At once: gloo, when it is let go, may wait for who has died.
+                path.write_text(json.dumps(found))
+                os._exit(1)
             path.write_text(json.dumps(found))
-            os._exit("error" in found)
+            os._exit(0)
         children.append(child)
     statuses = [os.waitstatus_to_exitcode(os.waitpid(x, 0)[1]) for x in children]
     return [
