@@ -70,6 +70,7 @@ for one in (made, pickle.loads(pickle.dumps(made))):
 """
 
 
+@pytest.mark.full
 def test_a_map_is_looked_up_by_the_same_fingerprint_in_each_process():
     found = set()
     for seed in ("1", "2"):
@@ -127,6 +128,7 @@ assert found == before
 """
 
 
+@pytest.mark.full
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 def test_a_process_that_was_forked_after_the_first_answers_does_not_wait_for_ever():
     done = subprocess.run(
