@@ -18,7 +18,7 @@ PAGES = {
     for path in sorted(ROOT.glob(pattern))
 }
 README = PAGES["README.md"]
-ROOMS = ("engine", "explainer", "pipelines", "weights")
+ROOMS = ("engine", "explainer", "pipelines", "tables", "weights")
 
 
 def blocks(page: str, language: str) -> list[str]:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from minidistil.tables.sources import Source
 
-GROUP_ROWS = 65_536  # of a row group of Parquet, at most
+GROUP_ROWS = 16_384  # of a row group of Parquet, at most
 GROUP_BYTES = 16 << 20  # of its values in memory; of a single row they may be more
 
 
