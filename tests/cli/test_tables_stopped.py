@@ -136,7 +136,7 @@ def test_an_error_says_what_is_done_and_what_goes_on(tmp_path, small_parts):
     rows[80]["text"] = 7
     source.write_text("".join(json.dumps(row) + "\n" for row in rows))
     result = classify(source, target)
-    assert_refused(result, f"{source}, line 81", "is 7")
+    assert_refused(result, f"{source}, row 81", "is 7")
     said = f"64 rows are done, in {target}.unfinished; the same command goes on"
     assert said in result.stderr.splitlines()
     assert said in classify(source, target).stderr.splitlines()  # it stops there again
@@ -163,7 +163,7 @@ def test_where_nothing_is_done_nothing_is_said_of_it(tmp_path):
     source, target = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
     source.write_text('{"text": 7}\n')
     result = classify(source, target)
-    assert_refused(result, "line 1")
+    assert_refused(result, "row 1")
     assert "are done" not in result.stderr
 
 
