@@ -58,7 +58,7 @@ ALLOWED: dict[str, set[str]] = {
         "outputs",
         "tokenizer",
     },
-    "tables": {"files", "messages", "pipelines", "progress"},
+    "tables": {"engine", "files", "messages", "pipelines", "progress"},
     "explainer": {
         "auto",
         "checkpoint",

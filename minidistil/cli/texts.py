@@ -8,15 +8,13 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from io import BufferedIOBase
+from io import BufferedReader
 from itertools import chain, tee
 from typing import Any, BinaryIO, cast
 
 import click
 
 from minidistil.messages import which_input
-
-BYTES = 2**20  # of a file, that are read at once
 
 
 @dataclass(frozen=True)
@@ -82,7 +80,9 @@ def texts_or_lines(
     file = stream(source, f"{wanted}, --file, or lines on standard input")
     if _is_on_disk(file):
         return Texts("line", [_without_ends(file)])
-    return Texts("line", _lines(cast(BufferedIOBase, file)))
+    from minidistil.tables.line_files import blocks
+
+    return Texts("line", blocks(cast(BufferedReader, file), "standard input"))
 
 
 def stream(source: Sequence[str], wanted: str) -> BinaryIO:
@@ -138,20 +138,6 @@ def _is_on_disk(file: BinaryIO) -> bool:
 
 def _without_ends(lines: Iterable[bytes]) -> Iterator[bytes]:
     return (line.removesuffix(b"\n") for line in lines)
-
-
-def _lines(source: BufferedIOBase) -> Iterator[list[bytes]]:
-    """Read lines, as many at a time as there are; only for the first one waits."""
-    parts: list[bytes] = []  # of a line whose end is still to come
-    while read := source.read1(BYTES):
-        first, *lines = read.split(b"\n")
-        parts.append(first)
-        if lines:
-            *whole, rest = b"".join(parts), *lines
-            yield whole
-            parts = [rest]
-    if rest := b"".join(parts):
-        yield [rest]
 
 
 def _decode(line: bytes, number: int) -> str:

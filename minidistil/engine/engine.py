@@ -16,6 +16,7 @@ from minidistil.checkpoint.pretrained import PreTrainedModel
 from minidistil.checkpoint.wrappers import expected_model, unwrapped, what_it_is
 from minidistil.engine.as_model import check_arguments, model_itself, padded_batch
 from minidistil.engine.cpu.core import HostCore
+from minidistil.engine.forked import computed
 from minidistil.engine.gpu import DeviceCore
 from minidistil.engine.heads import HEADS
 from minidistil.engine.layers import require_plain_layer
@@ -113,7 +114,7 @@ class Engine:
             # Some weights are kept as they are, and the model may be changed later.
             model = copy.deepcopy(model)
         make = HostCore if self.device.type == "cpu" else DeviceCore
-        self._core = make(model, chosen, token_budget=token_budget)
+        self._core = computed(lambda: make(model, chosen, token_budget=token_budget))
 
     @classmethod
     def from_pretrained(

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from minidistil.checkpoint.pretrained import PreTrainedModel
 from minidistil.config import DistilBertConfig
+from minidistil.engine.forked import computed, has_lost_its_team
 from minidistil.engine.sequences import Ids
 from minidistil.messages import with_library
 from minidistil.pipelines.computing import Computing, is_training, kind_of
@@ -199,7 +200,7 @@ class Pipeline(Running, Familiar, Generic[Options]):
         if not is_many(inputs):
             one = self._read(f"the {self.noun}", inputs, settings)
             try:
-                (answer,) = self._answer([one], settings)
+                (answer,) = self._computed([one], settings)
             except RefusedError as refused:
                 raise ValueError(str(refused)) from refused
             if settings.truncated.count:
@@ -223,12 +224,18 @@ class Pipeline(Running, Familiar, Generic[Options]):
         before = settings.truncated.count
         settings.truncated.read += len(inputs)
         try:
-            yield from self._answer(inputs, settings)
+            yield from self._computed(inputs, settings)
         except RefusedError:
             # Those before it are answered again.
             settings.truncated.count = before
             settings.truncated.read -= len(inputs)
             raise
+
+    def _computed(self, inputs: list[Any], settings: Options) -> Iterable[Any]:
+        """Answer inputs; what a task makes of results is computed by torch, too."""
+        if has_lost_its_team():
+            return computed(lambda: [*self._answer(inputs, settings)])
+        return self._answer(inputs, settings)
 
     def _warning_of_each(
         self, answers: Iterator[Any], settings: Options

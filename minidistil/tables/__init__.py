@@ -11,5 +11,18 @@
 
 from __future__ import annotations
 
-from minidistil.tables.annotating import Summary as Summary, annotate as annotate
-from minidistil.tables.annotator import Annotator as Annotator
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from minidistil.tables.annotating import Summary as Summary, annotate as annotate
+    from minidistil.tables.annotator import Annotator as Annotator
+
+# Where each name comes from. To read a table, no pipeline is needed, and so no torch.
+_MODULES = {"Annotator": "annotator", "Summary": "annotating", "annotate": "annotating"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module 'minidistil.tables' has no attribute {name!r}")
+    return getattr(import_module(f"minidistil.tables.{_MODULES[name]}"), name)

@@ -31,7 +31,7 @@ from minidistil.tables.writing import Writer, write_lines, writer_for
 
 # Where a part ends. So many texts keep a GPU busy, and so much text is a minute or two
 # of two CPU cores with a model of base size: what is lost where a run is killed.
-ROWS, CHARACTERS = 16_384, 2**20
+ROWS, CHARACTERS = 8_192, 2**20
 # Of a task that gives a vector for each token: so much text is 50 MB of base size's.
 OF_TOKENS = {"feature-extraction": 2**16}
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import pickle
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
+from minidistil.engine.forked import computed
 from minidistil.messages import quote
 from minidistil.pipelines import TASKS, Pipeline, check_options, pipeline
 from minidistil.pipelines.loading import Model
@@ -20,8 +20,6 @@ from minidistil.tables.batches import names_of, rows_of, with_columns
 # pool sends a copy with every batch. One alone, for it is large.
 _LOADED: dict[bytes, Pipeline[Any]] = {}
 _LOADING = Lock()
-# Where this module was imported: a process of another number was forked from it.
-_PROCESS = os.getpid()
 
 
 class Annotator:
@@ -126,12 +124,7 @@ class Annotator:
             TableError: at a row that cannot be answered, if that is to be an error; it
                 names the row of the batch, counted from 1.
         """
-        if os.getpid() == _PROCESS:
-            return self._annotated(batch)
-        # OpenMP gives each thread a team of its own. The one that this thread had when
-        # the process was forked has stayed behind: torch would wait for it for ever.
-        with ThreadPoolExecutor(1) as another_thread:
-            return another_thread.submit(self._annotated, batch).result()
+        return computed(lambda: self._annotated(batch))
 
     def _annotated(self, batch: Any) -> Any:
         names = names_of(batch)

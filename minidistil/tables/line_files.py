@@ -78,7 +78,7 @@ def streamed_rows(stream: BinaryIO, name: str, skip: int) -> Iterator[LineRows]:
     """
     number = 0
     with telling_damage(name):
-        for block in _blocks(cast(io.BufferedReader, stream), name):
+        for block in blocks(cast(io.BufferedReader, stream), name):
             lines = [*enumerate(block, number + 1)][max(skip - number, 0) :]
             number += len(block)
             for piece in _pieces(iter(lines)):
@@ -132,8 +132,11 @@ def _lines(stream: io.BufferedReader, name: str) -> Iterator[Line]:
         number, line = number + 1, stream.readline(LONGEST_ROW)
 
 
-def _blocks(stream: io.BufferedReader, name: str) -> Iterator[list[bytes]]:
-    """Lines without their ends, as many at a time as there are."""
+def blocks(stream: io.BufferedReader, name: str) -> Iterator[list[bytes]]:
+    """Lines without their ends, as many at a time as there are.
+
+    Only for the first of them it is waited.
+    """
     parts: list[bytes] = []  # of a line whose end is still to come
     size = 0
     first = stream.read1(BLOCK)

@@ -12,10 +12,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice, repeat
 from typing import TYPE_CHECKING, Any
 
-from minidistil.messages import quote
 from minidistil.tables.arrow import arrow
 from minidistil.tables.columns import New
-from minidistil.tables.rows import LineRows, Rows, TableError
+from minidistil.tables.rows import LineRows, Rows
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -30,16 +29,14 @@ def json_lines(pieces: Sequence[Rows], new: New) -> Iterator[bytes]:
     """Rows and their new columns as lines of JSON, each with its end.
 
     Rows that were lines of JSON are kept to the byte; the new keys stand behind them.
-
-    Raises:
-        TableError: if a row has a key of the name of a new column.
+    No row has a key of such a name already (`Answering.answer`).
     """
     start = 0
     for rows in pieces:
         end = start + len(rows)
         some = {name: values[start:end] for name, (_, values) in new.items()}
         added = _members(some) if some else repeat("", len(rows))
-        for line, members in zip(_objects(rows, new), added, strict=True):
+        for line, members in zip(_objects(rows), added, strict=True):
             # All before the brace that ends the object.
             body = line.rstrip()[:-1].rstrip()
             comma = b", " if members and not body.endswith(b"{") else b""
@@ -132,15 +129,7 @@ def as_cell(value: Any) -> str | None:
     return _encoded(as_json(value)).decode()
 
 
-def taken(name: str, where: str) -> TableError:
-    """The error for a new column whose name a column of the input has."""
-    return TableError(
-        f"{where} has a column {quote(name)}, which is the name of an answer too; give "
-        "the answers' names a prefix (prefix=, --prefix)"
-    )
-
-
-def _objects(rows: Rows, new: New) -> Iterator[bytes]:
+def _objects(rows: Rows) -> Iterator[bytes]:
     """Each row as a JSON object."""
     if not isinstance(rows, LineRows):
         columns = [
@@ -151,11 +140,10 @@ def _objects(rows: Rows, new: New) -> Iterator[bytes]:
         for row in zip(*columns, strict=True):
             yield _encoded(as_json(dict(zip(names, row, strict=True))))
         return
-    for place, each in enumerate(rows.objects):
-        if not each.keys().isdisjoint(new):
-            name = next(name for name in new if name in each)
-            raise taken(name, f"{rows.file}, row {rows.number(place)},")
-        yield rows.lines[place] if rows.lines else _encoded(as_json(each))
+    if rows.lines is not None:
+        yield from rows.lines
+    else:
+        yield from (_encoded(as_json(each)) for each in rows.objects)
 
 
 def _members(new: dict[str, list[Any]]) -> Iterator[str]:

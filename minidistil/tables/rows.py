@@ -47,7 +47,7 @@ class LineRows:
 
     def where(self, place: int) -> str:
         """What an error calls the row at a place, from 0."""
-        return f"{self.file}, line {self.number(place)}"
+        return f"{self.file}, row {self.number(place)}"
 
     def slice(self, start: int, end: int) -> LineRows:
         """Some of the rows, from one place to another."""

@@ -3,7 +3,7 @@
     labels.parquet.unfinished/
         lock                                           held by the run that writes
         run.json                                       its settings
-        parts/rows-000000000000-000000016383.parquet   …
+        parts/rows-000000000000-000000008191.parquet   …
 
 A run may be killed at any moment; what is there says how far it came:
 

@@ -19,7 +19,7 @@ from minidistil.messages import quote
 from minidistil.tables.arrow import arrow
 from minidistil.tables.columns import Column, New, arrow_array, arrow_type
 from minidistil.tables.formats import DELIMITERS, format_of
-from minidistil.tables.rendering import as_cell, delimited, json_lines, taken
+from minidistil.tables.rendering import as_cell, delimited, json_lines
 from minidistil.tables.rows import LineRows, Rows, TableError
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from minidistil.tables.sources import Source
 
-GROUP_ROWS = 65_536  # of a row group of Parquet, at most
+GROUP_ROWS = 16_384  # of a row group of Parquet, at most
 GROUP_BYTES = 16 << 20  # of its values in memory; of a single row they may be more
 
 
@@ -63,12 +63,11 @@ def writer_for(
             Parquet.
         source: What is read. Lines of JSON are read through once, for the columns that
             there are, unless lines of JSON are written.
-        columns: The new columns.
+        columns: The new columns; none has the name of one of the source's.
 
     Raises:
         ValueError: for another name.
-        TableError: if rows of the source have no common columns, or the names of new
-            ones.
+        TableError: if rows of the source have no common columns.
         ImportError: without pyarrow, where it is needed.
     """
     name = os.fspath(target)
@@ -257,8 +256,6 @@ class _Table:
         self._as_cells = as_cells
         self.schema = self._given
         for column in columns:
-            if column.name in self._given.names:
-                raise taken(column.name, "the input")
             field = pa.field(column.name, arrow_type(column.kind))
             self.schema = self.schema.append(field)
 

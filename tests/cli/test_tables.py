@@ -474,7 +474,7 @@ def test_a_row_without_an_answer_is_null_and_counted(run, tmp_path, holes):
     assert result.exit_code == 0, result.output
     counted = "5 rows, 3 without a text, 1 failed"
     assert result.stdout == f"{target}: {counted}\n"
-    assert f"Warning: {holes}, line 4" in result.stderr
+    assert f"Warning: {holes}, row 4" in result.stderr
     assert "is 7" in result.stderr
     labels = [json.loads(line)["label"] for line in target.read_text().splitlines()]
     assert [each is None for each in labels] == [False, True, True, True, True]
@@ -513,13 +513,13 @@ def test_every_command_prints_a_row_without_an_answer(run, tmp_path, case):
 
 def test_a_row_that_cannot_be_answered_stops_unless_told(run, holes, tmp_path):
     for more in (["-o", tmp_path / "out.jsonl"], ["-o", "-"], []):
-        assert_refused(run("classify", "-f", holes, *more), f"{holes}, line 4", "is 7")
+        assert_refused(run("classify", "-f", holes, *more), f"{holes}, row 4", "is 7")
 
 
 def test_strict_makes_a_row_without_a_text_an_error(run, holes, tmp_path):
     for more in (["-o", tmp_path / "out.jsonl"], ["-o", "-"], ["--json"]):
         result = run("classify", "-f", holes, "--strict", *more)
-        assert_refused(result, f"{holes}, line 2", "no text")
+        assert_refused(result, f"{holes}, row 2", "no text")
 
 
 # Vectors alone

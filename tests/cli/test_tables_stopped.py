@@ -68,11 +68,12 @@ def start(*arguments, **options):
     )
 
 
-def wait_for_parts(target, count):
-    """Wait until so many parts are done."""
+def wait_for_parts(program, target, count):
+    """Wait until a program has done so many parts, of those it has to do."""
     parts = Path(f"{target}.unfinished/parts")
     until = time.monotonic() + 120
     while not parts.is_dir() or len([*parts.glob("rows-*")]) < count:
+        assert program.poll() is None, program.communicate()
         assert time.monotonic() < until
         time.sleep(0.005)
 
@@ -80,7 +81,7 @@ def wait_for_parts(target, count):
 def stop(source, target, sign):
     """Start a run, and stop it when some parts are done: its status and its errors."""
     with start("-f", source, "-o", target) as program:
-        wait_for_parts(target, 3)
+        wait_for_parts(program, target, 3)
         program.send_signal(sign)
         printed, errors = program.communicate(timeout=120)
     assert printed == ""
@@ -135,7 +136,7 @@ def test_an_error_says_what_is_done_and_what_goes_on(tmp_path, small_parts):
     rows[80]["text"] = 7
     source.write_text("".join(json.dumps(row) + "\n" for row in rows))
     result = classify(source, target)
-    assert_refused(result, f"{source}, line 81", "is 7")
+    assert_refused(result, f"{source}, row 81", "is 7")
     said = f"64 rows are done, in {target}.unfinished; the same command goes on"
     assert said in result.stderr.splitlines()
     assert said in classify(source, target).stderr.splitlines()  # it stops there again
@@ -162,7 +163,7 @@ def test_where_nothing_is_done_nothing_is_said_of_it(tmp_path):
     source, target = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
     source.write_text('{"text": 7}\n')
     result = classify(source, target)
-    assert_refused(result, "line 1")
+    assert_refused(result, "row 1")
     assert "are done" not in result.stderr
 
 
@@ -195,7 +196,7 @@ def test_restart_begins_anew(tmp_path, small_parts):
 def test_of_two_runs_on_one_target_the_second_is_told(tmp_path):
     source, target = write_rows(tmp_path / "in.csv", 1_000), tmp_path / "out.csv"
     with start("-f", source, "-o", target) as program:
-        wait_for_parts(target, 1)
+        wait_for_parts(program, target, 1)
         result = classify(source, target)
         program.kill()
     assert_refused(result, str(target))

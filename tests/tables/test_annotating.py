@@ -131,6 +131,19 @@ def test_options_of_the_call_and_of_the_reading_are_told_apart(classify, tmp_pat
         annotate(classify, written(tmp_path), target, topk=2)
 
 
+@pytest.mark.parametrize("target", ["out.jsonl", "out.csv", "out.parquet"])
+def test_a_name_that_a_late_row_has_is_an_error_and_no_second_key(
+    classify, tmp_path, monkeypatch, target
+):
+    monkeypatch.setattr(annotating, "ROWS", 2)
+    rows = [{"text": "good"}] * 4 + [{"text": "bad", "score": 1}]
+    source = tmp_path / "in.jsonl"
+    source.write_text("".join(f"{json.dumps(row)}\n" for row in rows), "utf-8")
+    with pytest.raises(ValueError, match=r"'score' already.*choose a prefix"):
+        annotate(classify, source, tmp_path / target)
+    assert annotate(classify, source, tmp_path / target, prefix="ai_", restart=True)
+
+
 # What is computed together
 
 

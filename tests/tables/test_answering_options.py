@@ -40,7 +40,7 @@ def test_a_name_that_only_some_rows_of_json_have_is_taken_too(folder_of):
         pipe_of(folder_of, "text-classification"), Reading(on_error="null"), {}
     )
     rows = LineRows("a.jsonl", [1, 4], [{"text": "a"}, {"text": "a", "score": 1}])
-    with pytest.raises(TableError, match=r"a\.jsonl, line 4: .*'score' already"):
+    with pytest.raises(TableError, match=r"a\.jsonl, row 4: .*'score' already"):
         answering.answer([rows])
 
 

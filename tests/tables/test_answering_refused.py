@@ -105,7 +105,7 @@ def test_a_row_that_is_refused_is_told_with_file_and_row_and_column(
     answering = Answering(pipe_of(folder_of, task), Reading(**reading), options)
     with pytest.raises(TableError) as error:
         answering.answer([LineRows("b.jsonl", [1], [good]), rows])
-    assert str(error.value).startswith("a.jsonl, line 3 (column")
+    assert str(error.value).startswith("a.jsonl, row 3 (column")
     assert said in str(error.value)
 
 
@@ -123,7 +123,7 @@ def test_a_row_that_is_refused_can_be_answered_with_null(
     assert alone is not None
     assert simple(answered.answers) == simple([None, alone, None, alone])
     assert (answered.empty, answered.failed) == (0, 2)
-    told = [re.match(r"a\.jsonl, line (\d)", one)[1] for one in answered.problems]
+    told = [re.match(r"a\.jsonl, row (\d)", one)[1] for one in answered.problems]
     assert told == ["1", "3"]
 
 
@@ -135,7 +135,7 @@ def test_of_many_problems_the_first_are_kept_in_order(folder_of):
         pipe_of(folder_of, "multiple-choice"), Reading("prompt", on_error="null"), {}
     )
     answered = answering.answer([LineRows("a.jsonl", range(1, 61), rows)])
-    told = [int(re.search(r"line (\d+)", one)[1]) for one in answered.problems]
+    told = [int(re.search(r"row (\d+)", one)[1]) for one in answered.problems]
     wrong = [i + 1 for i in range(60) if i % 2 or i % 3]
     assert answered.failed == len(wrong)
     assert told == wrong[:10]
@@ -184,7 +184,7 @@ def test_rows_between_those_that_are_refused_get_their_own_answers(folder_of):
 def test_with_stop_nothing_is_computed_for_the_list_that_has_the_row(folder_of):
     pipe = pipe_of(folder_of, "text-classification")
     counts = counted(pipe)
-    with pytest.raises(TableError, match="line 3"):
+    with pytest.raises(TableError, match="row 3"):
         Answering(pipe, Reading(), ERROR).answer([texts("a", "b", LONG, "c")])
     assert counts == []
 

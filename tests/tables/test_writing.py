@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from written import LABELS, TABLE, labels, opened, source_of, written
 
-from minidistil.tables.rows import TableError, TableRows
+from minidistil.tables.rows import TableRows
 from minidistil.tables.sources import texts_of
 from minidistil.tables.writing import write_lines, writer_for
 
@@ -60,13 +60,6 @@ def test_a_file_is_no_folder(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(ValueError, match="is a file"):
         writer_for(f"{tmp_path}/file/", source_of(TABLE), LABELS)
-
-
-@pytest.mark.parametrize("name", ["a.csv", "a.parquet"])
-def test_a_column_of_the_input_that_has_the_name_of_an_answer_is_an_error(name):
-    table = pa.table({"label": ["a"]})
-    with pytest.raises(TableError, match=r"the input has a column 'label'.*prefix"):
-        writer_for(name, source_of(table), LABELS)
 
 
 # Streams

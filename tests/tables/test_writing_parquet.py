@@ -93,7 +93,7 @@ def test_dictionaries_may_differ_from_part_to_part(tmp_path):
 
 
 def test_row_groups_are_neither_small_nor_large(tmp_path):
-    count = GROUP_ROWS + 20_000
+    count = GROUP_ROWS + GROUP_ROWS // 2
     table = pa.table({"text": ["x"] * count})
     pieces = [
         TableRows("x", start + 1, table.slice(start, 1024))

@@ -18,7 +18,7 @@ from hypothesis import given, strategies as st
 from written import TABLE, TYPED, labels, source_of, written
 
 from minidistil.tables.columns import Vector
-from minidistil.tables.rows import LineRows, TableError, TableRows
+from minidistil.tables.rows import LineRows, TableRows
 from minidistil.tables.sources import open_source, texts_of
 from minidistil.tables.writing import write_lines
 
@@ -69,11 +69,6 @@ def test_any_json_object_gets_the_new_keys_and_keeps_its_own(row, ascii_only):
     found = lines_with(labels(1), line)
     assert found.startswith(line[:-1])
     assert [*json.loads(found).items()] == [*row.items(), ("label", "POSITIVE")]
-
-
-def test_a_row_that_has_the_name_of_an_answer_is_an_error_that_names_it():
-    with pytest.raises(TableError, match=r"reviews.jsonl, row 2,.*'label'.*prefix"):
-        lines_with(labels(2), b'{"a": 1}', b'{"label": 1}')
 
 
 def test_lines_of_text_become_json():

@@ -12,6 +12,7 @@ from minidistil.checkpoint.pretrained import PreTrainedModel
 from minidistil.checkpoint.tensors import all_finite
 from minidistil.engine.cpu.batches import Batch, batches, single
 from minidistil.engine.cpu.encoder import FastEncoder
+from minidistil.engine.forked import computed
 from minidistil.engine.heads import HEADS, require_finite
 from minidistil.engine.operators.products import FLOAT32, without_autocast
 from minidistil.engine.precision import Plan
@@ -62,6 +63,10 @@ class HostCore:
         Raises:
             ValueError: if a result is not finite.
         """
+        results = computed(lambda: self._computed(sequences, wanted))
+        return lambda: results
+
+    def _computed(self, sequences: Sequences, wanted: Wanted | None) -> Tensor:
         rows = len(sequences.ids if wanted is None else wanted.positions)
         results = torch.empty(rows, self.width, **FLOAT32)
         for batch in self._batches(sequences, wanted):
@@ -69,7 +74,7 @@ class HostCore:
                 with torch.inference_mode(), _without_autocast():
                     results[batch.origins] = self._run(batch)
             sequences_read(batch.count)
-        return lambda: results
+        return results
 
     def _batches(self, sequences: Sequences, wanted: Wanted | None) -> Iterable[Batch]:
         if len(sequences.lengths) == 1:
