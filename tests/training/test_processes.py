@@ -61,6 +61,8 @@ def test_two_processes_write_the_same_log_as_one(report, folder, kind):
 @pytest.mark.parametrize("name", ["many passes in 2", "three"])
 def test_more_passes_are_the_same_up_to_rounding(report, folder, name):
     found, wanted = saved(folder / name), saved(folder / "many passes in 1")
+    start = saved(folder / f"start {TEXTS}")
+    assert max((wanted[x] - start[x]).abs().max() for x in wanted) > 1e-3
     for each, right in wanted.items():
         torch.testing.assert_close(found[each], right, rtol=1e-6, atol=1e-6)
     agree(report["three"])
@@ -152,10 +154,10 @@ def test_torchrun_starts_them(folder, report, tmp_path):
         "two.FOLDER = pathlib.Path(sys.argv[1])\n"
         "two.run('text-classification', 'torchrun')\n"
     )
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2"]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     helpers = str(Path(training_in_two.__file__).parent)
     subprocess.run(
-        [*torchrun, "--master-port=0", program, folder],
+        [*torchrun, "--nproc-per-node=2", program, folder],
         check=True,
         env={**os.environ, "PYTHONPATH": ":".join([helpers, *sys.path])},
     )
