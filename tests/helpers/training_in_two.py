@@ -24,7 +24,7 @@ import torch
 from checkpoints import draw_lively
 from faults import Faults
 from lessons import HEADS
-from trainings import RECIPE, checkpoint, rows_of
+from trainings import RECIPE, checkpoint, rows_of, stop_after
 
 from minidistil.training import running
 from minidistil.training.loop import Training
@@ -103,11 +103,6 @@ def forked(count: int, work: Callable[[int], Any]) -> list[dict[str, Any]]:
         {"status": status, **json.loads((FOLDER / f"rank {rank}.json").read_text())}
         for rank, status in enumerate(statuses)
     ]
-
-
-def stop_after(steps: int) -> Callable[[], bool]:
-    answers = iter([False] * (steps - 1) + [True] * 1000)
-    return lambda: next(answers)
 
 
 def in_turn(kind: str, name: str) -> list[Any]:
