@@ -157,7 +157,6 @@ class Training:
                 self.scaler.scale(loss).backward()
             for name in means:
                 means[name] += found[name].detach()
-        of_all = processes.sum(torch.stack([*means.values()]))
         self.scaler.unscale_(self.optimizer)
         norm = clip_grad_norm_(self.student.parameters(), recipe.largest_gradient)
         for group in self.optimizer.param_groups:
@@ -165,9 +164,7 @@ class Training:
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
-        self._note(
-            number, dict(zip([*means, "gradient"], [*of_all, norm], strict=True))
-        )
+        self._note(number, processes.added_up(means) | {"gradient": norm})
 
     def _autocast(self) -> Any:
         """Products in the recipe's precision; sums and norms stay in float32."""

@@ -7,7 +7,7 @@ found. With one process everything here does nothing.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -77,6 +77,13 @@ class Processes:
         if self.count > 1:
             dist.all_reduce(values)
         return values
+
+    def added_up(self, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The same for each of some numbers, tensors (), at once."""
+        if self.count == 1:
+            return dict(values)
+        sums = self.sum(torch.stack([*values.values()]))
+        return dict(zip(values, sums, strict=True))
 
     def gathered(self, value: Value) -> list[Value]:
         """What all processes have, in the order of their ranks."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from hashlib import blake2b
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -115,6 +116,26 @@ def check_vocabularies(
             f"would be about other words. Begin with layers of the teacher, or take a "
             f"student of the same vocabulary"
         )
+
+
+def check_widths(teacher: DistilBertConfig, student: DistilBertConfig) -> None:
+    """Raise StartError unless the vectors of both can be compared."""
+    if teacher.dim != student.dim:
+        raise StartError(
+            f"the student's vectors have {student.dim} numbers and the teacher's "
+            f"{teacher.dim}, so that they point nowhere in common: set cosine to 0, or "
+            f"take a student of the same width"
+        )
+
+
+def digest(model: PreTrainedModel) -> str:
+    """BLAKE2b of all weights: whether they are those that a training began with."""
+    found = blake2b(digest_size=16)
+    for name, weight in sorted(model.state_dict().items()):
+        found.update(name.encode())
+        numbers: Any = weight.detach().cpu().contiguous().view(-1).view(torch.uint8)
+        found.update(memoryview(numbers.numpy()))
+    return found.hexdigest()
 
 
 def _is_bert(source: Name) -> bool:

@@ -37,6 +37,8 @@ from minidistil.training.starting import (
     Name,
     StartError,
     check_vocabularies,
+    check_widths,
+    digest,
     start,
     task_of,
     teacher_of,
@@ -253,6 +255,8 @@ def _learn(
             if guide is not None and source is None
             else DistilBertConfig.from_pretrained(os.fspath(named))
         )
+        if guide is not None and recipe.cosine:
+            check_widths(guide.config, config)
         # Wrong layers are found before all rows are read.
         begun = None if guide is None or source else begun_from(guide, recipe)
         # A teacher's answers are in the order of its own labels.
@@ -260,6 +264,7 @@ def _learn(
         task, dev = rows.read(recipe, tokenizer, config, labels)
         metric = deciding(recipe, task, dev)
         settings = settings_of(recipe, task, dev, tokenizer, source, teacher)
+        settings["teacher's weights"] = None if guide is None else digest(guide)
         path = Path(folder)
         done = processes.by_first(lambda: check_folder(path, settings))
         if done is not None:

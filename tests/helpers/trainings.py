@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from minidistil.training.lessons import TaskLessons
 from minidistil.training.loop import Training
 from minidistil.training.processes import Processes
 from minidistil.training.recipe import Recipe
+from minidistil.training.training import Result, train
 
 CPU = torch.device("cpu")
 # Two passes a step, one of one row in the last batch of an epoch.
@@ -120,3 +121,37 @@ def log_of(folder: Path) -> list[dict[str, Any]]:
         {name: x for name, x in line.items() if name != "tokens_per_second"}
         for line in lines
     ]
+
+
+def fine_tune(
+    start: Path,
+    folder: Path,
+    task: str = "text-classification",
+    *,
+    rows: Any = None,
+    dev: Any = None,
+    **options: Any,
+) -> Result:
+    """Train on some rows, and measure on some others."""
+    rows, dev = rows or rows_of(task), dev or rows_of(task, 7)
+    return train(start, rows, dev, folder, **{**RECIPE, "task": task, **options})
+
+
+def stop_after(steps: int) -> Callable[[], bool]:
+    """What to ask whether to stop: no, so many times but one, and then yes."""
+    answers = iter([False] * (steps - 1) + [True] * 1000)
+    return lambda: next(answers)
+
+
+def other_weights(found: Path, wanted: Path) -> list[str]:
+    """Which weights of a result are not those of another one, bit for bit."""
+    mine, right = saved(found), saved(wanted)
+    assert mine.keys() == right.keys()
+    return [name for name in right if not mine[name].equal(right[name])]
+
+
+def same(found: Path, wanted: Path) -> bool:
+    """Whether two results have the same weights and the same log."""
+    assert other_weights(found, wanted) == []
+    assert log_of(found) == log_of(wanted)
+    return True

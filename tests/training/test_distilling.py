@@ -1,0 +1,191 @@
+"""A student that learns from a teacher: what it begins with, and what it is asked."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+import transformers
+from checkpoints import SMALL, VOCABULARY, draw_lively
+from lessons import HEADS, NO_DROPOUT, read
+from trainings import CPU, RECIPE, checkpoint, log_of, rows_of, saved
+
+import minidistil
+from minidistil.training.evaluating import logits_of
+from minidistil.training.lessons import KeptAnswers
+from minidistil.training.starting import StartError, student_of
+from minidistil.training.training import distil, train
+
+TEXTS = "text-classification"
+CORPUS = [
+    {"text": row["text"] + " and so it was that all of it was good for us"}
+    for row in rows_of("fill-mask", 24)
+]
+
+
+@pytest.fixture(scope="module")
+def teacher(tmp_path_factory):
+    return checkpoint(tmp_path_factory.mktemp("t"), TEXTS, draw=draw_lively, n_layers=6)
+
+
+@pytest.fixture(scope="module")
+def bert(tmp_path_factory, teacher):
+    """A BERT of twelve small layers that has learnt nothing."""
+    folder = tmp_path_factory.mktemp("bert")
+    config = transformers.BertConfig(
+        vocab_size=VOCABULARY,
+        hidden_size=SMALL["dim"],
+        num_hidden_layers=12,
+        num_attention_heads=SMALL["n_heads"],
+        intermediate_size=SMALL["hidden_dim"],
+        max_position_embeddings=SMALL["max_position_embeddings"],
+    )
+    torch.manual_seed(0)
+    transformers.BertForMaskedLM(config).save_pretrained(folder)
+    for name in ("vocab.txt", "tokenizer_config.json"):
+        (folder / name).write_bytes((teacher / name).read_bytes())
+    return folder
+
+
+@pytest.mark.parametrize("task", [task for task in HEADS if task != "fill-mask"])
+def test_answers_that_were_kept_are_those_that_a_teacher_gives(tmp_path, task):
+    folder = checkpoint(tmp_path, task, draw=draw_lively)  # with dropout
+    found = read(folder, task, rows_of(task))
+    model = getattr(minidistil, HEADS[task][0]).from_pretrained(folder).train()
+    kept = KeptAnswers(model, found, CPU)
+    assert not model.training
+    for rows in torch.randperm(len(found.lengths)).split(5):
+        wanted = logits_of(model, found, rows, CPU)
+        answers = kept(rows)
+        assert not answers.is_inference()
+        for place, length in enumerate(found.lengths[rows].tolist()):
+            some = slice(length) if wanted.ndim == 3 else slice(None)
+            torch.testing.assert_close(
+                answers[place][some], wanted[place][some], rtol=1e-5, atol=1e-5
+            )
+
+
+def test_a_student_begins_with_layers_of_its_teacher(teacher):
+    model = minidistil.AutoModelForSequenceClassification.from_pretrained(teacher)
+    student = student_of(model, (0, 2, 4))
+    mine, yours = student.state_dict(), model.state_dict()
+    assert student.config.n_layers == 3
+    for name, weight in mine.items():
+        for new, old in {0: 0, 1: 2, 2: 4}.items():
+            if f"layer.{new}." in name:
+                name = name.replace(f"layer.{new}.", f"layer.{old}.")
+                break
+        assert weight.equal(yours[name]), name
+        assert weight.data_ptr() != yours[name].data_ptr()
+
+
+def test_a_student_learns_to_answer_as_its_teacher(teacher, tmp_path):
+    before = saved(teacher)
+    rows = rows_of(TEXTS, 30)
+    distil(
+        teacher,
+        rows,
+        rows,
+        tmp_path / "a",
+        layers=(0, 2, 4),
+        **{**RECIPE, "epochs": 12, "soft": 1.0, "hard": 0.0, "learning_rate": 5e-3},
+    )
+    losses = [line["soft"] for line in log_of(tmp_path / "a") if "soft" in line]
+    assert sum(losses[-5:]) < 0.5 * sum(losses[:5])
+    assert all(weight.equal(before[name]) for name, weight in saved(teacher).items())
+
+
+def test_distilbert_is_distilled_from_a_bert(bert, tmp_path):
+    options = {"batch_size": 8, "epochs": 12, "learning_rate": 3e-3}
+    distil(bert, CORPUS, None, tmp_path / "a", recipe="distilbert", **options)
+    log = log_of(tmp_path / "a")
+    assert {"hard", "soft", "cosine"} < {*log[0]}
+    line = log[0]
+    total = 5 * line["soft"] + 2 * line["hard"] + line["cosine"]
+    assert line["loss"] == pytest.approx(total)
+    third = len(log) // 3
+    first, last = (
+        sum(x["loss"] for x in part) / third for part in (log[:third], log[-third:])
+    )
+    assert last < first
+    model = transformers.DistilBertForMaskedLM.from_pretrained(tmp_path / "a")
+    assert model.config.n_layers == 6
+
+
+def test_a_student_of_its_own_may_have_learnt_nothing(teacher, tmp_path):
+    """Who wants to begin with nothing saves a model that was never loaded."""
+    config = minidistil.DistilBertConfig.from_pretrained(teacher)
+    student = minidistil.DistilBertForSequenceClassification(config.replace(n_layers=1))
+    student.save_pretrained(tmp_path / "student")
+    tokenizer = minidistil.DistilBertTokenizer.from_pretrained(teacher)
+    tokenizer.save_pretrained(tmp_path / "student")
+    result = distil(
+        teacher,
+        rows_of(TEXTS),
+        None,
+        tmp_path / "a",
+        student=tmp_path / "student",
+        **RECIPE,
+    )
+    assert result.state == "finished"
+    found = json.loads((tmp_path / "a" / "config.json").read_text())
+    assert found["n_layers"] == 1
+
+
+def test_vectors_of_another_width_have_no_cosine(bert, tmp_path):
+    student = checkpoint(tmp_path / "s", "fill-mask", dim=30, n_heads=3)
+    options = {**RECIPE, "student": student, "soft": 1.0}
+    with pytest.raises(StartError, match=r"30 numbers and the teacher's 20"):
+        distil(bert, CORPUS, None, tmp_path / "a", cosine=1.0, **options)
+    assert not (tmp_path / "a").exists()
+    distil(bert, CORPUS, None, tmp_path / "a", **options)
+    assert "cosine" not in log_of(tmp_path / "a")[0]
+
+
+def test_a_teacher_that_has_changed_is_another_training(teacher, tmp_path):
+    other = checkpoint(tmp_path / "t", TEXTS, draw=draw_lively, n_layers=6)
+    options = {**RECIPE, "layers": (0,)}
+    rows = rows_of(TEXTS)
+    distil(other, rows, None, tmp_path / "a", stop=lambda: True, **options)
+    model = minidistil.AutoModelForSequenceClassification.from_pretrained(other)
+    with torch.no_grad():
+        model.classifier.bias += 1
+    model.save_pretrained(other)
+    with pytest.raises(ValueError, match="teacher's weights was"):
+        distil(other, rows, None, tmp_path / "a", **options)
+
+
+def test_the_callers_random_numbers_are_as_they_were(teacher, tmp_path):
+    torch.manual_seed(3)
+    wanted = torch.rand(2)
+    torch.manual_seed(3)
+    train(teacher, rows_of(TEXTS), None, tmp_path / "a", **RECIPE)
+    assert torch.rand(2).equal(wanted)
+
+
+def test_swapped_labels_are_seen(teacher, tmp_path):
+    """A student knows what its training rows say, by the names that they have."""
+    rows = [
+        {"text": f"{word} {i}", "label": label}
+        for i in range(15)
+        for word, label in (("good", "pos"), ("bad", "neg"))
+    ]
+    start = checkpoint(
+        tmp_path / "s",
+        TEXTS,
+        draw=draw_lively,
+        **NO_DROPOUT,
+        num_labels=2,
+        id2label={0: "pos", 1: "neg"},
+        label2id={"pos": 0, "neg": 1},
+    )
+    options = {"epochs": 12, "learning_rate": 5e-3, "batch_size": 6}
+    result = train(start, rows, rows, tmp_path / "a", **options)
+    assert result.results["accuracy"] == 1
+    kind = transformers.AutoModelForSequenceClassification
+    model = kind.from_pretrained(tmp_path / "a")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "a")
+    for word, label in (("good", "pos"), ("bad", "neg")):
+        logits = model.eval()(**tokenizer(f"{word} 3", return_tensors="pt")).logits
+        assert model.config.id2label[int(logits.argmax())] == label
