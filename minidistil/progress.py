@@ -19,6 +19,7 @@ _TICK = 1.0  # seconds
 # The bar that is on the screen while lines are printed, and whether it counts what an
 # engine reads. Each context, so each thread, has its own.
 _shown: ContextVar[tuple[Any, bool]] = ContextVar("shown", default=(None, False))
+_hidden: ContextVar[bool] = ContextVar("hidden", default=False)
 
 
 def can_be_shown() -> bool:
@@ -41,8 +42,18 @@ def on_a_terminal() -> bool:
 def _bar(what: str, **options: Any) -> Any:
     from tqdm.auto import tqdm
 
-    hidden = not on_a_terminal()
+    hidden = _hidden.get() or not on_a_terminal()
     return tqdm(desc=what, delay=_DELAY, leave=False, disable=hidden, **options)
+
+
+@contextmanager
+def no_bars() -> Iterator[None]:
+    """Show none within the block: of several processes, one alone does."""
+    before = _hidden.set(True)
+    try:
+        yield
+    finally:
+        _hidden.reset(before)
 
 
 def steps(items: Iterable[Item], what: str) -> Iterator[Item]:

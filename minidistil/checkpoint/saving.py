@@ -8,14 +8,13 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from safetensors import SafetensorError
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from minidistil.checkpoint.advice import about_prefix, common_prefix
 from minidistil.checkpoint.conveniences import Conveniences
 from minidistil.checkpoint.fitting import skeleton
 from minidistil.checkpoint.matching import OUTPUT_EMBEDDINGS, tensors_of
+from minidistil.checkpoint.tensor_file import write_tensors
 from minidistil.checkpoint.tensors import (
     DTYPES,
     INDEX_FILE,
@@ -27,7 +26,7 @@ from minidistil.checkpoint.tensors import (
 )
 from minidistil.config import DistilBertConfig
 from minidistil.files import replacing_all
-from minidistil.messages import quote, shorten
+from minidistil.messages import quote
 
 MOST_IN_ONE_FILE = "50GB"
 # What some wrappers add to the names of the layers inside.
@@ -94,14 +93,9 @@ def save(
         if index:
             weight_files.pop().write_text(index, encoding="utf-8")
         for file, names in zip(weight_files, shards.values(), strict=True):
-            part = _unshared({name: tensors[name] for name in names})
-            try:
-                # Other readers tell the framework from the metadata.
-                save_file(part, file, metadata={"format": "pt"})
-            except SafetensorError as error:
-                raise OSError(
-                    f"'{folder}' cannot be written, and is as it was: {shorten(error)}"
-                ) from None
+            # Other readers tell the framework from the metadata.
+            part = {name: tensors[name] for name in names}
+            write_tensors(file, part, {"format": "pt"})
     for path in folder.iterdir():
         if WEIGHT_FILES.fullmatch(path.name) and path not in weights:
             with suppress(OSError):  # which is not read any more, in any case
@@ -136,18 +130,6 @@ def _read_before(folder: Path) -> Path:
         (folder / INDEX_FILE).unlink(missing_ok=True)  # which nobody reads beside it
         return single
     return folder / INDEX_FILE
-
-
-def _unshared(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Give each tensor memory of its own, which the file format needs."""
-    unshared: dict[str, Tensor] = {}
-    seen: set[int] = set()
-    for name, tensor in tensors.items():
-        whole = tensor.detach().contiguous()
-        memory = whole.untyped_storage().data_ptr()
-        unshared[name] = whole.clone() if memory in seen else whole
-        seen.add(memory)
-    return unshared
 
 
 # What a model's file holds

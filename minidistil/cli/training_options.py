@@ -20,7 +20,7 @@ from minidistil.cli.failures import as_one_line
 from minidistil.cli.figures import figures
 from minidistil.cli.options import DEVICE, choice, flag, number, option
 from minidistil.cli.output import as_typed, print_line, print_warning
-from minidistil.progress import counting_steps
+from minidistil.progress import counting_steps, no_bars
 from minidistil.training.recipe import PRECISIONS, RECIPES
 
 INTERRUPTED = 130  # the exit status of what Ctrl-C has ended
@@ -222,7 +222,7 @@ def _one_of_several() -> Iterator[None]:
     if rank == 0:
         yield
         return
-    with warnings.catch_warnings():
+    with no_bars(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             yield

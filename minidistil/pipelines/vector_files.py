@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from safetensors.torch import save_file
 from torch import Tensor
 
+from minidistil.checkpoint.tensor_file import write_tensors
 from minidistil.files import replacing
 
 VECTOR_FILES = (".npy", ".safetensors")
@@ -30,7 +30,7 @@ def save_vectors(vectors: Tensor, path: Path) -> None:
     check_vector_file(path)
     with replacing(path) as temporary:
         if path.suffix == ".safetensors":
-            save_file({"embeddings": vectors.contiguous()}, temporary)
+            write_tensors(temporary, {"embeddings": vectors}, {})
             return
         import numpy as np
 
@@ -54,6 +54,6 @@ def save_features(features: Sequence[Tensor], path: Path) -> None:
         ValueError: for a name that does not end in ``.safetensors``.
     """
     check_features_file(path)
-    named = {str(place): each.contiguous() for place, each in enumerate(features)}
+    named = {str(place): each for place, each in enumerate(features)}
     with replacing(path) as temporary:
-        save_file(named, temporary)
+        write_tensors(temporary, named, {})

@@ -97,6 +97,7 @@ def measured(
         model.train(was_training)
     states = processes.gathered(measure.state())
     whole = task.measure()
+    whole.shown = lambda row: {"row": task.where(row), "text": task.text(row)}
     for state in states:
         whole.merge(state)
     return whole

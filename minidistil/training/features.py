@@ -22,6 +22,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from minidistil.checkpoint.tensor_file import bytes_of
 from minidistil.files import reading_from, replacing
 from minidistil.messages import MinidistilError, shorten
 
@@ -72,7 +73,7 @@ class Features:
     def digest(self) -> str:
         """BLAKE2b of all of it, 128 hexadecimal digits: what a training began with."""
         if self._digest is None:
-            hash = blake2b(_bytes(self.ids))
+            hash = blake2b(bytes_of(self.ids))
             self._digest = _finished(hash, self._others())
         return self._digest
 
@@ -99,7 +100,7 @@ class Features:
         """
         with replacing(path) as temporary, temporary.open("wb") as file:
             file.write(bytes(HEADER))
-            file.write(_bytes(self.ids))
+            file.write(bytes_of(self.ids))
             _complete(file, len(self.ids), self._others(), self.digest(), self.about)
 
     @classmethod
@@ -208,17 +209,12 @@ def from_buffer(buffer: Any, dtype: torch.dtype) -> Tensor:
     return torch.frombuffer(buffer, dtype=dtype)
 
 
-def _bytes(tensor: Tensor) -> memoryview:
-    numbers: Any = tensor.contiguous().view(torch.uint8).numpy()
-    return memoryview(numbers)
-
-
 def _finished(hash: Any, others: Mapping[str, Tensor]) -> str:
     whole = hash.copy()
     for name in sorted(others):
         tensor = others[name]
         whole.update(f"{name} {DTYPES[tensor.dtype]} {[*tensor.shape]}".encode())
-        whole.update(_bytes(tensor))
+        whole.update(bytes_of(tensor))
     digest: str = whole.hexdigest()
     return digest
 
@@ -239,7 +235,7 @@ def _complete(
             "shape": [*tensor.shape],
             "data_offsets": [place, end],
         }
-        file.write(_bytes(tensor))
+        file.write(bytes_of(tensor))
         place = end
     header = json.dumps(entries).encode()
     assert len(header) <= HEADER - 8

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from minidistil.checkpoint.pretrained import PreTrainedModel
+from minidistil.progress import counting_rows
 from minidistil.training.evaluating import logits_of, of_like_length
 from minidistil.training.keys import generator
 from minidistil.training.loop import Step
@@ -66,13 +67,15 @@ class KeptAnswers:
         teacher.eval()
         lengths = task.lengths
         self._rows: list[Tensor] = [torch.empty(0)] * len(lengths)
-        for rows in of_like_length(lengths):
-            logits = logits_of(teacher, task, rows, device)
-            of_tokens = logits.ndim == 3
-            for row, found in zip(rows.tolist(), logits, strict=True):
-                # Without padding, and not as a view of all that was computed together.
-                some = found[: lengths[row]] if of_tokens else found
-                self._rows[row] = some.clone()
+        with counting_rows("asking the teacher", len(lengths)) as asked:
+            for rows in of_like_length(lengths):
+                logits = logits_of(teacher, task, rows, device)
+                of_tokens = logits.ndim == 3
+                for row, found in zip(rows.tolist(), logits, strict=True):
+                    # Without padding, and no view of all that was computed together.
+                    some = found[: lengths[row]] if of_tokens else found
+                    self._rows[row] = some.clone()
+                asked(len(rows))
 
     def __call__(self, rows: Tensor) -> Tensor:
         """The logits of some rows, padded with 0."""

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
 from typing import Any, NamedTuple
 
@@ -102,9 +102,11 @@ class Measure(ABC):
         loss: Its mean over all that counts: rows, labels, words.
         counts: What is added up, by a name.
         worst: At most `WORST` mistakes, the surest first, one a row.
+        shown: What a person is shown of a row, by name; by default its number, from 0.
     """
 
     metrics: tuple[str, ...]
+    shown: Callable[[int], Mapping[str, Any]] = staticmethod(lambda row: {"row": row})
 
     def __init__(self, rows: int) -> None:
         """Begin with nothing; ``rows`` is how many the task has."""
@@ -160,7 +162,8 @@ class Measure(ABC):
     def details(self) -> dict[str, Any]:
         """What a person wants to know beside, for JSON.
 
-        ``worst`` has ``row``, ``true``, ``predicted`` and ``loss`` of each mistake.
+        ``worst`` has ``true``, ``predicted`` and ``loss`` of each mistake, and what is
+        `shown` of its row.
         """
         worst = [
             {
@@ -172,6 +175,7 @@ class Measure(ABC):
         ]
         for each in worst:
             each |= metrics.as_json({"loss": each["loss"]})
+            each |= self.shown(each["row"])
         return {"rows": int(self.seen.sum()), **self._tables(), "worst": worst}
 
     @abstractmethod

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 import os
+from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
-from typing import Any
+from typing import Any, TypeGuard
 
 from minidistil.messages import (
     MinidistilError,
@@ -22,6 +23,7 @@ from minidistil.messages import (
     with_library,
 )
 from minidistil.pipelines.reading import as_list, is_many
+from minidistil.progress import counting_rows
 from minidistil.tables.rows import LineRows
 from minidistil.tables.sources import open_source
 
@@ -37,6 +39,11 @@ class TrainingDataError(MinidistilError, ValueError):
 def wrong(where: str, got: str, expected: str) -> TrainingDataError:
     """The error for a row: where it stands, what it has, what it should have."""
     return TrainingDataError(f"{where}: got {got}, expected {expected}")
+
+
+def is_address(data: Data) -> TypeGuard[str | os.PathLike[str]]:
+    """Whether it is a name of files, and not the rows themselves."""
+    return isinstance(data, str | os.PathLike)
 
 
 def rows_of(data: Data) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -77,14 +84,35 @@ def rows_of(data: Data) -> Iterator[tuple[str, Mapping[str, Any]]]:
         yield f"row {number}", row
 
 
+class Places:
+    """Where rows stand, as `rows_of` says it, in some bytes each."""
+
+    def __init__(self) -> None:
+        """Begin with no row."""
+        self._names: dict[str, int] = {}
+        self._name_of, self._numbers = array("i"), array("q")
+
+    def add(self, where: str) -> None:
+        """Take the next row: "train.tsv, row 3"."""
+        name, _, number = where.rpartition(" ")
+        self._name_of.append(self._names.setdefault(name, len(self._names)))
+        self._numbers.append(int(number))
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def __getitem__(self, place: int) -> str:
+        return f"{[*self._names][self._name_of[place]]} {self._numbers[place]}"
+
+
 def name_of(data: Data) -> str:
     """What errors call the data as a whole."""
-    return os.fspath(data) if isinstance(data, str | os.PathLike) else "the data"
+    return os.fspath(data) if is_address(data) else "the data"
 
 
 def identity_of(data: Data) -> Any:
     """What files hold, as JSON; None for rows, which can be anything."""
-    if not isinstance(data, str | os.PathLike):
+    if not is_address(data):
         return None
     return open_source(data).identity()
 
@@ -134,7 +162,7 @@ class Table:
         """
         roles = [column.role for column in columns]
         if unknown := [role for role in chosen if role not in roles]:
-            raise unknown_keyword(unknown, roles, "the columns of this task")
+            raise unknown_keyword(unknown, roles, "columns")
         self.name = name_of(data)
         rows = rows_of(data)
         first = next(rows, None)
@@ -168,8 +196,10 @@ class Table:
     def pieces(self) -> Iterator[list[tuple[str, dict[str, Any]]]]:
         """The same, `PIECE` of them at a time."""
         rows = iter(self)
-        while piece := [*islice(rows, PIECE)]:
-            yield piece
+        with counting_rows(f"reading {self.name}", None) as read:
+            while piece := [*islice(rows, PIECE)]:
+                yield piece
+                read(len(piece))
 
     def declared(self, role: str) -> list[str] | None:
         """The names of numbered labels, where a data set of `datasets` has them."""

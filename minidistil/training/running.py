@@ -5,6 +5,8 @@ FOLDER/
     recipe.json  metrics.jsonl  report.html  README.md
     training.json              what was trained, and how good it became
     unfinished.safetensors     while it is trained: the state to go on from
+    unfinished.train.safetensors, unfinished.dev.safetensors
+                               meanwhile, too: the tokens of a corpus, which is mapped
 """
 
 from __future__ import annotations
@@ -39,6 +41,7 @@ from minidistil.training.state import Best, load, save
 from minidistil.training.tasks.base import Task
 
 STATE, LOG, ABOUT = "unfinished.safetensors", "metrics.jsonl", "training.json"
+TOKENS = {role: f"unfinished.{role}.safetensors" for role in ("train", "dev")}
 LINES = 1000  # of the log, about, whatever the number of steps
 SECONDS = 300.0  # between two saves, at most
 
@@ -110,7 +113,6 @@ class Running:
                 saved = self._save()
             if is_stopped:
                 self._check_finite()
-                self.write_beside(self, "interrupted")
                 return "interrupted"
             if is_over:
                 break
@@ -163,15 +165,14 @@ class Running:
         if (number := self.training.diverged_in()) is None:
             return
         lessons: Any = self.training.lessons
-        rows = [row + 1 for row in lessons.plan.batch(number).tolist()]
-        some = ", ".join(map(str, rows[:8])) + " …" * (len(rows) > 8)
+        rows = lessons.plan.batch(number).tolist()
+        some = ", ".join(map(lessons.task.where, rows[:8])) + " …" * (len(rows) > 8)
         self.write_beside(self, "diverged")
         path = self.folder / STATE
         kept = f" The state before it is kept in {path}" if is_file(path) else ""
         raise DivergedError(
-            f"the loss or its gradient was not finite in step {number + 1}, of the "
-            f"rows {some} (of those that are learnt from, the first is 1): try a lower "
-            f"learning rate, or float32.{kept}"
+            f"the loss or its gradient was not finite in step {number + 1}, which "
+            f"learnt from {some}: try a lower learning rate, or float32.{kept}"
         )
 
     def _evaluate(self) -> None:
@@ -249,8 +250,27 @@ def _as_line(line: Mapping[str, Any]) -> bytes:
     return json.dumps(found).encode() + b"\n"
 
 
+def check_place(folder: Path) -> bool:
+    """Whether there is a training in a folder; there may also be nothing.
+
+    Raises:
+        RunError: if there is anything else.
+    """
+    if is_file(folder / ABOUT):
+        return True
+    there = sorted(folder.iterdir()) if is_folder(folder) else []
+    own = {*TOKENS.values()}
+    for path in there:
+        if path.name not in own and not is_temporary(path):
+            raise RunError(
+                f"{folder} is not empty (it holds {path.name}), and no training has "
+                f"begun in it: name another folder"
+            )
+    return False
+
+
 def check_folder(folder: Path, settings: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Find out what is in the folder of a training.
+    """Find out how far the training in a folder is.
 
     Returns:
         The fields of a `training.Result` but its folder, if the training in it is
@@ -260,24 +280,16 @@ def check_folder(folder: Path, settings: Mapping[str, Any]) -> Mapping[str, Any]
         RunError: if the folder holds anything else, or another training; it lists the
             differences.
     """
-    there = [*folder.iterdir()] if is_folder(folder) else []
-    others = sorted(path.name for path in there if not is_temporary(path))
-    if not others:
+    if not check_place(folder):
         return None
-    about, state = folder / ABOUT, folder / STATE
-    if not is_file(about):
-        raise RunError(
-            f"{folder} is not empty (it holds {others[0]}), and no training has begun "
-            f"in it: name another folder"
-        )
-    found = read_json(about, dict, RunError)
+    found = read_json(folder / ABOUT, dict, RunError)
     if changed := differences(found.get("settings", {}), settings):
         lines = "".join(f"\n- {each}" for each in changed)
         raise RunError(
             f"{folder} holds another training. To go on with it, give what it was "
             f"given; to begin anew, name another folder:{lines}"
         )
-    if not found.get("finished") or is_file(state):
+    if not found.get("finished") or is_file(folder / STATE):
         return None
     done = {name: found[name] for name in ("state", "steps", "results", "details")}
     return done | {"steps": (*found["steps"],)}

@@ -12,6 +12,7 @@ import torch
 
 from minidistil.auto import identify
 from minidistil.checkpoint.pretrained import PreTrainedModel
+from minidistil.checkpoint.tensor_file import bytes_of
 from minidistil.config import DistilBertConfig
 from minidistil.files import read_json
 from minidistil.hub import open_checkpoint
@@ -133,8 +134,7 @@ def digest(model: PreTrainedModel) -> str:
     found = blake2b(digest_size=16)
     for name, weight in sorted(model.state_dict().items()):
         found.update(name.encode())
-        numbers: Any = weight.detach().cpu().contiguous().view(-1).view(torch.uint8)
-        found.update(memoryview(numbers.numpy()))
+        found.update(bytes_of(weight))
     return found.hexdigest()
 
 

@@ -20,9 +20,9 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from minidistil.checkpoint.tensor_file import write_tensors
 from minidistil.files import reading_from, replacing
 from minidistil.messages import MinidistilError, shorten
 from minidistil.tables.settings import differences
@@ -97,7 +97,7 @@ def save(
         "machine": machine(training),
     }
     with replacing(path) as temporary:
-        save_file(tensors, temporary, metadata={HEADER: json.dumps(header)})
+        write_tensors(temporary, tensors, {HEADER: json.dumps(header)})
 
 
 def load(

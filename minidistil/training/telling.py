@@ -62,11 +62,7 @@ class Telling:
     def _told(self, run: Running, state: str) -> dict[str, Any]:
         recipe = dataclasses.asdict(run.training.recipe)
         details = dict(run.best.details)
-        mistakes = [
-            {**each, "text": self.dev[1].text(each["row"])}
-            for each in details.pop("worst", [])
-            if self.dev is not None
-        ]
+        mistakes = details.pop("worst", [])
         evaluations = [
             {"step": line["step"], "results": line["evaluation"]}
             for line in run.log

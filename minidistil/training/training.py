@@ -31,8 +31,15 @@ from minidistil.training.loop import Training
 from minidistil.training.metrics import as_json
 from minidistil.training.processes import Processes, joined, own_device
 from minidistil.training.recipe import RECIPE, Recipe, recipe_of
-from minidistil.training.rows import Data
-from minidistil.training.running import ABOUT, STATE, Running, check_folder
+from minidistil.training.rows import Data, is_address
+from minidistil.training.running import (
+    ABOUT,
+    STATE,
+    TOKENS,
+    Running,
+    check_folder,
+    check_place,
+)
 from minidistil.training.starting import (
     Name,
     StartError,
@@ -46,6 +53,7 @@ from minidistil.training.starting import (
 )
 from minidistil.training.tasks import TASKS
 from minidistil.training.tasks.base import Task
+from minidistil.training.tasks.masked_lm import MaskedLM
 from minidistil.training.telling import Telling, parameters
 
 
@@ -212,19 +220,31 @@ class _Rows:
         tokenizer: DistilBertTokenizer,
         config: DistilBertConfig,
         labels: Labels | None,
+        folder: Path,
+        processes: Processes,
     ) -> tuple[Task, Task | None]:
         """Read both; ``labels`` are those that there are, if a teacher has some."""
-        kind: Any = TASKS[recipe.task]
-        options = {
-            "tokenizer": tokenizer,
-            "recipe": recipe,
-            "config": config,
-            "columns": self.columns,
-        }
-        found = kind.read(self.train, **options, labels=labels)
-        if self.dev is None:
-            return found, None
-        return found, kind.read(self.dev, **options, labels=found.labels)
+
+        def read(data: Data, role: str, labels: Labels | None) -> Task:
+            kind: Any = TASKS[recipe.task]
+            options: dict[str, Any] = {
+                "tokenizer": tokenizer,
+                "recipe": recipe,
+                "config": config,
+                "columns": self.columns,
+                "labels": labels,
+            }
+            if kind is MaskedLM and is_address(data):
+                folder.mkdir(parents=True, exist_ok=True)
+                options["cache"] = folder / TOKENS[role]
+                if processes.count > 1:  # one of them writes, and all map the file
+                    processes.by_first(lambda: kind.read(data, **options) is None)
+            found: Task = kind.read(data, **options)
+            return found
+
+        task = read(self.train, "train", labels)
+        dev = None if self.dev is None else read(self.dev, "dev", task.labels)
+        return task, dev
 
 
 def _learn(
@@ -240,6 +260,8 @@ def _learn(
     teacher: Name | None = None,
 ) -> Result:
     check_terms(recipe, teacher)
+    path = Path(folder)
+    check_place(path)
     place = usable_device(own_device(device))
     kind = TASKS[recipe.task].kind
     named = source if source is not None else teacher
@@ -261,11 +283,10 @@ def _learn(
         begun = None if guide is None or source else begun_from(guide, recipe)
         # A teacher's answers are in the order of its own labels.
         labels = None if guide is None else Labels.of(guide.config)
-        task, dev = rows.read(recipe, tokenizer, config, labels)
+        task, dev = rows.read(recipe, tokenizer, config, labels, path, processes)
         metric = deciding(recipe, task, dev)
         settings = settings_of(recipe, task, dev, tokenizer, source, teacher)
         settings["teacher's weights"] = None if guide is None else digest(guide)
-        path = Path(folder)
         done = processes.by_first(lambda: check_folder(path, settings))
         if done is not None:
             return Result(path, **done, was_done=True)
@@ -304,8 +325,7 @@ def _learn(
             tokenizer.save_pretrained(path)
             write_file(path / RECIPE, recipe.to_json().encode())
         state = run.go()
-        if state != "interrupted":
-            processes.by_first(lambda: _finish(run, state))
+        processes.by_first(lambda: _close(run, state))
         return Result(
             path,
             state,
@@ -315,10 +335,12 @@ def _learn(
         )
 
 
-def _finish(run: Running, state: str) -> None:
+def _close(run: Running, state: str) -> None:
     run.write_beside(run, state)
     _write_about(run, state)
-    (run.folder / STATE).unlink(missing_ok=True)
+    if state != "interrupted":
+        for left in (*TOKENS.values(), STATE):
+            (run.folder / left).unlink(missing_ok=True)
 
 
 def _learner(
@@ -330,13 +352,6 @@ def _learner(
 ) -> tuple[Any, KeptAnswers | None]:
     if guide is not None:
         guide = guide.to(place).eval().requires_grad_(False)
-        mine, yours = model.config.dim, guide.config.dim
-        if recipe.cosine and mine != yours:
-            raise StartError(
-                f"the student's vectors have {mine} numbers and its teacher's {yours}, "
-                f"so that they have no common direction: take cosine=0, or another "
-                f"student"
-            )
     if recipe.task == "fill-mask":
         return MaskedLearner(model, recipe.temperature, guide), None  # type: ignore[arg-type]
     kept = None

@@ -468,11 +468,11 @@ def test_weights_that_could_not_be_loaded_again_are_not_saved(tmp_path):
 def test_a_save_that_fails_leaves_the_old_files(tmp_path, monkeypatch):
     save(tmp_path, {"a": torch.ones(2)}, "old")
 
-    def full(tensors, path, **_):
+    def full(path, *_):
         Path(path).write_bytes(b"half of it")
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(saving, "save_file", full)
+    monkeypatch.setattr(saving, "write_tensors", full)
     with pytest.raises(OSError, match="No space left"):
         save(tmp_path, {"a": torch.zeros(2)}, "new")
     assert read(weights_of(tmp_path), "a").tolist() == [1, 1]
@@ -486,11 +486,11 @@ def test_a_save_that_is_killed_leaves_the_old_files(tmp_path):
         import os, pathlib, signal, torch
         from minidistil.checkpoint import saving
 
-        def die(tensors, path, **_):
+        def die(path, *_):
             pathlib.Path(path).write_bytes(b"half of it")
             os.kill(os.getpid(), signal.SIGKILL)
 
-        saving.save_file = die
+        saving.write_tensors = die
         saving.save(pathlib.Path({str(tmp_path)!r}), {{"a": torch.zeros(2)}}, "new")
     """
     program = textwrap.dedent(program)

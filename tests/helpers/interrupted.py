@@ -86,19 +86,19 @@ def at_call(owner: Any, name: str, number: int, *, after: bool = False) -> None:
 
 
 def half_written() -> None:
-    def write(tensors: Any, path: Path, **_: Any) -> None:
-        Path(path).write_bytes(b"half of it" * 100)
+    def write(path: Path, *_: Any) -> None:
+        path.write_bytes(b"half of it" * 100)
         die()
 
-    saving.save_file = write  # type: ignore[assignment]
+    saving.write_tensors = write  # type: ignore[assignment]
 
 
 # Each is given how many files are written before the weights.
 POINTS: dict[str, Callable[[int], None]] = {
-    "before the weights are written": lambda _: at_call(saving, "save_file", 1),
+    "before the weights are written": lambda _: at_call(saving, "write_tensors", 1),
     "while the weights are written": lambda _: half_written(),
     "after the weights are written": lambda _: at_call(
-        saving, "save_file", 1, after=True
+        saving, "write_tensors", 1, after=True
     ),
     "at the first fsync": lambda n: at_call(os, "fsync", n + 1),
     "at the last fsync": lambda n: at_call(os, "fsync", n + 2),

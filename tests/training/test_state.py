@@ -167,7 +167,7 @@ def test_a_step_that_diverges_ends_the_training(start, tmp_path, monkeypatch):
     with pytest.raises(running.DivergedError) as raised:
         fine_tune(start, tmp_path / "a")
     rows = poisoned_rows(start)
-    assert f"step 5, of the rows {rows}" in str(raised.value)
+    assert f"step 5, which learnt from {rows}:" in str(raised.value)
     assert str(tmp_path / "a" / STATE) in str(raised.value)
     assert "diverged" in (tmp_path / "a" / "report.html").read_text()
 
@@ -212,7 +212,7 @@ def poison(patch, at):
 
 def poisoned_rows(start):
     rows = training_of(start, TASK).lessons.plan.batch(4).tolist()
-    return ", ".join(str(row + 1) for row in rows)
+    return ", ".join(f"row {row + 1}" for row in rows)
 
 
 def test_figures_that_are_no_numbers_are_null_in_the_log(start, tmp_path, monkeypatch):

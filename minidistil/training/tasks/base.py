@@ -24,7 +24,7 @@ from minidistil.training.labels import Labels
 from minidistil.training.loop import Inputs, Step
 from minidistil.training.measures import Measure
 from minidistil.training.recipe import Recipe
-from minidistil.training.rows import Column, TrainingDataError
+from minidistil.training.rows import Column, Places, TrainingDataError
 
 Ids: TypeAlias = "array[int]"  # of 32 bits
 # The teacher's logits of some rows, on the CPU: of texts and choices (B, C), of tokens
@@ -72,15 +72,17 @@ class Source:
 
 @dataclass
 class Counts:
-    """What became of rows that were not learnt from as they are: to be shown.
+    """What became of the rows that were read: to be shown.
 
     Attributes:
         skipped: How many were left out, by the reason.
         shortened: How many were truncated, and the like.
+        places: Where the rows of the task stand in the data; of a corpus nobody asks.
     """
 
     skipped: Counter[str] = field(default_factory=Counter)
     shortened: Counter[str] = field(default_factory=Counter)
+    places: Places = field(default_factory=Places)
 
 
 class Framing:
@@ -149,6 +151,7 @@ class Task(ABC):
         self.used = {role: [*names] for role, names in used.items()}
         # Of what was counted, what there is (unary plus leaves out zeros).
         self.skipped, self.shortened = dict(+counts.skipped), dict(+counts.shortened)
+        self._places = counts.places
 
     @property
     def lengths(self) -> Tensor:
@@ -185,6 +188,12 @@ class Task(ABC):
         """What the model reads of a row, for a person to read."""
         places, _ = self.features.places(torch.tensor([row]))
         return self._written(self.features.ids[places])
+
+    def where(self, row: int) -> str:
+        """Where a row stands in the data: "train.tsv, row 3"."""
+        if not len(self._places):
+            return f"row {row + 1} of those that are learnt from"
+        return self._places[row]
 
     @property
     def metrics(self) -> tuple[str, ...]:

@@ -114,6 +114,7 @@ class MultipleChoice(Task):
                     made.add(special.around(*pair) for (pair,) in pairs)
                     if any(len(kept) < len(first) for ((kept, _),) in pairs):
                         counts.shortened[f"longer than {limit} tokens"] += 1
+                    counts.places.add(where)
                     right.append(label)
                     sizes.append(len(texts))
             if not made.lengths:

@@ -33,6 +33,7 @@ from minidistil.training.rows import (
     Data,
     Table,
     TrainingDataError,
+    is_address,
     text_of,
     wrong,
 )
@@ -266,6 +267,7 @@ class _Reading:
             if place is not None:
                 first, last = (each - start + len(before) for each in place)
             self._targets.append((first, last, len(self.questions), len(before), start))
+            self.counts.places.add(where)
             found.append(before + tokens.ids[start:end] + self._special.sep)
         return found
 
@@ -285,6 +287,6 @@ def _places(
 
 def _is_nested(data: Any) -> bool:
     """Whether it is SQuAD's own JSON, or the file that holds it."""
-    if isinstance(data, str | os.PathLike):
+    if is_address(data):
         return os.fspath(data).lower().endswith(".json")
     return isinstance(data, Mapping) and "data" in data

@@ -117,6 +117,7 @@ class TextClassification(Task):
                     reading.add(where, row["label"])
                     ids, is_whole = framing(first, second)
                     made.add([ids])
+                    counts.places.add(where)
                     if not is_whole:
                         long = f"longer than {framing.limit} tokens"
                         counts.shortened[long] += 1

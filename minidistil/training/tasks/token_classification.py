@@ -106,6 +106,7 @@ class TokenClassification(Task):
                             tagged.extend([-1] * (len(each) - 1))
                     kept, _ = framing.kept(tokens)
                     made.add([framing.special.around(tokens[kept])])
+                    counts.places.add(where)
                     codes.extend([-1, *tagged[kept], -1])
                     starts = [*accumulate(map(len, pieces), initial=0)]
                     counts.shortened[beyond] += sum(
