@@ -62,7 +62,8 @@ def test_the_bytes_outlive_their_tensor():
 def test_what_is_only_marked_as_negative_is_written_as_it_is():
     marked = torch.complex(torch.ones(2), torch.ones(2)).conj().imag
     assert marked.is_neg()
-    assert bytes_of(marked).tobytes() == bytes_of(torch.tensor([-1.0, -1.0]))
+    expected = bytes_of(torch.tensor([-1.0, -1.0])).tobytes()
+    assert bytes_of(marked).tobytes() == expected
 
 
 def test_other_numbers_are_refused_by_name(tmp_path):
