@@ -40,6 +40,9 @@ def copied_package(
                 text = text.replace(
                     f"from minidistil.{other} ", f"from {names[other]} "
                 )
+            # An operator of the same name would take the place of the real one, whose
+            # handle then leads to nothing.
+            text = text.replace('"minidistil::', f'"{name}::')
             module = sys.modules[name] = ModuleType(name)
             exec(compile(change(room, text), f"{name}.py", "exec"), vars(module))
             copies[room] = module

@@ -560,6 +560,16 @@ def test_a_broken_copy_does_not_touch_the_real_modules():
     assert [source(room) for room in ROOMS] == before
 
 
+def test_a_copy_does_not_take_the_place_of_the_real_operators():
+    def operator():
+        return torch.ops.minidistil.checked_labels.default
+
+    before = operator()
+    with copied_package(lambda room, text: text):
+        assert operator() is before
+    assert operator() is before
+
+
 def test_no_two_mutations_are_the_same():
     texts = {(mutation.room, mutation.old, mutation.new) for mutation in MUTATIONS}
     assert len(texts) == len(MUTATIONS)
