@@ -15,7 +15,7 @@ import dataclasses
 import json
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -248,6 +248,12 @@ def _as_line(line: Mapping[str, Any]) -> bytes:
     if "evaluation" in line:
         found["evaluation"] = as_json(line["evaluation"])
     return json.dumps(found).encode() + b"\n"
+
+
+def remove(folder: Path, names: Iterable[str]) -> None:
+    """Remove files of a folder, if they are there."""
+    for name in names:
+        (folder / name).unlink(missing_ok=True)
 
 
 def check_place(folder: Path) -> bool:

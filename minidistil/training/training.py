@@ -39,6 +39,7 @@ from minidistil.training.running import (
     Running,
     check_folder,
     check_place,
+    remove,
 )
 from minidistil.training.starting import (
     Name,
@@ -289,6 +290,7 @@ def _learn(
         settings["teacher's weights"] = None if guide is None else digest(guide)
         done = processes.by_first(lambda: check_folder(path, settings))
         if done is not None:
+            processes.by_first(lambda: remove(path, TOKENS.values()))
             return Result(path, **done, was_done=True)
         model = begun or start(named, kind, task.labels, recipe.seed)
         model = model.to(place).train()
@@ -339,8 +341,7 @@ def _close(run: Running, state: str) -> None:
     run.write_beside(run, state)
     _write_about(run, state)
     if state != "interrupted":
-        for left in (*TOKENS.values(), STATE):
-            (run.folder / left).unlink(missing_ok=True)
+        remove(run.folder, (*TOKENS.values(), STATE))
 
 
 def _learner(

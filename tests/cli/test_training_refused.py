@@ -195,5 +195,5 @@ def test_vectors_of_different_sizes_have_no_common_direction(tmp_path):
     rows = table_of(tmp_path, "fill-mask")
     more = ("--student", student, "--soft", 1, "--cosine", 1)
     result = distil(teacher, rows, tmp_path / "small", *more)
-    assert_refused(result, "12 numbers", "20", "cosine=0")
+    assert_refused(result, "12 numbers", "20", "set cosine to 0")
     assert not (tmp_path / "small").exists()
