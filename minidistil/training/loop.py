@@ -146,8 +146,9 @@ class Training:
             is_last = place + processes.count >= len(step.passes)
             with processes.gathering(self._computed, is_last), self._autocast():
                 sums = self._computed(**self._moved(step.passes[place]()))
+                # Where nothing counts, as without a label, the sum is 0.
                 found = {
-                    name: sums[name] / step.counts[name] if mine else sums[name] * 0.0
+                    name: sums[name] / max(1, step.counts[name]) * bool(mine)
                     for name in means
                 }
                 loss = sum(

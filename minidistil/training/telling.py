@@ -121,4 +121,6 @@ def _about(data: Data, task: Task) -> dict[str, Any]:
         real = labels[labels >= 0].long()
         counts = real.bincount(minlength=len(task.labels.names)).tolist()
         found["labels"] = dict(zip(task.labels.names, counts, strict=False))
+        if lacking := len(labels) - len(real):
+            found["labels"]["(none)"] = lacking
     return found

@@ -55,6 +55,7 @@ from minidistil.training.starting import (
 from minidistil.training.tasks import TASKS
 from minidistil.training.tasks.base import Task
 from minidistil.training.tasks.masked_lm import MaskedLM
+from minidistil.training.tasks.text_classification import TextClassification
 from minidistil.training.telling import Telling, parameters
 
 
@@ -240,6 +241,8 @@ class _Rows:
                 options["cache"] = folder / TOKENS[role]
                 if processes.count > 1:  # one of them writes, and all map the file
                     processes.by_first(lambda: kind.read(data, **options) is None)
+            if kind is TextClassification and role == "train":
+                options["guided"] = recipe.soft > 0
             found: Task = kind.read(data, **options)
             return found
 

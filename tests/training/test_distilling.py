@@ -14,6 +14,7 @@ from trainings import CPU, RECIPE, checkpoint, log_of, rows_of, saved
 import minidistil
 from minidistil.training.evaluating import logits_of
 from minidistil.training.lessons import KeptAnswers
+from minidistil.training.rows import TrainingDataError
 from minidistil.training.starting import StartError, student_of
 from minidistil.training.training import distil, train
 
@@ -189,3 +190,53 @@ def test_swapped_labels_are_seen(teacher, tmp_path):
     for word, label in (("good", "pos"), ("bad", "neg")):
         logits = model.eval()(**tokenizer(f"{word} 3", return_tensors="pt")).logits
         assert model.config.id2label[int(logits.argmax())] == label
+
+
+# Rows without a label
+
+
+def test_a_row_without_a_label_is_learnt_from_the_teacher_alone(teacher, tmp_path):
+    """The first step's losses, of a student without dropout, against torch's own."""
+    student = checkpoint(tmp_path / "s", TEXTS, draw=draw_lively, **NO_DROPOUT)
+    rows = rows_of(TEXTS, 6)
+    labels = torch.tensor([row["label"] for row in rows])
+    for place, none in ((1, None), (4, "")):
+        rows[place]["label"] = none
+        labels[place] = -100
+    options = {**RECIPE, "batch_size": 6, "pass_rows": 2, "epochs": 1, "hard": 0.3}
+    distil(teacher, rows, None, tmp_path / "a", student=student, **options, soft=0.7)
+    line = log_of(tmp_path / "a")[0]
+    texts = [row["text"] for row in rows]
+    mine, yours = (logits(folder, texts) for folder in (student, teacher))
+    wanted = torch.nn.functional.cross_entropy(mine, labels, ignore_index=-100)
+    assert line["hard"] == pytest.approx(float(wanted), rel=1e-5)
+    divergence = torch.nn.KLDivLoss(reduction="batchmean")
+    soft = 4 * divergence((mine / 2).log_softmax(-1), (yours / 2).softmax(-1))
+    assert line["soft"] == pytest.approx(float(soft), rel=1e-5)
+
+
+def test_a_table_without_labels_is_learnt_from(teacher, tmp_path):
+    rows = [{"text": row["text"]} for row in rows_of(TEXTS, 30)]
+    options = {**RECIPE, "epochs": 12, "learning_rate": 5e-3, "layers": (0, 2, 4)}
+    result = distil(teacher, rows, rows_of(TEXTS), tmp_path / "a", **options)
+    assert result.state == "finished"
+    log = [line for line in log_of(tmp_path / "a") if "soft" in line]
+    assert all(line["hard"] == 0 for line in log)
+    assert log[-1]["soft"] < 0.5 * log[0]["soft"]
+
+
+@pytest.mark.parametrize("none", [None, ""])
+def test_where_nobody_else_answers_a_row_needs_a_label(teacher, tmp_path, none):
+    rows = [*rows_of(TEXTS), {"text": "good", "label": none}]
+    with pytest.raises(TrainingDataError, match="row 17: got"):
+        train(teacher, rows, None, tmp_path / "a", **RECIPE)
+    with pytest.raises(TrainingDataError, match="row 17: got"):
+        distil(teacher, rows_of(TEXTS), rows, tmp_path / "a", layers=(0,), **RECIPE)
+
+
+def logits(folder, texts):
+    kind = transformers.AutoModelForSequenceClassification
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    batch = tokenizer(texts, padding=True, return_tensors="pt")
+    with torch.no_grad():
+        return kind.from_pretrained(folder)(**batch).logits

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -22,12 +23,14 @@ from minidistil.training.labels import (
     SeveralLabels,
 )
 from minidistil.training.loop import Inputs
+from minidistil.training.masking import IGNORED
 from minidistil.training.measures import Measure
 from minidistil.training.recipe import Recipe
 from minidistil.training.rows import (
     Column,
     Data,
     Table,
+    is_empty,
     list_of,
     text_of,
     wrong,
@@ -77,6 +80,7 @@ class TextClassification(Task):
         config: DistilBertConfig,
         columns: Mapping[str, str] | None = None,
         labels: Labels | None = None,
+        guided: bool = False,
     ) -> TextClassification:
         """Tokenize rows.
 
@@ -90,14 +94,18 @@ class TextClassification(Task):
             columns: By role ("text", "second", "label"), the name of the column; of
                 labels with a column each, all of them with commas between.
             labels: Those of the training data, for data to measure with.
+            guided: Whether a teacher answers for rows whose label is empty, or without
+                a column of labels; only where each has one label.
 
         Raises:
             TrainingDataError: if a row is wrong; it names the file and the row.
         """
         source = Source(tokenizer, recipe, config, labels)
-        table = Table(data, cls.columns, columns or {})
+        *texts, label = cls.columns
+        label = replace(label, needed=not guided)
+        table = Table(data, [*texts, label], columns or {})
         framing, counts = Framing(tokenizer, source.limit()), Counts()
-        reading = _Reading(source, table)
+        reading = _Reading(source, table, guided)
         with making() as made:
             for piece in table.pieces():
                 firsts, seconds = (
@@ -114,7 +122,7 @@ class TextClassification(Task):
                     if not first or (second is not None and not second):
                         counts.skipped[EMPTY] += 1
                         continue
-                    reading.add(where, row["label"])
+                    reading.add(where, row.get("label"))
                     ids, is_whole = framing(first, second)
                     made.add([ids])
                     counts.places.add(where)
@@ -136,9 +144,11 @@ class TextClassification(Task):
         return LabelMeasure(names, labels.long())
 
     def counts(self, rows: Tensor) -> dict[str, int]:
-        """The rows; of numbers and of several labels each counts."""
+        """The rows that have a label; of numbers and of several labels each counts."""
         labels = self.features.targets["labels"][rows]
-        return {"hard": labels.numel(), "soft": len(rows)}
+        if labels.is_floating_point():
+            return {"hard": labels.numel(), "soft": len(rows)}
+        return {"hard": int((labels != IGNORED).sum()), "soft": len(rows)}
 
     def _lesson_of(self, rows: Tensor, teacher: Teacher | None) -> Inputs:
         labels = self.features.targets["labels"][rows]
@@ -152,10 +162,10 @@ class TextClassification(Task):
 class _Reading:
     """The labels of texts, of whatever kind they turn out to be."""
 
-    def __init__(self, source: Source, table: Table) -> None:
+    def __init__(self, source: Source, table: Table, guided: bool) -> None:
         own, fixed = source.own, source.fixed
         known = fixed or own
-        columns = table.used["label"]
+        columns = table.used.get("label", ())
         self._is_fixed = fixed is not None
         self._problem = known.problem_type
         if self._problem is None and len(known.names) == 1:
@@ -166,8 +176,12 @@ class _Reading:
         self._several = SeveralLabels(columns, self._column)
         self._codes = array("i")
         self._are_several: bool | None = True if len(columns) > 1 else None
+        self._may_lack = guided and self._problem in (None, ONE)
 
     def add(self, where: str, value: Any) -> None:
+        if self._may_lack and is_empty(value):
+            self._codes.append(-1)
+            return
         listed = list_of(where, "label", value)
         if self._are_several is None:
             self._are_several = listed is not None
@@ -190,4 +204,5 @@ class _Reading:
             names = tuple(default_labels(1).values())
             return Labels(names, REGRESSION), self._column.targets()[codes][:, None]
         labels, numbers = self._column.numbers(ONE)
-        return labels, numbers[codes]
+        # The place -1 is the last one.
+        return labels, torch.cat([numbers, torch.tensor([IGNORED]).int()])[codes]
