@@ -1,9 +1,9 @@
 """What the engine's precisions cost: the labels that change, and how far logits move.
 
-The file is one that ``scripts/evaluate.py`` reads: a line for each sentence,
-``sentence<TAB>label``, under a first line that says just that. The model answers each
-sentence alone, in float32. The engine answers all of them together and then one at a
-time, in each of its precisions, and its logits are compared with the model's.
+The file is one that ``minidistil evaluate`` reads, such as SST-2's ``dev.tsv``:
+sentences with a label each. The model answers each sentence alone, in float32. The
+engine answers all of them together and then one at a time, in each of its precisions,
+and its logits are compared with the model's.
 
     python scripts/precisions.py --model tiny dev.tsv
 
@@ -19,12 +19,14 @@ from pathlib import Path
 
 import click
 import torch
-from evaluate import read
 from torch import Tensor
 from tqdm import tqdm
 
 from minidistil import DistilBertForSequenceClassification, DistilBertTokenizer
 from minidistil.engine import CPU_PRECISIONS, Engine
+from minidistil.training.labels import Labels
+from minidistil.training.recipe import Recipe
+from minidistil.training.tasks.text_classification import TextClassification
 
 
 @dataclass(frozen=True)
@@ -67,12 +69,18 @@ def main(file: Path, source: str, revision: str | None, as_json: bool) -> None:
         kind = DistilBertForSequenceClassification
         model = kind.from_pretrained(source, revision=revision)
         tokenizer = DistilBertTokenizer.from_pretrained(source, revision=revision)
-        sentences, numbers = read(file, model.config.num_labels)
+        table = TextClassification.read(
+            file,
+            tokenizer=tokenizer,
+            recipe=Recipe(),
+            config=model.config,
+            labels=Labels.of(model.config),
+        )
     except (ValueError, OSError) as error:
         raise click.ClickException(str(error)) from error
-    longest = model.config.max_position_embeddings
-    ids = tokenizer(sentences, truncation=True, max_length=longest)["input_ids"]
-    rows = compare(model, ids, torch.tensor(numbers))
+    texts = torch.split(table.features.ids, table.lengths.tolist())
+    ids = [text.tolist() for text in texts]
+    rows = compare(model, ids, table.features.targets["labels"].long())
     if as_json:
         click.echo(json.dumps([asdict(row) for row in rows], indent=2))
         return

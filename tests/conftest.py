@@ -187,6 +187,31 @@ def folder_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
 
 
 @pytest.fixture(scope="session")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Make a folder once for all workers, such as by a program that runs for long.
+
+    The arguments are a name that no other test takes, and what fills the folder.
+    """
+    base = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent  # which all workers have
+
+    def made_once(name: str, make: Callable[[Path], object]) -> Path:
+        from filelock import FileLock
+
+        folder = base / name
+        done = folder / "made"
+        with FileLock(base / f"{name}.lock"):
+            if not done.exists():
+                folder.mkdir(exist_ok=True)
+                make(folder)
+                done.touch()
+        return folder
+
+    return made_once
+
+
+@pytest.fixture(scope="session")
 def full_run(request: pytest.FixtureRequest) -> bool:
     """Whether every test is run, and so also as many cases in one test as there are."""
     return bool(request.config.getoption("full"))

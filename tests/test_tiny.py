@@ -1,17 +1,20 @@
-"""The embedded checkpoint, and `scripts/evaluate.py`."""
+"""The embedded checkpoint."""
 
 from __future__ import annotations
 
 import json
-import sys
 
 import pytest
 import torch
 import transformers
-from programs import SCRIPTS, run_script
 from safetensors import safe_open
 
-from minidistil import AutoModelForSequenceClassification, AutoTokenizer, pipeline
+from minidistil import (
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    evaluate,
+    pipeline,
+)
 from minidistil.hub import BUNDLED
 
 FOLDER = BUNDLED["tiny"]
@@ -82,10 +85,7 @@ def test_it_is_found_from_any_folder(tmp_path, monkeypatch):
     assert answer["label"] == "NEGATIVE"
 
 
-# scripts/evaluate.py
-
-
-def test_evaluate_counts_what_is_right(tmp_path):
+def test_it_is_measured_as_transformers_would(tmp_path):
     # The labels that the checkpoint gives, but for one that is made wrong.
     labels = [int(label == "POSITIVE") for label in SENTENCES.values()]
     labels[0] = 0
@@ -102,31 +102,7 @@ def test_evaluate_counts_what_is_right(tmp_path):
         logits = model(inputs["input_ids"], inputs["attention_mask"]).logits
     loss = torch.nn.functional.cross_entropy(logits, torch.tensor(labels)).item()
 
-    lines = [
-        line.split() for line in run_script("evaluate.py", file).stdout.splitlines()
-    ]
-    assert lines[0] == ["accuracy", "0.8000", "(4", "of", "5)"]
-    assert float(lines[1][1]) == pytest.approx(loss, abs=2e-5)
-    assert lines[3:] == [["NEGATIVE", "2", "1"], ["POSITIVE", "0", "2"]]
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ("", "the first line is not sentence<TAB>label"),
-        ("text\tlabel\nfine\t1\n", "the first line is not sentence<TAB>label"),
-        ("sentence\tlabel\n", "holds no sentences"),
-        ("sentence\tlabel\nfine\t1\nodd\t2\n", "line 3: expected a sentence"),
-        ("sentence\tlabel\nno tab\n", "line 2: expected a sentence"),
-    ],
-)
-def test_evaluate_says_what_is_wrong_with_a_file(tmp_path, content, message):
-    sys.path.insert(0, str(SCRIPTS))
-    try:
-        from evaluate import read
-    finally:
-        sys.path.pop(0)
-    file = tmp_path / "labelled.tsv"
-    file.write_text(content)
-    with pytest.raises(ValueError, match=message):
-        read(file, 2)
+    measure = evaluate("tiny", file)
+    assert measure.results()["accuracy"] == 0.8
+    assert measure.results()["loss"] == pytest.approx(loss, abs=2e-5)
+    assert measure.details()["confusion"]["counts"] == [[2, 1], [0, 2]]

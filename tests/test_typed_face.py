@@ -175,28 +175,30 @@ fill = pipeline("fill-mask")
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory, request):
+def found(made_once, request):
     """What mypy finds: for each file the errors by their line."""
-    folder = tmp_path_factory.mktemp("typed")
-    (folder / "right.py").write_text(RIGHT)
-    (folder / "wrong.py").write_text(MADE + "\n".join(WRONG))
     # Kept between runs: to read torch's types takes half a minute.
     cache = request.config.cache.mkdir("mypy")
-    result = subprocess.run(
-        [
-            *(sys.executable, "-m", "mypy", "--strict", "--python-version=3.10"),
-            *("--no-error-summary", f"--cache-dir={cache}", "right.py", "wrong.py"),
-        ],
-        cwd=folder,
-        env=os.environ | {"MYPYPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-    )
-    assert not result.stderr, result.stderr
+
+    def make(folder):
+        (folder / "right.py").write_text(RIGHT)
+        (folder / "wrong.py").write_text(MADE + "\n".join(WRONG))
+        result = subprocess.run(
+            [
+                *(sys.executable, "-m", "mypy", "--strict", "--python-version=3.10"),
+                *("--no-error-summary", f"--cache-dir={cache}", "right.py", "wrong.py"),
+            ],
+            cwd=folder,
+            env=os.environ | {"MYPYPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+        )
+        assert not result.stderr, result.stderr
+        (folder / "errors").write_text(result.stdout)
+
+    found = (made_once("typed", make) / "errors").read_text()
     errors = {"right.py": {}, "wrong.py": {}}
-    for name, line, text in re.findall(
-        r"^(.*?):(\d+): error: (.*)$", result.stdout, re.M
-    ):
+    for name, line, text in re.findall(r"^(.*?):(\d+): error: (.*)$", found, re.M):
         errors[name].setdefault(int(line), []).append(text)
     return errors
 

@@ -90,7 +90,7 @@ def check(golden: Golden, subject: Subject) -> None:
     """
     given, expected = golden["input"], golden["expected"]
     if "dataset" in given:
-        raise UndecidedError(f"needs {given['dataset']}: scripts/evaluate.py")
+        raise UndecidedError(f"needs {given['dataset']}: minidistil evaluate")
     inputs = _inputs(given, subject)
     if "input_ids" in expected:
         _check_same("input_ids", inputs["input_ids"].tolist(), expected["input_ids"])

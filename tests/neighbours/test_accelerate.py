@@ -247,23 +247,26 @@ def test_a_saved_model_s_tensors_load_by_hand(folder, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def two_processes(folder, tmp_path_factory):
+def two_processes(folder, made_once):
     """What each of two processes has seen, for both libraries."""
-    results = tmp_path_factory.mktemp("results")
     names = [library.__name__ for library in (OURS, THEIRS)]
-    running = [
-        subprocess.Popen(
-            [sys.executable, str(WORKER), name, str(folder), str(results)],
-            env=os.environ | {"OMP_NUM_THREADS": "1"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for name in dict.fromkeys(names)
-    ]
-    for process in running:
-        said, _ = process.communicate(timeout=240)
-        assert process.returncode == 0, said
+
+    def make(results):
+        running = [
+            subprocess.Popen(
+                [sys.executable, str(WORKER), name, str(folder), str(results)],
+                env=os.environ | {"OMP_NUM_THREADS": "1"},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+            for name in dict.fromkeys(names)
+        ]
+        for process in running:
+            said, _ = process.communicate(timeout=240)
+            assert process.returncode == 0, said
+
+    results = made_once("accelerate", make)
     return {
         name: [torch.load(results / f"{name}-{rank}.pt") for rank in range(2)]
         for name in names

@@ -82,8 +82,8 @@ def test_labels_that_change_are_counted():
 
 def test_a_file_that_cannot_be_read_is_one_clear_error(tmp_path):
     file = tmp_path / "labelled.tsv"
-    file.write_text("text\tlabel\nfine\t1\n")
+    file.write_text("text\tlabel\nfine\t1\nodd\t2\n")
     result = run_script("precisions.py", file)
     assert result.exit_code == 1
-    assert "the first line is not sentence<TAB>label" in result.stderr
+    assert "row 2: got the label '2', expected one of" in result.stderr
     assert isinstance(result.exception, SystemExit)

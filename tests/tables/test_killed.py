@@ -31,6 +31,7 @@ pytestmark = pytest.mark.skipif(
 
 
 def run(folder, every, *cases):
+    """Try the faults, each ``every``-th of them, and write a report."""
     command = [sys.executable, PROGRAM, folder / "tables", folder / "report", every]
     done = subprocess.run(
         [*map(str, command), *cases], capture_output=True, text=True, timeout=900
@@ -40,9 +41,10 @@ def run(folder, every, *cases):
 
 
 @pytest.fixture(scope="module")
-def report(tmp_path_factory):
+def report(made_once):
     """Some of all faults: with 41, a prime, each moment meets each operation."""
-    return run(tmp_path_factory.mktemp("stopped"), 41)
+    folder = made_once("stopped_annotations", lambda folder: run(folder, 41))
+    return json.loads((folder / "report").read_text())
 
 
 def target(case, contents):

@@ -21,16 +21,19 @@ SAME = [kind for kind in KINDS if kind != "many passes"]
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("processes")
+def folder(made_once):
+    def make(folder):
+        program = Path(training_in_two.__file__)
+        subprocess.run(
+            [sys.executable, program, folder, folder / "report.json"], check=True
+        )
+
+    return made_once("training_in_two", make)
 
 
 @pytest.fixture(scope="module")
 def report(folder):
-    program = Path(training_in_two.__file__)
-    path = folder / "report.json"
-    subprocess.run([sys.executable, program, folder, path], check=True)
-    return json.loads(path.read_text())
+    return json.loads((folder / "report.json").read_text())
 
 
 def agree(found):

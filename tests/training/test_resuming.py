@@ -29,17 +29,17 @@ def start(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def grief(start, tmp_path_factory, full_run):
+def grief(start, made_once, full_run):
     """What has become of a training that comes to grief again and again."""
-    folder = tmp_path_factory.mktemp("grief")
-    every = "5" if full_run else "200"
-    program = Path(stopped_training.__file__)
-    report = folder / "report.json"
-    subprocess.run(
-        [sys.executable, program, start, folder / "result", report, every],
-        check=True,
-    )
-    return json.loads(report.read_text())
+
+    def make(folder):
+        program = Path(stopped_training.__file__)
+        every = "5" if full_run else "200"
+        command = [program, start, folder / "result", folder / "report.json", every]
+        subprocess.run([sys.executable, *command], check=True)
+
+    folder = made_once("stopped_training", make)
+    return json.loads((folder / "report.json").read_text())
 
 
 @pytest.fixture

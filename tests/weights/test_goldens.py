@@ -13,16 +13,13 @@ with random weights laid out as the cache is.
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import warnings
-from pathlib import Path
 
 import pytest
 import torch
 import transformers
 from checkpoints import write_checkpoint
-from huggingface_hub import try_to_load_from_cache
+from huggingface_hub import snapshot_download, try_to_load_from_cache
 
 import minidistil
 from minidistil.auto import KINDS
@@ -64,17 +61,14 @@ def check_dataset(golden):
     """Compare accuracy, loss and confusion matrix on the file that `DATA` names."""
     if DATA not in os.environ:
         pytest.skip(f"needs SST-2's dev.tsv: set {DATA} to its path")
-    script = Path(__file__).parents[2] / "scripts" / "evaluate.py"
-    where = ["--model", DEFAULT_MODEL, "--revision", DEFAULT_REVISION]
-    command = [sys.executable, script, *where, os.environ[DATA]]
-    offline = os.environ | {"HF_HUB_OFFLINE": "1"}
-    output = subprocess.check_output(command, text=True, env=offline)
-    printed = [line.split() for line in output.splitlines()]
-    expected = golden["expected"]
-    assert float(printed[0][1]) == pytest.approx(expected["accuracy"], abs=1e-4)
-    assert float(printed[1][1]) == pytest.approx(expected["loss"], abs=golden["tol"])
-    counts = [[int(count) for count in row[1:]] for row in printed[-2:]]
-    assert counts == expected["confusion"]
+    folder = snapshot_download(
+        DEFAULT_MODEL, revision=DEFAULT_REVISION, local_files_only=True
+    )
+    measure = minidistil.evaluate(folder, os.environ[DATA])
+    found, expected = measure.results(), golden["expected"]
+    assert found["accuracy"] == pytest.approx(expected["accuracy"], abs=1e-4)
+    assert found["loss"] == pytest.approx(expected["loss"], abs=golden["tol"])
+    assert measure.details()["confusion"]["counts"] == expected["confusion"]
 
 
 def name_of(golden):

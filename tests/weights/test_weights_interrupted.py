@@ -28,12 +28,16 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.fixture(scope="module")
-def report(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("interrupted")
-    source = write_checkpoint(folder / "source")
-    command = [sys.executable, PROGRAM, source, folder / "target", folder / "report"]
-    run = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    assert run.returncode == 0, run.stderr
+def report(made_once):
+    def make(folder):
+        source = write_checkpoint(folder / "source")
+        command = [PROGRAM, source, folder / "target", folder / "report"]
+        run = subprocess.run(
+            [sys.executable, *command], capture_output=True, text=True, timeout=300
+        )
+        assert run.returncode == 0, run.stderr
+
+    folder = made_once("interrupted_conversion", make)
     return json.loads((folder / "report").read_text())
 
 
