@@ -15,8 +15,8 @@ What it shows: a whole distillation, as the commands of minidistil that do it.
 
 The folder SST2 holds GLUE's ``train.tsv`` and ``dev.tsv``. WORK keeps the texts, the
 teacher and the reports of both trainings. What was stopped goes on with the same
-command. The whole takes about an hour on two busy cores; ``--limit 800`` is a rehearsal
-of a few minutes.
+command. The whole takes one to two hours on two busy cores, as a rehearsal of a few
+minutes lets expect: ``--limit 800``.
 """
 
 from __future__ import annotations
@@ -78,11 +78,8 @@ def main(
     # The student. Of its one epoch there is one evaluation, which chooses nothing.
     script("shrink.py", teacher, labelled, shrunk, *seeded)
     learning = ["--recipe", HERE / "student.json", "--train", texts, *seeded]
-    measuring = ["--dev", dev]
-    minidistil(
-        *("distil", "--teacher", teacher, "--student", shrunk),
-        *(*learning, *measuring, "-o", student),
-    )
+    models = ["--teacher", teacher, "--student", shrunk]
+    minidistil("distil", *models, *learning, "--dev", dev, "-o", student)
 
     minidistil("weights", "convert", "--dtype", "float16", student, out)
     tidy(out, folded)
