@@ -91,6 +91,7 @@ def in_chunks(
     """
     totals: tuple[Tensor, ...] | None = None
     for some in zip(*(torch.split(each, CHUNK) for each in rows), strict=True):
-        found = checkpoint(losses, *some, use_reentrant=False)
+        # Nothing is drawn in it, so that no state of random numbers has to be kept.
+        found = checkpoint(losses, *some, use_reentrant=False, preserve_rng_state=False)
         totals = found if totals is None else tuple(map(torch.add, totals, found))
     return totals if totals is not None else losses(*rows)
