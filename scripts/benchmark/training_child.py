@@ -67,6 +67,7 @@ class Clock:
         steps: That after which it stops.
         before: The peak of memory when the first step begins, in bytes.
         times: When the clock started and stopped, in seconds.
+        worked: The CPU's seconds until then, of all threads.
     """
 
     place: Place
@@ -74,6 +75,7 @@ class Clock:
     steps: int
     before: int = 0
     times: list[float] = field(default_factory=list)
+    worked: list[float] = field(default_factory=list)
 
     def begin(self) -> None:
         """Note the memory before the first step."""
@@ -84,6 +86,7 @@ class Clock:
         if step in (self.warm_up, self.steps):
             self.place.wait()
             self.times.append(time.perf_counter())
+            self.worked.append(time.process_time())
 
 
 @click.command(help=__doc__.replace("\n\n", "\n\n\b\n"))
@@ -98,9 +101,10 @@ def measure(job: Job) -> dict[str, Any]:
     """Train, and time the steps after the warm-up.
 
     Returns:
-        ``seconds`` and ``tokens`` of the timed steps, ``all_tokens`` of all of them,
-        padding not counted; ``before``, the peak of memory before the first step, and
-        ``card``, that of the GPU's, in bytes; ``loss``, the mean over all steps.
+        ``seconds`` of the timed steps, ``worked``, those of the CPU in all threads, and
+        ``tokens``, padding not counted; ``all_tokens`` of all steps; in bytes,
+        ``before``, the peak of memory before the first step, and ``card``, the GPU's;
+        ``loss``, the mean over all steps.
     """
     import torch
 
@@ -109,9 +113,9 @@ def measure(job: Job) -> dict[str, Any]:
     tokens, loss = TRAINERS[job.who](job, clock)  # of each step; of all
     if len(tokens) != job.steps or len(clock.times) != 2:
         raise RuntimeError(f"took {len(tokens)} steps, expected {job.steps}")
-    start, stop = clock.times
     return {
-        "seconds": stop - start,
+        "seconds": clock.times[1] - clock.times[0],
+        "worked": clock.worked[1] - clock.worked[0],
         "tokens": sum(tokens[job.warm_up :]),
         "all_tokens": sum(tokens),
         "before": clock.before,

@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import json
 import shlex
-import statistics
 import sys
 import tempfile
 from collections.abc import Iterable
@@ -35,24 +34,54 @@ import click
 import numpy as np
 from contestant import SEED, Place, cores, write_checkpoint
 from machine import check_device, machine, versions
-from table_runs import ratio, table
 from timing import launch, take_turns
 from training_child import Job
+from training_tables import OURS, written
 from workloads import Writer
 
 PARTS = ("speed", "distil")
 CHILD = Path(__file__).with_name("training_child.py")
-OURS = "minidistil"
 CONTESTANTS = (OURS, "Trainer", "Trainer, by length")
-MEGABYTE = 1e6
 
-# The share of SST-2's 67,349 training rows that are not longer, and their tokens.
-SHARES = (0, 0.03, 0.11, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.999, 1)
-LENGTHS = (2.5, 3.5, 4.5, 6.3, 10.5, 18.3, 27.5, 33.4, 44.5, 56.5, 66)
+# The share of SST-2's 67,349 training rows that are not longer than so many tokens,
+# of the bundled vocabulary; the halves are rounded up and down.
+SHARES = (
+    0,
+    0.029,
+    0.108,
+    0.278,
+    0.41,
+    0.514,
+    0.633,
+    0.72,
+    0.806,
+    0.881,
+    0.931,
+    0.967,
+    0.99,
+    0.999,
+    1,
+)
+LENGTHS = (
+    2.5,
+    3.5,
+    4.5,
+    6.5,
+    8.5,
+    10.5,
+    13.5,
+    16.5,
+    20.5,
+    25.5,
+    30.5,
+    36.5,
+    44.5,
+    54.5,
+    66,
+)
 
 TINY = {"n_layers": 2, "dim": 64, "n_heads": 4, "hidden_dim": 128}
 SMALL = {"n_layers": 6, "dim": 384, "n_heads": 12, "hidden_dim": 1536}  # as MiniLM
-EPOCHS = 3  # of the published distillation
 
 
 @click.command(help=__doc__.replace("\n\n", "\n\n\b\n"))
@@ -268,104 +297,6 @@ def write_rows(path: Path, source: Path | None, count: int) -> Path:
             )
     path.write_text("".join(lines), encoding="utf-8")
     return path
-
-
-# -- What is said ---------------------------------------------------------------------
-
-
-def written(results: dict[str, Any]) -> str:
-    """Write what was measured as Markdown."""
-    heading = [
-        ", ".join(filter(None, results["machine"].values())),
-        ", ".join(f"{name} {number}" for name, number in results["versions"].items()),
-        f"`{results['command']}`",
-    ]
-    parts = ["\n\n".join(heading)]
-    if "speed" in results:
-        parts.append(table_of_speed(results["speed"]))
-    if "distil" in results:
-        parts.append(table_of_distil(results["distil"], results["corpus_tokens"]))
-    return "\n".join(parts)
-
-
-def title(part: dict[str, Any]) -> str:
-    """What has been done."""
-    job = part["job"]
-    rounds = len(next(iter(part["contestants"].values())))
-    return (
-        f"{job['steps'] - job['warm_up']} steps of {job['batch_size']} rows after "
-        f"{job['warm_up']} of warm-up, {job['precision']}, {job['device']}, "
-        f"{job['threads']} threads; medians of {rounds} rounds"
-    )
-
-
-def table_of_speed(part: dict[str, Any]) -> str:
-    """Everyone's speed and memory, and how ours compare."""
-    found = part["contestants"]
-    speeds, peaks = speeds_of(found), column(found, "peak")
-    return table(
-        f"Fine-tuning: {title(part)}",
-        (
-            "",
-            "tokens a second",
-            "ours / its speed",
-            "peak memory, MB",
-            "of that before the first step",
-            "ours / its peak",
-            "peak of the GPU, MB",
-        ),
-        (
-            (
-                name,
-                f"{statistics.median(speeds[name]):,.0f}",
-                f"{ratio(speeds[OURS], speeds[name]):.2f}",
-                megabytes(peaks[name]),
-                megabytes(column(found, "before")[name]),
-                f"{ratio(peaks[OURS], peaks[name]):.2f}",
-                megabytes(column(found, "card")[name]),
-            )
-            for name in found
-        ),
-    )
-
-
-def table_of_distil(part: dict[str, Any], corpus_tokens: float) -> str:
-    """The speed of passes of each size, and the time that all would take."""
-    found = part["contestants"]
-    speeds = {name: statistics.median(each) for name, each in speeds_of(found).items()}
-    return table(
-        f"Distillation: {title(part)}. The whole is taken to be {EPOCHS} epochs of "
-        f"{corpus_tokens:,.0f} tokens each",
-        ("", "tokens a second", "hours for the whole", "peak memory, MB", "of the GPU"),
-        (
-            (
-                name,
-                f"{speed:,.0f}",
-                f"{EPOCHS * corpus_tokens / speed / 3600:,.0f}",
-                megabytes(column(found, "peak")[name]),
-                megabytes(column(found, "card")[name]),
-            )
-            for name, speed in speeds.items()
-        ),
-    )
-
-
-def speeds_of(found: dict[str, list[dict[str, Any]]]) -> dict[str, list[float]]:
-    """Real tokens a second, of everyone in each round."""
-    return {
-        name: [each["tokens"] / each["seconds"] for each in rounds]
-        for name, rounds in found.items()
-    }
-
-
-def column(found: dict[str, list[dict[str, Any]]], key: str) -> dict[str, list[float]]:
-    """One figure, of everyone in each round."""
-    return {name: [each[key] for each in rounds] for name, rounds in found.items()}
-
-
-def megabytes(sizes: list[float]) -> str:
-    """The median."""
-    return f"{statistics.median(sizes) / MEGABYTE:,.0f}"
 
 
 if __name__ == "__main__":
