@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import resource
 import time
 from collections.abc import Iterator
@@ -93,6 +94,7 @@ class Clock:
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 def main(file: Path) -> None:
     """Train."""
+    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")  # Trainer would take them all
     job = Job(**json.loads(file.read_text(encoding="utf-8")))
     click.echo("\n" + json.dumps(measure(job)))
 

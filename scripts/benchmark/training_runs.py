@@ -43,42 +43,15 @@ PARTS = ("speed", "distil")
 CHILD = Path(__file__).with_name("training_child.py")
 CONTESTANTS = (OURS, "Trainer", "Trainer, by length")
 
-# The share of SST-2's 67,349 training rows that are not longer than so many tokens,
-# of the bundled vocabulary; the halves are rounded up and down.
-SHARES = (
-    0,
-    0.029,
-    0.108,
-    0.278,
-    0.41,
-    0.514,
-    0.633,
-    0.72,
-    0.806,
-    0.881,
-    0.931,
-    0.967,
-    0.99,
-    0.999,
-    1,
-)
-LENGTHS = (
-    2.5,
-    3.5,
-    4.5,
-    6.5,
-    8.5,
-    10.5,
-    13.5,
-    16.5,
-    20.5,
-    25.5,
-    30.5,
-    36.5,
-    44.5,
-    54.5,
-    66,
-)
+# The share of SST-2's 67,349 training rows with fewer tokens than so many, of the
+# bundled vocabulary.
+SHARES = (0, 0.029, 0.108, 0.278, 0.514, 0.72, 0.881, 0.931, 0.967, 0.99, 0.999, 1)
+LENGTHS = (2.5, 3.5, 4.5, 6.5, 10.5, 16.5, 25.5, 30.5, 36.5, 44.5, 54.5, 66)
+
+# Steps of the warm-up, and those that are timed. Trainer sorts 50 batches together, the
+# longest rows first, if there are 200 or more: to begin within them would leave out the
+# longest rows, and with fewer it would sort less.
+LASTING = (50, 150)
 
 TINY = {"n_layers": 2, "dim": 64, "n_heads": 4, "hidden_dim": 128}
 SMALL = {"n_layers": 6, "dim": 384, "n_heads": 12, "hidden_dim": 1536}  # as MiniLM
@@ -108,8 +81,13 @@ SMALL = {"n_layers": 6, "dim": 384, "n_heads": 12, "hidden_dim": 1536}  # as Min
 @click.option(
     "--steps",
     # Of more steps, the log of `train` leaves some out.
-    type=click.IntRange(1, 1900),
-    help="Those that are timed.  [default: 100; of distil, 8]",
+    type=click.IntRange(1, 1500),
+    help="Those that are timed.  [default: 150; of distil, 8; quick: 3]",
+)
+@click.option(
+    "--warm-up",
+    type=click.IntRange(1, 400),
+    help="Those before, which are not.  [default: 50; of distil, 2; quick: 1]",
 )
 @click.option(
     "--batch-size",
@@ -146,6 +124,7 @@ def main(
     threads: int,
     precision: str,
     steps: int | None,
+    warm_up: int | None,
     batch_size: int,
     pass_rows: tuple[int, ...],
     corpus_tokens: float,
@@ -177,15 +156,13 @@ def main(
             threads=threads,
         )
         if "speed" in parts:
-            warm_up, count = (1, steps or 3) if quick else (10, steps or 100)
-            job = replace(job, warm_up=warm_up, steps=warm_up + count)
+            job = lasting(job, warm_up, steps, (1, 3) if quick else LASTING)
             size = TINY if quick else {} if place.is_gpu else SMALL
             results["speed"] = speed(folder, job, rows, model, size, rounds)
         if "distil" in parts:
-            warm_up, count = (1, steps or 3) if quick else (2, steps or 8)
             pass_rows = pass_rows or ((2, 4) if quick else (8, 64))
             step_rows = 2 * max(pass_rows)  # which passes of these sizes fill
-            job = replace(job, warm_up=warm_up, steps=warm_up + count)
+            job = lasting(job, warm_up, steps, (1, 3) if quick else (2, 8))
             job = replace(job, batch_size=step_rows)
             results["distil"] = distil(folder, job, pass_rows, quick, rounds)
     said = written(results)
@@ -195,6 +172,14 @@ def main(
         (output / "training.md").write_text(said + "\n", encoding="utf-8")
         numbers = json.dumps(results, indent=1, ensure_ascii=False)
         (output / "training.json").write_text(numbers + "\n", encoding="utf-8")
+
+
+def lasting(
+    job: Job, warm_up: int | None, steps: int | None, defaults: tuple[int, int]
+) -> Job:
+    """The same job with so many steps, where they are given."""
+    warm_up = warm_up or defaults[0]
+    return replace(job, warm_up=warm_up, steps=warm_up + (steps or defaults[1]))
 
 
 # -- What is measured -----------------------------------------------------------------

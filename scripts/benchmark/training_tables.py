@@ -109,5 +109,6 @@ def column(found: Found, key: str) -> dict[str, list[float]]:
 
 
 def megabytes(sizes: list[float]) -> str:
-    """The median."""
-    return f"{statistics.median(sizes) / MEGABYTE:,.0f}"
+    """The median; nothing of what has not been there."""
+    middle = statistics.median(sizes)
+    return f"{middle / MEGABYTE:,.0f}" if middle else ""
