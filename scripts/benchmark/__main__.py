@@ -17,18 +17,14 @@ costs nothing; "memory" is the peak of a command that reads ever more lines;
 
 from __future__ import annotations
 
-import contextlib
 import os
-import platform
 import shlex
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -50,9 +46,8 @@ from contestant import (
     write_checkpoint,
 )
 from contestants import contestants
+from machine import check_device, machine, versions
 from workloads import KINDS, Workload, Writer
-
-import minidistil
 
 PARTS = ["corpora", "latency", "host", "memory", "cold-start"]
 LENGTHS = [8, 16, 32, 128, 512]
@@ -255,25 +250,6 @@ def measure(
         yield "host", partial(host.measure, folder, corpora, much.rounds)
 
 
-def check_device(device: str) -> str:
-    """Return the name of a device that is here.
-
-    Raises:
-        click.UsageError: for another one.
-    """
-    if device == "cpu":
-        return device
-    name, _, number = device.partition(":")
-    if name != "cuda" or not (number.isdigit() or number == ""):
-        raise click.UsageError(f"--device is {device!r}, expected cpu, cuda or cuda:N")
-    if int(number or 0) >= torch.cuda.device_count():
-        raise click.UsageError(
-            f"--device is {device!r}, but this torch sees "
-            f"{torch.cuda.device_count()} such devices"
-        )
-    return device
-
-
 def choose(
     only: tuple[str, ...], skip: tuple[str, ...], place: Place, quick: bool
 ) -> tuple[list[Contestant], dict[str, str]]:
@@ -350,44 +326,6 @@ def load(
 def say(what: str) -> None:
     """Say on standard error what happens next."""
     click.echo(what, err=True)
-
-
-def machine(place: Place) -> dict[str, str]:
-    """Describe the machine."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        models = [line.split(":")[1].strip() for line in lines if "model name" in line]
-    except OSError:
-        models = []
-    found = {
-        "processor": models[0] if models else platform.processor(),
-        "cores": f"{place.threads} cores",
-        "instructions": torch.backends.cpu.get_cpu_capability(),
-        "system": f"{platform.system()} {platform.machine()}",
-    }
-    if place.is_gpu:
-        found = {"card": torch.cuda.get_device_name(place.device)} | found
-    return found
-
-
-def versions(place: Place) -> dict[str, str]:
-    """Return the versions of everything that matters and is installed."""
-    found = {"python": platform.python_version(), "minidistil": minidistil.__version__}
-    names = ("torch", "transformers", "tokenizers", "onnxruntime", "openvino")
-    for name in names:
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            found[name] = metadata.version(name)
-    if place.is_gpu:
-        found["CUDA"] = str(torch.version.cuda or torch.version.hip)
-        with contextlib.suppress(OSError, subprocess.CalledProcessError):
-            command = [
-                "nvidia-smi",
-                "--query-gpu=driver_version",
-                "--format=csv,noheader",
-            ]
-            drivers = subprocess.check_output(command, encoding="utf-8")
-            found["driver"] = drivers.splitlines()[0]
-    return found
 
 
 if __name__ == "__main__":
