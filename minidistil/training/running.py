@@ -44,6 +44,7 @@ STATE, LOG, ABOUT = "unfinished.safetensors", "metrics.jsonl", "training.json"
 TOKENS = {role: f"unfinished.{role}.safetensors" for role in ("train", "dev")}
 LINES = 1000  # of the log, about, whatever the number of steps
 SECONDS = 300.0  # between two saves, at most
+FRESH = 60.0  # seconds after which the report is rewritten, when a line is logged
 
 
 class RunError(MinidistilError, ValueError):
@@ -95,15 +96,18 @@ class Running:
             DivergedError: if a step has diverged; the state before it is kept.
         """
         self._take_up()
+        self.write_beside(self, "running")
         lessons: Any = self.training.lessons
         every = max(1, lessons.steps // LINES)
         saved = time.monotonic()
         self._clock = (saved, self.training.progress.tokens)
+        self._shown = saved
         # Who was killed when all was done, but not all was written, is done at once.
         for done in () if self.best.stopped else self.training.steps():
             is_last = done == lessons.steps
             if done % every == 0 or is_last:
                 self._report_step()
+                self._refresh()
             is_measured = done % lessons.plan.steps_per_epoch == 0
             if is_measured:
                 self._evaluate()
@@ -160,6 +164,12 @@ class Running:
         self._report(line)
         self._clock = (now, progress.tokens)
         progress.sums, progress.since = {}, 0
+
+    def _refresh(self) -> None:
+        """Rewrite the report now and then, for who follows it."""
+        if self.processes.is_first and time.monotonic() - self._shown > FRESH:
+            self.write_beside(self, "running")
+            self._shown = time.monotonic()
 
     def _check_finite(self) -> None:
         if (number := self.training.diverged_in()) is None:

@@ -11,8 +11,10 @@ from checkpoints import draw_lively
 from safetensors import safe_open
 from safetensors.torch import save_file
 from trainings import (
+    RECIPE,
     checkpoint,
     fine_tune,
+    log_of,
     other_weights,
     rows_of,
     same,
@@ -25,6 +27,7 @@ from minidistil.training.loop import Training
 from minidistil.training.running import LOG, STATE, RunError
 from minidistil.training.state import StateError
 from minidistil.training.text_measures import LabelMeasure
+from minidistil.training.training import train
 
 TASK = "text-classification"
 
@@ -232,3 +235,33 @@ def test_figures_that_are_no_numbers_are_null_in_the_log(start, tmp_path, monkey
     values = [x["evaluation"]["accuracy"] for x in found if "evaluation" in x]
     assert values == [None, None]
     assert (tmp_path / "a" / "model.safetensors").exists()
+
+
+# What is seen while it runs
+
+
+def test_a_report_is_there_before_the_first_step_and_grows(
+    start, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(running, "FRESH", 0.0)
+    page, seen = tmp_path / "a" / "report.html", []
+
+    def look(line):
+        seen.append(page.read_text())
+
+    train(start, rows_of(TASK), None, tmp_path / "a", **RECIPE, report=look)
+    # It is called with a line before the page has it.
+    lines = [line["step"] for line in log_of(tmp_path / "a")]
+    assert len(seen) == len(lines) == 6
+    sizes = [len(text) for text in seen]
+    assert sizes == sorted({*sizes})
+
+
+def test_who_is_interrupted_is_said_to_be(start, tmp_path):
+    fine_tune(start, tmp_path / "a", stop=stop_after(2))
+    about = json.loads((tmp_path / "a" / "training.json").read_text())
+    assert (about["state"], about["finished"], about["steps"]) == (
+        "interrupted",
+        False,
+        [2, 6],
+    )
