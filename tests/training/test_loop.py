@@ -10,7 +10,7 @@ import pytest
 import torch
 import transformers
 from checkpoints import draw_lively
-from lessons import HEADS, NO_DROPOUT, models
+from lessons import HEADS, NO_DROPOUT, models, sentence
 from test_tasks_against_transformers import CASES
 from torch import nn
 from trainings import RECIPE, checkpoint, training_of, weights, with_sgd
@@ -145,6 +145,17 @@ def test_dropout_is_another_in_each_step_and_pass(place):
     for _ in training.steps():
         pass
     assert len(drawn) == len({*map(tuple, drawn)}) > training.progress.step
+
+
+def test_other_words_are_hidden_in_each_step(place):
+    # Of lengths that are all different: a batch is the same rows in the same order.
+    rows = [{"text": " ".join(sentence(i, 20 + i))} for i in range(8)]
+    recipe = {**PLAIN, "epochs": 3, "batch_size": 8, "pass_rows": 8}
+    lessons = training_of(place("fill-mask"), "fill-mask", recipe, rows=rows).lessons
+    batches = [lessons.plan.batch(number).tolist() for number in range(3)]
+    assert batches == [[7, 6, 5, 4, 3, 2, 1, 0]] * 3
+    found = [lessons.step(number).passes[0]() for number in range(3)]
+    assert len({tuple(each["places"].tolist()) for each in found}) == 3
 
 
 def test_the_student_learns_in_training_mode_whatever_an_evaluation_has_left(place):
