@@ -26,7 +26,7 @@ def train(**options: Any) -> None:
     What was stopped goes on with the same command. Several processes, such as one for
     each GPU, are started by torchrun:
 
-    torchrun --nproc-per-node 4 -m minidistil train …
+    torchrun --nproc-per-node 4 -m minidistil train ...
     """
     from minidistil.training import training
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -31,16 +33,20 @@ QA, TAG, CHOOSE, MASKED = (
         "MaskedLM",
     )
 )
+LEARNING = ["--train", "ROWS", "--epochs", "1", "-o", "OUT/mine"]
 # For each command, arguments with which it ends with 0; a class stands for a model.
 EXAMPLES: dict[tuple[str, ...], list[str]] = {
     ("answer",): ["-m", QA, "-c", "He is here.", "Who?"],
     ("choose",): ["-m", CHOOSE, "The sky is", "blue.", "green."],
     ("classify",): ["-m", "tiny", LONG],
+    ("distil",): [*("-t", "tiny", "--layers", "0"), *LEARNING],
     ("embed",): ["-m", "tiny", "--json", LONG],
+    ("evaluate",): ["tiny", "ROWS"],
     ("explain",): ["-m", "tiny", "--text", "good"],
     ("features",): ["-m", "tiny", "--json", LONG],
     ("fill-mask",): ["-m", MASKED, "a [MASK] film"],
     ("tag",): ["-m", TAG, LONG],
+    ("train",): ["text-classification", "-m", "tiny", *LEARNING],
     ("zero-shot",): ["-m", "MNLI", "-l", "a,b", "good"],
     ("weights", "convert"): ["tiny", "OUT/folder"],
     ("weights", "export"): ["tiny", "OUT/x.pt2"],
@@ -77,7 +83,11 @@ def models(tmp_path_factory):
     }
     mnli = write_checkpoint(tmp_path_factory.mktemp("model"), **labels)
     tiny = Path(minidistil.__file__).parent / "bundled" / "tiny-sst2"
-    return folders | {"MNLI": str(mnli), "TINY": str(tiny)}
+    rows = tmp_path_factory.mktemp("rows") / "rows.jsonl"
+    labelled = {"good": "POSITIVE", "bad": "NEGATIVE", LONG: "POSITIVE"}
+    lines = [{"text": text, "label": label} for text, label in labelled.items()]
+    rows.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    return folders | {"MNLI": str(mnli), "TINY": str(tiny), "ROWS": str(rows)}
 
 
 @pytest.fixture
@@ -121,11 +131,13 @@ class Full:
 @OF_EVERY_COMMAND
 @pytest.mark.parametrize("stream", [None, Full()], ids=["none", "full"])
 def test_without_standard_error_the_answers_are_given(
-    monkeypatch, capsys, arguments, names, stream
+    monkeypatch, capsys, tmp_path, arguments, names, stream
 ):
     given = arguments(names)
     assert in_this_process(given) == 0
     expected = capsys.readouterr().out
+    if (tmp_path / "mine").exists():  # a training that is finished is not begun anew
+        shutil.rmtree(tmp_path / "mine")
     monkeypatch.setattr(progress, "_DELAY", 0.0)
     monkeypatch.setattr(progress, "_TICK", 0.01)
     monkeypatch.setattr(sys, "stderr", stream)
