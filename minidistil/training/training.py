@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,7 @@ from minidistil.training.running import (
     Running,
     check_folder,
     check_place,
+    hold,
     remove,
 )
 from minidistil.training.starting import (
@@ -272,7 +274,11 @@ def _learn(
     assert named is not None
     tokenizer = tokenizer_of(named)
     devices = range(torch.cuda.device_count())
-    with joined(place) as processes, torch.random.fork_rng(devices):
+    with (
+        joined(place) as processes,
+        torch.random.fork_rng(devices),
+        ExitStack() as held,
+    ):
         guide = None if teacher is None else teacher_of(teacher, kind)
         if guide is not None and source is not None and teacher is not None:
             check_vocabularies(tokenizer_of(teacher), tokenizer)
@@ -291,6 +297,7 @@ def _learn(
         metric = deciding(recipe, task, dev)
         settings = settings_of(recipe, task, dev, tokenizer, source, teacher)
         settings["teacher's weights"] = None if guide is None else digest(guide)
+        processes.by_first(lambda: hold(path, held))
         done = processes.by_first(lambda: check_folder(path, settings))
         if done is not None:
             processes.by_first(lambda: remove(path, TOKENS.values()))
