@@ -221,6 +221,23 @@ def test_a_list_among_single_labels_is_named(folder):
         read(folder, "text-classification", rows)
 
 
+def test_evaluated_data_has_as_many_labels_a_row_as_the_training_data(folder):
+    """A model that takes one label would be measured as one that takes several."""
+    one = [{"text": words(2), "label": label} for label in "xy"]
+    lists = [{"text": words(2), "label": [label]} for label in "xy"]
+    flags = [{"text": words(2), "x": 0, "y": 1}]
+    columns = {"label": "x,y"}
+    single = read(folder, "text-classification", one).labels
+    several = read(folder, "text-classification", lists).labels
+    for rows, chosen in ((lists, {}), (flags, columns)):
+        with pytest.raises(TrainingDataError, match="row 1: .* one label, and no list"):
+            read(folder, "text-classification", rows, labels=single, columns=chosen)
+    with pytest.raises(TrainingDataError, match="row 1: .* expected a list of labels"):
+        read(folder, "text-classification", one, labels=several)
+    task = read(folder, "text-classification", flags, labels=several, columns=columns)
+    assert task.features.targets["labels"].tolist() == [[0, 1]]
+
+
 @pytest.mark.parametrize("task", ["text-classification", "token-classification"])
 def test_a_tokenizer_of_another_model_is_refused(folder, task):
     config = minidistil.DistilBertConfig.from_pretrained(folder, vocab_size=100)

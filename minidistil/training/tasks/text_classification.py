@@ -176,6 +176,8 @@ class _Reading:
         self._several = SeveralLabels(columns, self._column)
         self._codes = array("i")
         self._are_several: bool | None = True if len(columns) > 1 else None
+        if fixed is not None and fixed.problem_type is not None:
+            self._are_several = fixed.problem_type == SEVERAL
         self._may_lack = guided and self._problem in (None, ONE)
 
     def add(self, where: str, value: Any) -> None:
@@ -190,7 +192,7 @@ class _Reading:
         if listed is None:
             self._codes.append(self._column.code(where, value))
         elif not self._are_several:
-            raise wrong(where, f"the label {value!r:.60}", "one, as in other rows")
+            raise wrong(where, f"the label {value!r:.60}", "one label, and no list")
         else:
             self._several.add(where, listed)
 
