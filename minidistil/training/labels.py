@@ -127,6 +127,11 @@ class LabelColumn:
         """
         if self._fixed is not None:
             names = self._fixed.names
+        elif not self.places:
+            raise TrainingDataError(
+                f"got no {self._column} in any row, expected at least two different "
+                f"ones, to tell apart"
+            )
         else:
             if len(self.places) == 1:
                 ((text, where),) = self.places.items()

@@ -215,11 +215,12 @@ class Table:
         """The error where none of some columns is there."""
         return _missing(*self._first, role, names)
 
-    def without_text(self, empty: int) -> TrainingDataError:
-        """The error where no row is left."""
+    def all_left_out(self, skipped: Mapping[str, int]) -> TrainingDataError:
+        """The error where no row is left, with the reasons."""
+        reasons = ", ".join(f"{why} ({rows})" for why, rows in skipped.items())
         return TrainingDataError(
-            f"{self.name}: got {empty} rows without a text, expected at least one with "
-            f"a text"
+            f"{self.name}: all rows were left out: {reasons}; expected at least one "
+            f"that can be read"
         )
 
     def _found(

@@ -102,7 +102,9 @@ def test_labels_stay_with_their_texts_where_others_are_skipped(folder):
 
 
 def test_texts_that_are_all_empty_are_an_error(folder):
-    with pytest.raises(TrainingDataError, match="got 2 rows without a text"):
+    with pytest.raises(
+        TrainingDataError, match=r"all rows were left out: empty text \(2\)"
+    ):
         read(folder, "text-classification", rows_of(["", " "]))
 
 
@@ -230,9 +232,11 @@ def test_evaluated_data_has_as_many_labels_a_row_as_the_training_data(folder):
     single = read(folder, "text-classification", one).labels
     several = read(folder, "text-classification", lists).labels
     for rows, chosen in ((lists, {}), (flags, columns)):
-        with pytest.raises(TrainingDataError, match="row 1: .* one label, and no list"):
+        with pytest.raises(
+            TrainingDataError, match=r"row 1: .* one label, and no list"
+        ):
             read(folder, "text-classification", rows, labels=single, columns=chosen)
-    with pytest.raises(TrainingDataError, match="row 1: .* expected a list of labels"):
+    with pytest.raises(TrainingDataError, match=r"row 1: .* expected a list of labels"):
         read(folder, "text-classification", one, labels=several)
     task = read(folder, "text-classification", flags, labels=several, columns=columns)
     assert task.features.targets["labels"].tolist() == [[0, 1]]
@@ -308,12 +312,20 @@ def test_words_are_lists_lists_of_json_or_split_at_white_space(tagger):
         assert task.features.targets["labels"].tolist() == [IGNORED, 0, 1, IGNORED]
 
 
-def test_numbers_are_tags_and_minus_100_is_none(tagger):
-    rows = [{"tokens": ["the", "film", "was"], "ner_tags": [0, -100, 3]}]
+@pytest.mark.parametrize("tags", [[0, -100, 3], "0 -100 3", '["0", "-100", "3"]'])
+def test_numbers_are_tags_and_minus_100_is_none(tagger, tags):
+    rows = [{"tokens": ["the", "film", "was"], "ner_tags": tags}]
     task = read(tagger, "token-classification", rows)
     assert task.labels.names == tuple(NAMES)
     assert task.features.targets["labels"].tolist() == [IGNORED, 0, IGNORED, 3, IGNORED]
     assert task.counts(torch.tensor([0]))["hard"] == 2
+
+
+@pytest.mark.parametrize("labels", [None, Labels(("O", "B-PER"))])
+def test_without_any_tag_there_is_nothing_to_learn_or_to_measure(tagger, labels):
+    rows = [{"tokens": ["the", "film"], "ner_tags": [-100, -100]}] * 3
+    with pytest.raises(TrainingDataError, match="got no word with a tag"):
+        read(tagger, "token-classification", rows, labels=labels)
 
 
 @pytest.mark.parametrize("tags", [["O"], ["O"] * 3, "O", None, 3])

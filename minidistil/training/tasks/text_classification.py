@@ -130,7 +130,7 @@ class TextClassification(Task):
                         long = f"longer than {framing.limit} tokens"
                         counts.shortened[long] += 1
             if not made.lengths:
-                raise table.without_text(counts.skipped.total())
+                raise table.all_left_out(counts.skipped)
             found, made.targets["labels"] = reading.targets()
         return cls(source, made.features(), found, table.used, counts)
 
