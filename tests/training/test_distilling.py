@@ -13,6 +13,7 @@ from trainings import CPU, RECIPE, checkpoint, log_of, rows_of, saved
 
 import minidistil
 from minidistil.training.evaluating import logits_of
+from minidistil.training.labels import SEVERAL
 from minidistil.training.lessons import KeptAnswers
 from minidistil.training.rows import TrainingDataError
 from minidistil.training.starting import StartError, student_of
@@ -223,6 +224,24 @@ def test_a_table_without_labels_is_learnt_from(teacher, tmp_path):
     log = [line for line in log_of(tmp_path / "a") if "soft" in line]
     assert all(line["hard"] == 0 for line in log)
     assert log[-1]["soft"] < 0.5 * log[0]["soft"]
+
+
+@pytest.mark.parametrize("lists", [slice(0, 4), slice(4, 8)])
+def test_a_row_without_a_label_is_none_among_lists_of_labels(teacher, tmp_path, lists):
+    """The labels of others would be taken for its own."""
+    rows = [{"text": f"good {i}", "label": None} for i in range(8)]
+    for row in rows[lists]:
+        row["label"] = ["LABEL_0", "LABEL_2"]
+    with pytest.raises(TrainingDataError, match="row 5: got the label"):
+        distil(teacher, rows, None, tmp_path / "a", layers=(0,), **RECIPE)
+
+
+@pytest.mark.parametrize("kind", [{"num_labels": 1}, {"problem_type": SEVERAL}])
+def test_numbers_and_several_labels_need_a_column(tmp_path, kind):
+    teacher = checkpoint(tmp_path / "t", TEXTS, **kind)
+    rows = [{"text": "good"}] * 8
+    with pytest.raises(TrainingDataError, match="row 1: got the columns 'text'"):
+        distil(teacher, rows, None, tmp_path / "a", layers=(0,), **RECIPE)
 
 
 @pytest.mark.parametrize("none", [None, ""])
