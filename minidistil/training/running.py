@@ -269,6 +269,8 @@ def check_place(folder: Path) -> bool:
     """
     if is_file(folder / ABOUT):
         return True
+    if not is_folder(folder) and os.path.lexists(folder):
+        raise RunError(f"{folder} is no folder: name another one for the result")
     there = sorted(folder.iterdir()) if is_folder(folder) else []
     own = {*TOKENS.values(), LOCK}
     for path in there:

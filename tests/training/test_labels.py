@@ -109,6 +109,11 @@ def test_a_label_of_another_type_names_the_row(odd):
         numbered(["a", "b", odd])
 
 
+def test_a_label_that_no_file_can_hold_names_the_row():
+    with pytest.raises(TrainingDataError, match="row 2: the label has half of"):
+        numbered(["a", "\ud800"])
+
+
 @pytest.mark.parametrize("odd", ["a", False])
 def test_a_label_that_is_no_number_among_numbers_names_the_row(odd):
     with pytest.raises(

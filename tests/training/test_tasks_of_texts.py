@@ -179,7 +179,7 @@ def test_fractions_are_no_labels_where_the_training_data_has_classes(folder):
         read(folder, "text-classification", rows, labels=Labels(("1", "2")))
 
 
-@pytest.mark.parametrize("odd", [float("nan"), float("inf"), "nan", "-inf"])
+@pytest.mark.parametrize("odd", [float("nan"), float("inf"), "nan", "-inf", "1e39"])
 def test_a_target_that_is_no_number_names_file_and_row(folder, tmp_path, odd):
     path = tmp_path / "train.tsv"
     path.write_text(f"text\tlabel\na film\t0.5\ngood\t{odd}\n")
