@@ -13,10 +13,10 @@ from trainings import CPU, RECIPE, checkpoint, log_of, rows_of, saved
 
 import minidistil
 from minidistil.training.evaluating import logits_of
-from minidistil.training.labels import SEVERAL
+from minidistil.training.labels import SEVERAL, Labels
 from minidistil.training.lessons import KeptAnswers
 from minidistil.training.rows import TrainingDataError
-from minidistil.training.starting import StartError, student_of
+from minidistil.training.starting import StartError, start, student_of
 from minidistil.training.training import distil, train
 
 TEXTS = "text-classification"
@@ -173,7 +173,7 @@ def test_swapped_labels_are_seen(teacher, tmp_path):
         for i in range(15)
         for word, label in (("good", "pos"), ("bad", "neg"))
     ]
-    start = checkpoint(
+    source = checkpoint(
         tmp_path / "s",
         TEXTS,
         draw=draw_lively,
@@ -183,7 +183,7 @@ def test_swapped_labels_are_seen(teacher, tmp_path):
         label2id={"pos": 0, "neg": 1},
     )
     options = {"epochs": 12, "learning_rate": 5e-3, "batch_size": 6}
-    result = train(start, rows, rows, tmp_path / "a", **options)
+    result = train(source, rows, rows, tmp_path / "a", **options)
     assert result.results["accuracy"] == 1
     kind = transformers.AutoModelForSequenceClassification
     model = kind.from_pretrained(tmp_path / "a")
@@ -191,6 +191,16 @@ def test_swapped_labels_are_seen(teacher, tmp_path):
     for word, label in (("good", "pos"), ("bad", "neg")):
         logits = model.eval()(**tokenizer(f"{word} 3", return_tensors="pt")).logits
         assert model.config.id2label[int(logits.argmax())] == label
+
+
+def test_a_head_for_the_same_labels_in_another_order_is_not_kept(tmp_path):
+    names = {0: "neg", 1: "pos"}
+    folder = checkpoint(tmp_path, TEXTS, num_labels=2, id2label=names)
+    kind = minidistil.DistilBertForSequenceClassification
+    before = kind.from_pretrained(folder).classifier.weight
+    for labels, is_kept in (("neg", "pos"), True), (("pos", "neg"), False):
+        model = start(folder, kind, Labels(labels), 0)
+        assert torch.equal(model.classifier.weight, before) is is_kept
 
 
 # Rows without a label
