@@ -32,7 +32,7 @@ from minidistil.training.loop import Training
 from minidistil.training.metrics import as_json
 from minidistil.training.processes import Processes, joined, own_device
 from minidistil.training.recipe import RECIPE, Recipe, recipe_of
-from minidistil.training.rows import Data, is_address
+from minidistil.training.rows import Data, is_address, name_of, wrong
 from minidistil.training.running import (
     ABOUT,
     STATE,
@@ -249,7 +249,17 @@ class _Rows:
             return found
 
         task = read(self.train, "train", labels)
-        dev = None if self.dev is None else read(self.dev, "dev", task.labels)
+        if self.dev is None:
+            return task, None
+        dev = read(self.dev, "dev", task.labels)
+        if ("second" in task.used) != ("second" in dev.used):
+            kinds = {True: "pairs of texts", False: "single texts"}
+            raise wrong(
+                name_of(self.dev),
+                kinds["second" in dev.used],
+                f"{kinds['second' in task.used]}, as in {name_of(self.train)}; name "
+                f"the column of the second text, or remove it",
+            )
         return task, dev
 
 

@@ -151,6 +151,20 @@ def test_a_label_of_the_dev_rows_that_training_lacks_is_an_error(start, rows, tm
     assert_refused(result, "dev.tsv, row 2", "'so-so'", "neg, pos")
 
 
+@pytest.mark.parametrize("more", ["train", "dev"])
+def test_single_texts_do_not_measure_what_pairs_are_learnt_from(more, start, tmp_path):
+    single = "text\tlabel\nthe film\tneg\nthe end\tpos\n"
+    pairs = "text\tlabel\ttext_pair\nthe film\tneg\ta\nthe end\tpos\ta\n"
+    for name in ("train", "dev"):
+        text = pairs if name == more else single
+        (tmp_path / f"{name}.tsv").write_text(text)
+    files = ("--train", tmp_path / "train.tsv", "--dev", tmp_path / "dev.tsv")
+    result = run("train", TEXTS, "-m", start, *files, "-o", tmp_path / "mine")
+    got, expected = ("pairs of texts", "single texts")[:: 1 if more == "dev" else -1]
+    assert_refused(result, f"dev.tsv: got {got}, expected {expected}, as in")
+    assert not (tmp_path / "mine").exists()
+
+
 def test_a_folder_of_something_else_is_an_error(start, rows, tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "diary.txt").write_text("Dear diary")
