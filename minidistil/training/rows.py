@@ -232,6 +232,11 @@ class Table:
     ) -> list[str]:
         wanted = chosen.get(column.role)
         if wanted is not None:
+            if not isinstance(wanted, str):
+                raise TypeError(
+                    f"the column of the {column.role} is {quote(wanted)}, expected its "
+                    f"name; names of several have commas between"
+                )
             names = [wanted] if wanted in row else wanted.split(",")
             if missing := [name for name in names if name not in row]:
                 raise _missing(where, row, column.role, missing)
