@@ -17,7 +17,14 @@ import torch
 from torch import Tensor
 
 from minidistil.config import DistilBertConfig, default_labels
-from minidistil.messages import as_integer, is_boolean, is_number, quote, with_library
+from minidistil.messages import (
+    as_integer,
+    check_characters,
+    is_boolean,
+    is_number,
+    quote,
+    with_library,
+)
 from minidistil.training.features import from_buffer
 from minidistil.training.rows import TrainingDataError, wrong
 
@@ -127,6 +134,11 @@ class LabelColumn:
         """
         if self._fixed is not None:
             names = self._fixed.names
+        elif not self.places:
+            raise TrainingDataError(
+                f"got no {self._column} in any row, expected at least two different "
+                f"ones, to tell apart"
+            )
         else:
             if len(self.places) == 1:
                 ((text, where),) = self.places.items()
@@ -149,15 +161,14 @@ class LabelColumn:
         Raises:
             TrainingDataError: if one is no number, nan or infinite.
         """
-        found = []
-        for text, where in self.places.items():
-            number = _number(text)
-            if number is None or not math.isfinite(number):
-                raise wrong(
-                    where, f"the {self._column} {quote(text)}", "a finite number"
-                )
-            found.append(number)
-        return torch.tensor(found, dtype=torch.float32)
+        numbers = map(_number, self.places)
+        found = [math.nan if number is None else number for number in numbers]
+        targets = torch.tensor(found, dtype=torch.float32)
+        # Not before: 1e39 is a finite number, but none of 32 bits.
+        for place in (~targets.isfinite()).nonzero().flatten().tolist():
+            text, where = [*self.places.items()][place]
+            raise wrong(where, f"the {self._column} {quote(text)}", "a finite number")
+        return targets
 
     def _chosen(self) -> tuple[str, ...]:
         """The names of labels to learn: the model's own, or those that were met."""
@@ -204,6 +215,10 @@ class LabelColumn:
                 f"{names[first]}, as in {place}",
             )
         if kind is str:
+            try:
+                check_characters(f"the {self._column}", value)
+            except TypeError as error:
+                raise TrainingDataError(f"{where}: {error}") from None
             return str(value)
         if kind is bool:
             return "true" if value else "false"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -121,7 +121,7 @@ class Recipe:
             self._check_number(name, least=0.0)
         for name in ("masked", "most_unknown"):
             self._check_number(name, above=0.0, most=1.0)
-        take("betas", tuple(self.betas))
+        take("betas", self._as_tuple("betas", "two numbers"))
         if len(self.betas) != 2 or not all(
             is_number(beta) and 0 <= float(beta) < 1 for beta in self.betas
         ):
@@ -134,7 +134,7 @@ class Recipe:
                 "soft, hard and cosine are all 0, so that there is nothing to learn"
             )
         if self.layers is not None:
-            take("layers", tuple(self.layers))
+            take("layers", self._as_tuple("layers", "the numbers of layers"))
 
     def rate(self, step: int, steps: int) -> float:
         """The learning rate of a step, from 0, of so many steps in all.
@@ -176,6 +176,12 @@ class Recipe:
             return cls().changed(**{**defaults, **found})
         except (TypeError, ValueError) as error:
             raise RecipeError(f"{path}: {error}") from error
+
+    def _as_tuple(self, name: str, expected: str) -> tuple[Any, ...]:
+        value = getattr(self, name)
+        if not isinstance(value, Iterable):
+            raise RecipeError(f"{name} is {quote(value)}, expected {expected}")
+        return tuple(value)
 
     def _check_one_of(self, name: str, known: tuple[str, ...]) -> None:
         value = getattr(self, name)
@@ -269,9 +275,9 @@ def recipe_of(
         return Recipe(**known).changed(**changes)
     if isinstance(recipe, Recipe):
         found, name = recipe, "it"
-    elif recipe in RECIPES:
-        found, name = RECIPES[str(recipe)], f"{recipe}"
-    elif is_file(Path(recipe)):
+    elif isinstance(recipe, str) and recipe in RECIPES:
+        found, name = RECIPES[recipe], recipe
+    elif isinstance(recipe, str | os.PathLike) and is_file(Path(recipe)):
         found, name = Recipe.from_file(recipe, **known), f"{recipe}"
     else:
         raise RecipeError(

@@ -215,11 +215,12 @@ class Table:
         """The error where none of some columns is there."""
         return _missing(*self._first, role, names)
 
-    def without_text(self, empty: int) -> TrainingDataError:
-        """The error where no row is left."""
+    def all_left_out(self, skipped: Mapping[str, int]) -> TrainingDataError:
+        """The error where no row is left, with the reasons."""
+        reasons = ", ".join(f"{why} ({rows})" for why, rows in skipped.items())
         return TrainingDataError(
-            f"{self.name}: got {empty} rows without a text, expected at least one with "
-            f"a text"
+            f"{self.name}: all rows were left out: {reasons}; expected at least one "
+            f"that can be read"
         )
 
     def _found(
@@ -231,6 +232,11 @@ class Table:
     ) -> list[str]:
         wanted = chosen.get(column.role)
         if wanted is not None:
+            if not isinstance(wanted, str):
+                raise TypeError(
+                    f"the column of the {column.role} is {quote(wanted)}, expected its "
+                    f"name; names of several have commas between"
+                )
             names = [wanted] if wanted in row else wanted.split(",")
             if missing := [name for name in names if name not in row]:
                 raise _missing(where, row, column.role, missing)

@@ -5,6 +5,7 @@ FOLDER/
     recipe.json  metrics.jsonl  report.html  README.md
     training.json              what was trained, and how good it became
     unfinished.safetensors     while it is trained: the state to go on from
+    unfinished.lock/           meanwhile: no other run trains in the folder
     unfinished.train.safetensors, unfinished.dev.safetensors
                                meanwhile, too: the tokens of a corpus, which is mapped
 """
@@ -16,6 +17,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,6 +34,8 @@ from minidistil.files import (
     write_file,
 )
 from minidistil.messages import MinidistilError
+from minidistil.tables.locking import locked
+from minidistil.tables.rows import TableError
 from minidistil.tables.settings import differences
 from minidistil.training.evaluating import measured
 from minidistil.training.loop import Training
@@ -42,6 +46,7 @@ from minidistil.training.tasks.base import Task
 
 STATE, LOG, ABOUT = "unfinished.safetensors", "metrics.jsonl", "training.json"
 TOKENS = {role: f"unfinished.{role}.safetensors" for role in ("train", "dev")}
+LOCK = "unfinished.lock"  # a folder
 LINES = 1000  # of the log, about, whatever the number of steps
 SECONDS = 300.0  # between two saves, at most
 FRESH = 60.0  # seconds after which the report is rewritten, when a line is logged
@@ -274,8 +279,10 @@ def check_place(folder: Path) -> bool:
     """
     if is_file(folder / ABOUT):
         return True
+    if not is_folder(folder) and os.path.lexists(folder):
+        raise RunError(f"{folder} is no folder: name another one for the result")
     there = sorted(folder.iterdir()) if is_folder(folder) else []
-    own = {*TOKENS.values()}
+    own = {*TOKENS.values(), LOCK}
     for path in there:
         if path.name not in own and not is_temporary(path):
             raise RunError(
@@ -283,6 +290,21 @@ def check_place(folder: Path) -> bool:
                 f"begun in it: name another folder"
             )
     return False
+
+
+def hold(folder: Path, held: ExitStack) -> None:
+    """Let no other run train in a folder until ``held`` is closed.
+
+    Raises:
+        RunError: if another run trains in it now.
+        OSError: if the system refuses to write to it.
+    """
+    try:
+        held.enter_context(locked(folder / LOCK, folder))
+    except TableError as error:
+        raise RunError(
+            f"another run is training in {folder}: wait for it, or name another folder"
+        ) from error
 
 
 def check_folder(folder: Path, settings: Mapping[str, Any]) -> Mapping[str, Any] | None:

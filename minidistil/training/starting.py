@@ -37,15 +37,18 @@ def start(
 ) -> PreTrainedModel:
     """Load a model to be trained, with a head for the labels.
 
-    The checkpoint's own head is kept if it is of this kind, and for as many labels;
-    otherwise a new one is drawn, from the seed.
+    The checkpoint's own head is kept if it is of this kind, and for as many labels, but
+    not for the same ones in another order; otherwise a new one is drawn, from the seed.
 
     Raises:
         CheckpointError: if the checkpoint does not fit.
     """
     found = identify(source)
     config = found.config.replace(**labels.changes())
-    own = found.kind is kind and found.config.num_labels == config.num_labels
+    before = Labels.of(found.config).names
+    # A head for the same labels in another order would begin with all of them wrong.
+    swapped = before != labels.names and sorted(before) == sorted(labels.names)
+    own = found.kind is kind and len(before) == config.num_labels and not swapped
     torch.manual_seed(key(seed, "new head"))
     return kind.from_pretrained(source, config=config, new_head=not own)
 

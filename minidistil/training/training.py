@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ from minidistil.training.loop import Training
 from minidistil.training.metrics import as_json
 from minidistil.training.processes import Processes, joined, own_device
 from minidistil.training.recipe import RECIPE, Recipe, recipe_of
-from minidistil.training.rows import Data, is_address
+from minidistil.training.rows import Data, is_address, name_of, wrong
 from minidistil.training.running import (
     ABOUT,
     STATE,
@@ -39,6 +40,7 @@ from minidistil.training.running import (
     Running,
     check_folder,
     check_place,
+    hold,
     remove,
 )
 from minidistil.training.starting import (
@@ -247,7 +249,17 @@ class _Rows:
             return found
 
         task = read(self.train, "train", labels)
-        dev = None if self.dev is None else read(self.dev, "dev", task.labels)
+        if self.dev is None:
+            return task, None
+        dev = read(self.dev, "dev", task.labels)
+        if ("second" in task.used) != ("second" in dev.used):
+            kinds = {True: "pairs of texts", False: "single texts"}
+            raise wrong(
+                name_of(self.dev),
+                kinds["second" in dev.used],
+                f"{kinds['second' in task.used]}, as in {name_of(self.train)}; name "
+                f"the column of the second text, or remove it",
+            )
         return task, dev
 
 
@@ -272,7 +284,11 @@ def _learn(
     assert named is not None
     tokenizer = tokenizer_of(named)
     devices = range(torch.cuda.device_count())
-    with joined(place) as processes, torch.random.fork_rng(devices):
+    with (
+        joined(place) as processes,
+        torch.random.fork_rng(devices),
+        ExitStack() as held,
+    ):
         guide = None if teacher is None else teacher_of(teacher, kind)
         if guide is not None and source is not None and teacher is not None:
             check_vocabularies(tokenizer_of(teacher), tokenizer)
@@ -291,6 +307,7 @@ def _learn(
         metric = deciding(recipe, task, dev)
         settings = settings_of(recipe, task, dev, tokenizer, source, teacher)
         settings["teacher's weights"] = None if guide is None else digest(guide)
+        processes.by_first(lambda: hold(path, held))
         done = processes.by_first(lambda: check_folder(path, settings))
         if done is not None:
             processes.by_first(lambda: remove(path, TOKENS.values()))

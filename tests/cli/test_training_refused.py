@@ -9,6 +9,8 @@ from checkpoints import write_checkpoint
 from commands import assert_refused, run
 from trained import SHORT, distil, encoder, table_of, train
 
+from minidistil.training.recipe import RecipeError, recipe_of
+
 TEXTS = "text-classification"
 
 
@@ -78,6 +80,24 @@ def test_a_recipe_with_an_unknown_name_is_an_error(name, start, rows, tmp_path):
     assert_refused(result, "own.json", repr(name))
 
 
+@pytest.mark.parametrize(
+    ("name", "expected"), [("betas", "two numbers"), ("layers", "the numbers of")]
+)
+def test_one_number_of_a_recipe_where_there_are_several(
+    name, expected, start, rows, tmp_path
+):
+    (tmp_path / "own.json").write_text(json.dumps({name: 3}))
+    options = ("--recipe", tmp_path / "own.json")
+    result = train(TEXTS, start, rows, tmp_path / "mine", *options)
+    assert_refused(result, f"own.json: {name} is 3, expected {expected}")
+
+
+@pytest.mark.parametrize("odd", [{"epochs": 1}, 3])
+def test_what_is_no_recipe_is_an_error(odd):
+    with pytest.raises(RecipeError, match="expected one of sst2, squad, distilbert"):
+        recipe_of(odd, None, {})
+
+
 DISTILLED = {
     "no layers and no student": ((), ("name the layers", "or name a student")),
     "layers that the teacher does not have": (
@@ -131,12 +151,36 @@ def test_a_label_of_the_dev_rows_that_training_lacks_is_an_error(start, rows, tm
     assert_refused(result, "dev.tsv, row 2", "'so-so'", "neg, pos")
 
 
+@pytest.mark.parametrize("more", ["train", "dev"])
+def test_single_texts_do_not_measure_what_pairs_are_learnt_from(more, start, tmp_path):
+    single = "text\tlabel\nthe film\tneg\nthe end\tpos\n"
+    pairs = "text\tlabel\ttext_pair\nthe film\tneg\ta\nthe end\tpos\ta\n"
+    for name in ("train", "dev"):
+        text = pairs if name == more else single
+        (tmp_path / f"{name}.tsv").write_text(text)
+    files = ("--train", tmp_path / "train.tsv", "--dev", tmp_path / "dev.tsv")
+    result = run("train", TEXTS, "-m", start, *files, "-o", tmp_path / "mine")
+    got, expected = ("pairs of texts", "single texts")[:: 1 if more == "dev" else -1]
+    assert_refused(result, f"dev.tsv: got {got}, expected {expected}, as in")
+    assert not (tmp_path / "mine").exists()
+
+
 def test_a_folder_of_something_else_is_an_error(start, rows, tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "diary.txt").write_text("Dear diary")
     result = train(TEXTS, start, rows, tmp_path / "mine", *SHORT)
     assert_refused(result, "mine is not empty", "diary.txt")
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["diary.txt"]
+
+
+@pytest.mark.parametrize("kind", ["file", "dangling link"])
+def test_a_result_that_is_no_folder_is_an_error(kind, start, rows, tmp_path):
+    if kind == "file":
+        (tmp_path / "mine").write_text("Dear diary")
+    else:
+        (tmp_path / "mine").symlink_to(tmp_path / "nowhere")
+    result = train(TEXTS, start, rows, tmp_path / "mine", *SHORT)
+    assert_refused(result, "mine is no folder: name another one")
 
 
 def test_a_folder_of_another_training_is_an_error(start, rows, tmp_path):

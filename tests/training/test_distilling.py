@@ -13,9 +13,10 @@ from trainings import CPU, RECIPE, checkpoint, log_of, rows_of, saved
 
 import minidistil
 from minidistil.training.evaluating import logits_of
+from minidistil.training.labels import SEVERAL, Labels
 from minidistil.training.lessons import KeptAnswers
 from minidistil.training.rows import TrainingDataError
-from minidistil.training.starting import StartError, student_of
+from minidistil.training.starting import StartError, start, student_of
 from minidistil.training.training import distil, train
 
 TEXTS = "text-classification"
@@ -172,7 +173,7 @@ def test_swapped_labels_are_seen(teacher, tmp_path):
         for i in range(15)
         for word, label in (("good", "pos"), ("bad", "neg"))
     ]
-    start = checkpoint(
+    source = checkpoint(
         tmp_path / "s",
         TEXTS,
         draw=draw_lively,
@@ -182,7 +183,7 @@ def test_swapped_labels_are_seen(teacher, tmp_path):
         label2id={"pos": 0, "neg": 1},
     )
     options = {"epochs": 12, "learning_rate": 5e-3, "batch_size": 6}
-    result = train(start, rows, rows, tmp_path / "a", **options)
+    result = train(source, rows, rows, tmp_path / "a", **options)
     assert result.results["accuracy"] == 1
     kind = transformers.AutoModelForSequenceClassification
     model = kind.from_pretrained(tmp_path / "a")
@@ -190,6 +191,16 @@ def test_swapped_labels_are_seen(teacher, tmp_path):
     for word, label in (("good", "pos"), ("bad", "neg")):
         logits = model.eval()(**tokenizer(f"{word} 3", return_tensors="pt")).logits
         assert model.config.id2label[int(logits.argmax())] == label
+
+
+def test_a_head_for_the_same_labels_in_another_order_is_not_kept(tmp_path):
+    names = {0: "neg", 1: "pos"}
+    folder = checkpoint(tmp_path, TEXTS, num_labels=2, id2label=names)
+    kind = minidistil.DistilBertForSequenceClassification
+    before = kind.from_pretrained(folder).classifier.weight
+    for labels, is_kept in (("neg", "pos"), True), (("pos", "neg"), False):
+        model = start(folder, kind, Labels(labels), 0)
+        assert torch.equal(model.classifier.weight, before) is is_kept
 
 
 # Rows without a label
@@ -223,6 +234,24 @@ def test_a_table_without_labels_is_learnt_from(teacher, tmp_path):
     log = [line for line in log_of(tmp_path / "a") if "soft" in line]
     assert all(line["hard"] == 0 for line in log)
     assert log[-1]["soft"] < 0.5 * log[0]["soft"]
+
+
+@pytest.mark.parametrize("lists", [slice(0, 4), slice(4, 8)])
+def test_a_row_without_a_label_is_none_among_lists_of_labels(teacher, tmp_path, lists):
+    """The labels of others would be taken for its own."""
+    rows = [{"text": f"good {i}", "label": None} for i in range(8)]
+    for row in rows[lists]:
+        row["label"] = ["LABEL_0", "LABEL_2"]
+    with pytest.raises(TrainingDataError, match="row 5: got the label"):
+        distil(teacher, rows, None, tmp_path / "a", layers=(0,), **RECIPE)
+
+
+@pytest.mark.parametrize("kind", [{"num_labels": 1}, {"problem_type": SEVERAL}])
+def test_numbers_and_several_labels_need_a_column(tmp_path, kind):
+    teacher = checkpoint(tmp_path / "t", TEXTS, **kind)
+    rows = [{"text": "good"}] * 8
+    with pytest.raises(TrainingDataError, match="row 1: got the columns 'text'"):
+        distil(teacher, rows, None, tmp_path / "a", layers=(0,), **RECIPE)
 
 
 @pytest.mark.parametrize("none", [None, ""])

@@ -96,10 +96,22 @@ def test_a_single_label_cannot_be_learnt():
         numbered(["a", "a"])
 
 
+def test_without_any_label_there_is_nothing_to_learn():
+    with pytest.raises(TrainingDataError, match="got no label in any row"):
+        numbered([])
+    with pytest.raises(TrainingDataError, match="got no label in any row"):
+        several([[], []])
+
+
 @pytest.mark.parametrize("odd", [3, True, None, [1], {}, ""])
 def test_a_label_of_another_type_names_the_row(odd):
     with pytest.raises(TrainingDataError, match="row 3: got"):
         numbered(["a", "b", odd])
+
+
+def test_a_label_that_no_file_can_hold_names_the_row():
+    with pytest.raises(TrainingDataError, match="row 2: the label has half of"):
+        numbered(["a", "\ud800"])
 
 
 @pytest.mark.parametrize("odd", ["a", False])

@@ -15,7 +15,7 @@ from trainings import checkpoint, fine_tune, log_of, rows_of, same, saved, stop_
 
 from minidistil.training import running
 from minidistil.training.loop import Training
-from minidistil.training.running import STATE
+from minidistil.training.running import STATE, RunError
 
 TASK = "text-classification"
 
@@ -235,6 +235,18 @@ def test_when_all_is_done_nothing_is_done_again(start, tmp_path, monkeypatch):
     after = {path: path.stat().st_mtime_ns for path in (tmp_path / "a").iterdir()}
     assert after == before
     assert not (tmp_path / "a" / STATE).exists()
+
+
+def test_two_runs_do_not_train_in_one_folder_at_once(start, tmp_path):
+    def begin_another():
+        with pytest.raises(RunError, match=r"another run is training in .*a: wait"):
+            fine_tune(start, tmp_path / "a")
+        return False
+
+    fine_tune(start, tmp_path / "whole")
+    fine_tune(start, tmp_path / "a", stop=begin_another)
+    assert same(tmp_path / "a", tmp_path / "whole")
+    assert log_of(tmp_path / "a") == log_of(tmp_path / "whole")
 
 
 def test_no_state_is_left_and_nothing_unfinished(start, tmp_path):

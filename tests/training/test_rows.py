@@ -87,6 +87,12 @@ def test_a_second_text_is_taken_beside_its_own_first_one_alone():
     assert "second" not in Table([row], COLUMNS, {"text": "text"}).used
 
 
+@pytest.mark.parametrize("odd", [["text"], 3])
+def test_a_column_is_named_by_a_text(odd):
+    with pytest.raises(TypeError, match=r"the column of the text is .*its name"):
+        Table([{"text": "one", "label": "x"}], COLUMNS, {"text": odd})
+
+
 def test_several_columns_are_a_list():
     table = Table([{"text": "a", "x": 0, "y": 1}], COLUMNS, {"label": "y,x"})
     assert [*table] == [("row 1", {"text": "a", "label": [1, 0]})]

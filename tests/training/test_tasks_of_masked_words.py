@@ -13,6 +13,7 @@ from transformers import AutoTokenizer
 
 from minidistil.training.keys import generator
 from minidistil.training.masking import IGNORED
+from minidistil.training.rows import TrainingDataError
 
 HEAD = "DistilBertForMaskedLM"
 
@@ -76,6 +77,13 @@ def test_short_and_unknown_rows_are_left_out_where_the_recipe_asks_for_it(folder
         "fewer than 12 tokens": 1,
         "too many unknown words": 1,
     }
+
+
+def test_rows_that_are_all_left_out_are_an_error_with_the_reasons(folder):
+    reasons = r"empty text \(1\), fewer than 12 tokens \(2\)"
+    texts = lines("", words(1), words(2))
+    with pytest.raises(TrainingDataError, match=reasons):
+        read(folder, "fill-mask", texts, {"fewest_tokens": 12})
 
 
 def test_a_row_in_which_nothing_can_be_hidden_is_left_out(folder):

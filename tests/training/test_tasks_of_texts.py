@@ -102,7 +102,9 @@ def test_labels_stay_with_their_texts_where_others_are_skipped(folder):
 
 
 def test_texts_that_are_all_empty_are_an_error(folder):
-    with pytest.raises(TrainingDataError, match="got 2 rows without a text"):
+    with pytest.raises(
+        TrainingDataError, match=r"all rows were left out: empty text \(2\)"
+    ):
         read(folder, "text-classification", rows_of(["", " "]))
 
 
@@ -177,7 +179,7 @@ def test_fractions_are_no_labels_where_the_training_data_has_classes(folder):
         read(folder, "text-classification", rows, labels=Labels(("1", "2")))
 
 
-@pytest.mark.parametrize("odd", [float("nan"), float("inf"), "nan", "-inf"])
+@pytest.mark.parametrize("odd", [float("nan"), float("inf"), "nan", "-inf", "1e39"])
 def test_a_target_that_is_no_number_names_file_and_row(folder, tmp_path, odd):
     path = tmp_path / "train.tsv"
     path.write_text(f"text\tlabel\na film\t0.5\ngood\t{odd}\n")
@@ -219,6 +221,25 @@ def test_a_list_among_single_labels_is_named(folder):
     rows = [{"text": words(2), "label": "x"}, {"text": words(2), "label": ["y"]}]
     with pytest.raises(TrainingDataError, match="row 2: got"):
         read(folder, "text-classification", rows)
+
+
+def test_evaluated_data_has_as_many_labels_a_row_as_the_training_data(folder):
+    """A model that takes one label would be measured as one that takes several."""
+    one = [{"text": words(2), "label": label} for label in "xy"]
+    lists = [{"text": words(2), "label": [label]} for label in "xy"]
+    flags = [{"text": words(2), "x": 0, "y": 1}]
+    columns = {"label": "x,y"}
+    single = read(folder, "text-classification", one).labels
+    several = read(folder, "text-classification", lists).labels
+    for rows, chosen in ((lists, {}), (flags, columns)):
+        with pytest.raises(
+            TrainingDataError, match=r"row 1: .* one label, and no list"
+        ):
+            read(folder, "text-classification", rows, labels=single, columns=chosen)
+    with pytest.raises(TrainingDataError, match=r"row 1: .* expected a list of labels"):
+        read(folder, "text-classification", one, labels=several)
+    task = read(folder, "text-classification", flags, labels=several, columns=columns)
+    assert task.features.targets["labels"].tolist() == [[0, 1]]
 
 
 @pytest.mark.parametrize("task", ["text-classification", "token-classification"])
@@ -291,12 +312,20 @@ def test_words_are_lists_lists_of_json_or_split_at_white_space(tagger):
         assert task.features.targets["labels"].tolist() == [IGNORED, 0, 1, IGNORED]
 
 
-def test_numbers_are_tags_and_minus_100_is_none(tagger):
-    rows = [{"tokens": ["the", "film", "was"], "ner_tags": [0, -100, 3]}]
+@pytest.mark.parametrize("tags", [[0, -100, 3], "0 -100 3", '["0", "-100", "3"]'])
+def test_numbers_are_tags_and_minus_100_is_none(tagger, tags):
+    rows = [{"tokens": ["the", "film", "was"], "ner_tags": tags}]
     task = read(tagger, "token-classification", rows)
     assert task.labels.names == tuple(NAMES)
     assert task.features.targets["labels"].tolist() == [IGNORED, 0, IGNORED, 3, IGNORED]
     assert task.counts(torch.tensor([0]))["hard"] == 2
+
+
+@pytest.mark.parametrize("labels", [None, Labels(("O", "B-PER"))])
+def test_without_any_tag_there_is_nothing_to_learn_or_to_measure(tagger, labels):
+    rows = [{"tokens": ["the", "film"], "ner_tags": [-100, -100]}] * 3
+    with pytest.raises(TrainingDataError, match="got no word with a tag"):
+        read(tagger, "token-classification", rows, labels=labels)
 
 
 @pytest.mark.parametrize("tags", [["O"], ["O"] * 3, "O", None, 3])

@@ -93,7 +93,7 @@ class MaskedLM(Task):
             with making(cache) as made:
                 counts = _tokenize(table, source, made)
                 if not made.lengths:
-                    raise table.without_text(counts.skipped.total())
+                    raise table.all_left_out(counts.skipped)
                 made.about = {
                     "key": key,
                     "used": table.used,

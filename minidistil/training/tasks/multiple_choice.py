@@ -118,7 +118,7 @@ class MultipleChoice(Task):
                     right.append(label)
                     sizes.append(len(texts))
             if not made.lengths:
-                raise table.without_text(counts.skipped.total())
+                raise table.all_left_out(counts.skipped)
             many = from_buffer(sizes, torch.int32)
             made.targets |= {
                 "labels": from_buffer(right, torch.int32),

@@ -139,7 +139,7 @@ class QuestionAnswering(Task):
             for piece in table.pieces():
                 made.add(reading.windows(piece))
             if not made.lengths:
-                raise table.without_text(reading.counts.skipped.total())
+                raise table.all_left_out(reading.counts.skipped)
             made.targets |= reading.targets()
         found = made.features()
         return cls(source, found, table.used, reading.counts, reading.questions)

@@ -101,6 +101,7 @@ class TextClassification(Task):
             TrainingDataError: if a row is wrong; it names the file and the row.
         """
         source = Source(tokenizer, recipe, config, labels)
+        guided = guided and _problem_of(labels or source.own) in (None, ONE)
         *texts, label = cls.columns
         label = replace(label, needed=not guided)
         table = Table(data, [*texts, label], columns or {})
@@ -130,7 +131,7 @@ class TextClassification(Task):
                         long = f"longer than {framing.limit} tokens"
                         counts.shortened[long] += 1
             if not made.lengths:
-                raise table.without_text(counts.skipped.total())
+                raise table.all_left_out(counts.skipped)
             found, made.targets["labels"] = reading.targets()
         return cls(source, made.features(), found, table.used, counts)
 
@@ -164,22 +165,22 @@ class _Reading:
 
     def __init__(self, source: Source, table: Table, guided: bool) -> None:
         own, fixed = source.own, source.fixed
-        known = fixed or own
         columns = table.used.get("label", ())
         self._is_fixed = fixed is not None
-        self._problem = known.problem_type
-        if self._problem is None and len(known.names) == 1:
-            self._problem = REGRESSION
+        self._problem = _problem_of(fixed or own)
         self._column = LabelColumn("label", own, fixed, table.declared("label"))
         if len(columns) > 1:
             self._column = LabelColumn("label", own, fixed, columns)
         self._several = SeveralLabels(columns, self._column)
         self._codes = array("i")
         self._are_several: bool | None = True if len(columns) > 1 else None
-        self._may_lack = guided and self._problem in (None, ONE)
+        if fixed is not None and fixed.problem_type is not None:
+            self._are_several = fixed.problem_type == SEVERAL
+        self._may_lack = guided
 
     def add(self, where: str, value: Any) -> None:
-        if self._may_lack and is_empty(value):
+        if self._may_lack and not self._are_several and is_empty(value):
+            self._are_several = False
             self._codes.append(-1)
             return
         listed = list_of(where, "label", value)
@@ -190,7 +191,7 @@ class _Reading:
         if listed is None:
             self._codes.append(self._column.code(where, value))
         elif not self._are_several:
-            raise wrong(where, f"the label {value!r:.60}", "one, as in other rows")
+            raise wrong(where, f"the label {value!r:.60}", "one label, and no list")
         else:
             self._several.add(where, listed)
 
@@ -206,3 +207,10 @@ class _Reading:
         labels, numbers = self._column.numbers(ONE)
         # The place -1 is the last one.
         return labels, torch.cat([numbers, torch.tensor([IGNORED]).int()])[codes]
+
+
+def _problem_of(labels: Labels) -> str | None:
+    """What labels are, as a configuration says it; a single one is a number."""
+    if labels.problem_type is None and len(labels.names) == 1:
+        return REGRESSION
+    return labels.problem_type

@@ -25,6 +25,7 @@ from minidistil.training.rows import (
     Column,
     Data,
     Table,
+    TrainingDataError,
     is_empty,
     list_of,
     text_of,
@@ -101,7 +102,8 @@ class TokenClassification(Task):
                     for each, tag in zip(pieces, tags, strict=True):
                         tokens += each
                         if each:
-                            code = -1 if tag == IGNORED else seen.code(where, tag)
+                            is_none = tag in (IGNORED, str(IGNORED))
+                            code = -1 if is_none else seen.code(where, tag)
                             tagged.append(code)
                             tagged.extend([-1] * (len(each) - 1))
                     kept, _ = framing.kept(tokens)
@@ -114,7 +116,11 @@ class TokenClassification(Task):
                         for start, end in pairwise(starts)
                     )
             if not made.lengths:
-                raise table.without_text(counts.skipped.total())
+                raise table.all_left_out(counts.skipped)
+            if not seen.places:
+                raise TrainingDataError(
+                    f"{table.name}: got no word with a tag, expected at least one"
+                )
             found, numbers = seen.numbers(None)
             place = from_buffer(codes, torch.int32).long()
             # The place -1 is the last one.
