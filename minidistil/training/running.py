@@ -187,7 +187,8 @@ class Running:
         kept = f" The state before it is kept in {path}" if is_file(path) else ""
         raise DivergedError(
             f"the loss or its gradient was not finite in step {number + 1}, which "
-            f"learnt from {some}: try a lower learning rate, or float32.{kept}"
+            f"learnt from {some}: try a lower learning rate, or float32, in another "
+            f"folder.{kept}"
         )
 
     def _evaluate(self) -> None:

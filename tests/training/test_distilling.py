@@ -229,7 +229,8 @@ def test_a_row_without_a_label_is_learnt_from_the_teacher_alone(teacher, tmp_pat
 def test_a_table_without_labels_is_learnt_from(teacher, tmp_path):
     rows = [{"text": row["text"]} for row in rows_of(TEXTS, 30)]
     options = {**RECIPE, "epochs": 12, "learning_rate": 5e-3, "layers": (0, 2, 4)}
-    result = distil(teacher, rows, rows_of(TEXTS), tmp_path / "a", **options)
+    with pytest.warns(UserWarning, match="no column label or labels: all of it is"):
+        result = distil(teacher, rows, rows_of(TEXTS), tmp_path / "a", **options)
     assert result.state == "finished"
     log = [line for line in log_of(tmp_path / "a") if "soft" in line]
     assert all(line["hard"] == 0 for line in log)

@@ -11,6 +11,7 @@ from texts import ODDITIES, odd_text, words
 from transformers import AutoTokenizer
 
 import minidistil
+from minidistil.config import DistilBertConfig
 from minidistil.training.keys import generator
 from minidistil.training.labels import Labels
 from minidistil.training.masking import IGNORED
@@ -365,3 +366,12 @@ def test_a_teachers_answers_go_to_the_words(tagger):
     labels = torch.cat([each["labels"] for each in inputs])
     assert torch.equal(task.features.targets["labels"][found].long(), labels)
     assert len(found) == step.counts["hard"]
+
+
+def test_who_asks_for_more_tokens_than_the_model_reads_is_warned(folder, recwarn):
+    most = DistilBertConfig.from_pretrained(folder).max_position_embeddings
+    rows = rows_of([words(2), words(3)])
+    read(folder, "text-classification", rows, {"max_length": most})
+    assert not recwarn
+    with pytest.warns(UserWarning, match=f"is {most + 1}, but the model reads at most"):
+        read(folder, "text-classification", rows, {"max_length": most + 1})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from abc import ABC, abstractmethod
 from array import array
 from collections import Counter
@@ -67,6 +68,12 @@ class Source:
     def limit(self, usual: int | None = None) -> int:
         """The tokens that a sequence may have, [CLS] and [SEP] included."""
         most = min(self.tokenizer.model_max_length, self.config.max_position_embeddings)
+        if (self.recipe.max_length or 0) > most:
+            warnings.warn(
+                f"max_length is {self.recipe.max_length:,}, but the model reads at "
+                f"most {most:,} tokens: {most:,} it is",
+                stacklevel=2,
+            )
         return min(self.recipe.max_length or usual or most, most)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from array import array
 from collections.abc import Mapping
 from dataclasses import replace
@@ -105,6 +106,13 @@ class TextClassification(Task):
         *texts, label = cls.columns
         label = replace(label, needed=not guided)
         table = Table(data, [*texts, label], columns or {})
+        if "label" not in table.used and recipe.hard:
+            warnings.warn(
+                f"{table.name} has no column {' or '.join(label.names)}: all of it is "
+                f"learnt from the teacher alone. Name the column of the label if there "
+                f"is one, or set hard to 0",
+                stacklevel=2,
+            )
         framing, counts = Framing(tokenizer, source.limit()), Counts()
         reading = _Reading(source, table, guided)
         with making() as made:
