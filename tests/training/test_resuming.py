@@ -34,7 +34,7 @@ def grief(start, made_once, full_run):
 
     def make(folder):
         program = Path(stopped_training.__file__)
-        every = "5" if full_run else "200"
+        every = "7" if full_run else "200"
         command = [program, start, folder / "result", folder / "report.json", every]
         subprocess.run([sys.executable, *command], check=True)
 
