@@ -411,6 +411,14 @@ def test_where_there_are_no_hard_links_several_files_are_written(
     assert names(tmp_path) == ["config", "weights", "words"]
 
 
+def test_when_all_is_in_its_place_an_old_file_may_stay(tmp_path, monkeypatch):
+    write_three(tmp_path, b"old", together=True)
+    refusing("unlink", errno.EIO, monkeypatch)
+    write_three(tmp_path, b"new", together=True)
+    three = ("config", "weights", "words")
+    assert {(tmp_path / name).read_bytes() for name in three} == {b"new"}
+
+
 def test_what_was_written_together_leaves_nothing_else(tmp_path):
     for content in (b"old", b"new"):
         for together in (True, False):

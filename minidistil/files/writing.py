@@ -186,7 +186,8 @@ def _rename(written: Sequence[_Written], remove_first: Sequence[Path]) -> None:
         raise
     for _, other in kept:
         if other is not None:
-            other.unlink(missing_ok=True)
+            with suppress(OSError):  # all is in its place already
+                other.unlink(missing_ok=True)
     for folder in {each.target.parent for each in written}:
         sync_folder(folder)
 
