@@ -140,8 +140,7 @@ class Running:
             self.best, self._log = load(path, self.training, self.settings)
         if not self.processes.is_first:
             return
-        for left in filter(is_temporary, self.folder.iterdir()):
-            left.unlink()  # of a run that was killed while it wrote
+        remove(self.folder)
         write_file(self.folder / LOG, b"".join(map(_as_line, self._log)))
 
     def _report_step(self) -> None:
@@ -266,10 +265,12 @@ def _as_line(line: Mapping[str, Any]) -> bytes:
     return json.dumps(found).encode() + b"\n"
 
 
-def remove(folder: Path, names: Iterable[str]) -> None:
-    """Remove files of a folder, if they are there."""
+def remove(folder: Path, names: Iterable[str] = ()) -> None:
+    """Remove files of a folder, and what a run left that was killed while it wrote."""
     for name in names:
         (folder / name).unlink(missing_ok=True)
+    for left in filter(is_temporary, folder.iterdir()):
+        left.unlink()
 
 
 def check_place(folder: Path) -> bool:
