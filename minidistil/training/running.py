@@ -25,6 +25,7 @@ from typing import Any
 import torch
 
 from minidistil.checkpoint.pretrained import PreTrainedModel
+from minidistil.checkpoint.tensors import SINGLE_FILE
 from minidistil.files import (
     is_file,
     is_folder,
@@ -317,8 +318,8 @@ def check_folder(folder: Path, settings: Mapping[str, Any]) -> Mapping[str, Any]
         finished; None if it is to begin, or to go on.
 
     Raises:
-        RunError: if the folder holds anything else, or another training; it lists the
-            differences.
+        RunError: if the folder holds anything else, or another training (it lists the
+            differences), or one that is finished and has lost its weights.
     """
     if not check_place(folder):
         return None
@@ -331,5 +332,10 @@ def check_folder(folder: Path, settings: Mapping[str, Any]) -> Mapping[str, Any]
         )
     if not found.get("finished") or is_file(folder / STATE):
         return None
+    if not is_file(folder / SINGLE_FILE):
+        raise RunError(
+            f"the training in {folder} is finished, but its {SINGLE_FILE} is not "
+            f"there: put it back, or name another folder"
+        )
     done = {name: found[name] for name in ("state", "steps", "results", "details")}
     return done | {"steps": (*found["steps"],)}

@@ -249,6 +249,13 @@ def test_two_runs_do_not_train_in_one_folder_at_once(start, tmp_path):
     assert log_of(tmp_path / "a") == log_of(tmp_path / "whole")
 
 
+def test_what_is_finished_has_its_weights(start, tmp_path):
+    fine_tune(start, tmp_path / "a")
+    (tmp_path / "a" / "model.safetensors").unlink()
+    with pytest.raises(running.RunError, match=r"model\.safetensors is not there"):
+        fine_tune(start, tmp_path / "a")
+
+
 def test_no_state_is_left_and_nothing_unfinished(start, tmp_path):
     fine_tune(start, tmp_path / "a")
     names = {path.name for path in (tmp_path / "a").iterdir()}
