@@ -16,7 +16,6 @@ from minidistil.checkpoint.devices import usable_device
 from minidistil.checkpoint.pretrained import PreTrainedModel
 from minidistil.config import DistilBertConfig
 from minidistil.files import write_file
-from minidistil.tokenizer import DistilBertTokenizer
 from minidistil.training.calls import call
 from minidistil.training.choices import (
     begun_from,
@@ -25,6 +24,7 @@ from minidistil.training.choices import (
     settings_of,
 )
 from minidistil.training.evaluating import evaluate as evaluate, measured
+from minidistil.training.given_rows import GivenRows
 from minidistil.training.labels import Labels
 from minidistil.training.learners import LabelLearner, MaskedLearner, SpanLearner
 from minidistil.training.lessons import KeptAnswers, TaskLessons
@@ -32,7 +32,7 @@ from minidistil.training.loop import Training
 from minidistil.training.metrics import as_json
 from minidistil.training.processes import Processes, joined, own_device
 from minidistil.training.recipe import RECIPE, Recipe, recipe_of
-from minidistil.training.rows import Data, is_address, name_of, wrong
+from minidistil.training.rows import Data
 from minidistil.training.running import (
     ABOUT,
     STATE,
@@ -56,8 +56,6 @@ from minidistil.training.starting import (
 )
 from minidistil.training.tasks import TASKS
 from minidistil.training.tasks.base import Task
-from minidistil.training.tasks.masked_lm import MaskedLM
-from minidistil.training.tasks.text_classification import TextClassification
 from minidistil.training.telling import Telling, parameters
 
 
@@ -140,7 +138,7 @@ def train(
     return _learn(
         recipe_of(recipe, task, changes),
         folder,
-        _Rows(rows, dev, columns or {}),
+        GivenRows(rows, dev, columns or {}),
         device,
         stop,
         report,
@@ -200,7 +198,7 @@ def distil(
     return _learn(
         followed.changed(**changes),
         folder,
-        _Rows(rows, dev, columns or {}),
+        GivenRows(rows, dev, columns or {}),
         device,
         stop,
         report,
@@ -210,63 +208,10 @@ def distil(
     )
 
 
-@dataclass(frozen=True)
-class _Rows:
-    """Where rows come from."""
-
-    train: Data
-    dev: Data | None
-    columns: Mapping[str, str]
-
-    def read(
-        self,
-        recipe: Recipe,
-        tokenizer: DistilBertTokenizer,
-        config: DistilBertConfig,
-        labels: Labels | None,
-        folder: Path,
-        processes: Processes,
-    ) -> tuple[Task, Task | None]:
-        """Read both; ``labels`` are those that there are, if a teacher has some."""
-
-        def read(data: Data, role: str, labels: Labels | None) -> Task:
-            kind: Any = TASKS[recipe.task]
-            options: dict[str, Any] = {
-                "tokenizer": tokenizer,
-                "recipe": recipe,
-                "config": config,
-                "columns": self.columns,
-                "labels": labels,
-            }
-            if kind is MaskedLM and is_address(data):
-                folder.mkdir(parents=True, exist_ok=True)
-                options["cache"] = folder / TOKENS[role]
-                if processes.count > 1:  # one of them writes, and all map the file
-                    processes.by_first(lambda: kind.read(data, **options) is None)
-            if kind is TextClassification and role == "train":
-                options["guided"] = recipe.soft > 0
-            found: Task = kind.read(data, **options)
-            return found
-
-        task = read(self.train, "train", labels)
-        if self.dev is None:
-            return task, None
-        dev = read(self.dev, "dev", task.labels)
-        if ("second" in task.used) != ("second" in dev.used):
-            kinds = {True: "pairs of texts", False: "single texts"}
-            raise wrong(
-                name_of(self.dev),
-                kinds["second" in dev.used],
-                f"{kinds['second' in task.used]}, as in {name_of(self.train)}; name "
-                f"the column of the second text, or remove it",
-            )
-        return task, dev
-
-
 def _learn(
     recipe: Recipe,
     folder: Name,
-    rows: _Rows,
+    rows: GivenRows,
     device: str,
     stop: Callable[[], bool],
     report: Callable[[Mapping[str, Any]], None],
