@@ -1,4 +1,4 @@
-"""CSV and TSV: cut into whole rows here, and parsed by pyarrow, every cell a string.
+"""CSV and TSV: split into whole rows here, and parsed by pyarrow, every cell a string.
 
 The quotes are followed here for two reasons. pyarrow's own stream of a file fetches up
 to 32 blocks ahead, and a row has to fit in a block. And it does not say that a quote is
@@ -185,7 +185,7 @@ def _as_strings(name: str, first: int, table: pa.Table, schema: pa.Schema) -> pa
 def _whole_rows(
     stream: io.BufferedReader, delimiter: bytes, size: int
 ) -> Iterator[tuple[bytes | None, bool]]:
-    """Cut a file where rows end, about every ``size`` bytes.
+    """Split a file where rows end, about every ``size`` bytes.
 
     A quote opens a cell at the cell's beginning only; inside, two of them stand for
     one, and a single one ends the cell. If it does not, because something follows it,

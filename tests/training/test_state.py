@@ -24,7 +24,7 @@ from trainings import (
 
 from minidistil.training import running
 from minidistil.training.loop import Training
-from minidistil.training.running import LOG, STATE, RunError
+from minidistil.training.running import LOG, STATE, TOKENS, RunError
 from minidistil.training.state import StateError
 from minidistil.training.text_measures import LabelMeasure
 from minidistil.training.training import train
@@ -265,3 +265,19 @@ def test_who_is_interrupted_is_said_to_be(start, tmp_path):
         False,
         [2, 6],
     )
+
+
+def test_a_corpus_is_in_a_file_while_it_is_learnt_from(tmp_path):
+    source = checkpoint(tmp_path / "start", "fill-mask")
+    corpus, folder = tmp_path / "corpus.txt", tmp_path / "a"
+    corpus.write_text("\n".join(row["text"] for row in rows_of("fill-mask")))
+    seen = []
+
+    def look(line):
+        seen.append({path.name for path in folder.iterdir()} & {*TOKENS.values()})
+
+    options = {**RECIPE, "task": "fill-mask", "report": look}
+    train(source, str(corpus), str(corpus), folder, **options)
+    assert seen
+    assert all(names == {*TOKENS.values()} for names in seen)
+    assert {path.name for path in folder.iterdir()}.isdisjoint(TOKENS.values())
