@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from minidistil.messages import as_integer
+from minidistil.messages import as_integer, with_library
 
 
 def usable_device(device: torch.device | str | int | None) -> torch.device:
@@ -13,7 +13,9 @@ def usable_device(device: torch.device | str | int | None) -> torch.device:
     A number counts GPUs, and -1 or None is the CPU; "auto" is the best that there is.
 
     Raises:
-        ValueError: if this machine, or this build of torch, has no such device.
+        ValueError: if this machine, or this build of torch, has no such device, or it
+            cannot compute.
+        TypeError: if it is no name of a device.
     """
     number = as_integer(device)
     if isinstance(device, str) and device.removeprefix("-").isdecimal():
@@ -31,6 +33,13 @@ def usable_device(device: torch.device | str | int | None) -> torch.device:
         torch.zeros(1, device=found)
     except (RuntimeError, AssertionError, ImportError) as error:
         raise ValueError(f"device {device!r} cannot be used: {error}") from error
+    except TypeError as error:
+        raise TypeError(
+            f"device is {with_library(device)}, expected a name such as 'cpu' or "
+            f"'cuda:0', a torch.device, or the number of a GPU"
+        ) from error
+    if found.type == "meta":
+        raise ValueError("device 'meta' cannot be used: it has shapes, no numbers")
     return found
 
 

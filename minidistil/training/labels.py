@@ -173,12 +173,13 @@ class LabelColumn:
     def _chosen(self) -> tuple[str, ...]:
         """The names of labels to learn: the model's own, or those that were met."""
         own = self._own.names
-        known = _numbers_of([*self.places], own)
-        if len(known) == len(self.places):
+        if len(_numbers_of([*self.places], own)) == len(self.places):
             return own
-        if known and self._own.are_named:
-            unknown = next(text for text in self.places if text not in known)
-            raise self._unknown(unknown, own)
+        # Only a name says that the model's own are meant: 1 to 5 may be stars, although
+        # 1 is a number of a model with two labels.
+        unknown = [text for text in self.places if text not in own]
+        if self._own.are_named and len(unknown) < len(self.places):
+            raise self._unknown(unknown[0], own)
         if self._declared is not None:
             return tuple(self._declared)
         return tuple(sorted(self.places, key=_alphabetical))

@@ -26,6 +26,8 @@ from minidistil.weights.bert import keep_layers
 from minidistil.weights.conversion import convert
 
 Name = str | os.PathLike[str]
+# The BERTs whose head for hidden words is folded with the rest.
+FOLDED = ("BertForMaskedLM", "BertForPreTraining")
 
 
 class StartError(MinidistilError, ValueError):
@@ -78,9 +80,17 @@ def task_of(source: Name) -> str:
     """The task of a checkpoint's head; a BERT's is to guess hidden words.
 
     Raises:
-        StartError: if it has no head.
+        StartError: if it has no head, or is a BERT with another.
     """
     if _is_bert(source):
+        heads = _configuration(source).get("architectures") or FOLDED[:1]
+        if not {*FOLDED}.intersection(heads):
+            raise StartError(
+                f"{source} is a {heads[0]}, and of a BERT's heads only that for hidden "
+                f"words can be folded. Fold it without its head (minidistil weights "
+                f"convert --drop-heads {source} FOLDED), fine-tune that (minidistil "
+                f"train), and give the result as the teacher"
+            )
         return MaskedLM.name
     kind = identify(source).kind
     names = [name for name, task in TASKS.items() if task.kind is kind]

@@ -137,8 +137,6 @@ def verify(
         raise no_safetensors(files)
     where["revision"] = files.revision  # a branch may move on before the next file
     on = usable_device(device)
-    if on.type == "meta":
-        raise ValueError("device 'meta' cannot be used: it has shapes, no numbers")
     loader = _Loader(source, where, precision, dtype, on, attn_implementation)
     computing = (
         f"model in {loader.dtype} ({attn_implementation}), engine in {precision}, "

@@ -34,7 +34,13 @@ def test_a_number_counts_the_gpus_of_this_machine(monkeypatch, number, best, mea
     assert asked == [torch.device(meant)]
 
 
-@pytest.mark.parametrize("name", ["foo", "cuda:99", 99, "99", ""])
+@pytest.mark.parametrize("name", ["foo", "cuda:99", 99, "99", "", "meta"])
 def test_what_is_not_there_is_refused_by_the_name_it_was_given(name):
     with pytest.raises(ValueError, match=f"device {name!r} cannot be used"):
         usable_device(name)
+
+
+@pytest.mark.parametrize("odd", [3.5, [], True])
+def test_what_is_no_device_is_said_to_be_none(odd):
+    with pytest.raises(TypeError, match=rf"device is .*{type(odd).__name__}, expected"):
+        usable_device(odd)

@@ -135,6 +135,18 @@ def test_a_student_of_its_own_may_have_learnt_nothing(teacher, tmp_path):
     assert found["n_layers"] == 1
 
 
+def test_a_bert_with_another_head_is_said_to_be_folded_and_fine_tuned_first(
+    bert, tmp_path
+):
+    config = transformers.BertConfig.from_pretrained(bert)
+    found = transformers.BertForSequenceClassification(config)
+    found.save_pretrained(tmp_path / "bert")
+    wanted = r"is a BertForSequenceClassification, .* --drop-heads .*bert FOLDED\)"
+    with pytest.raises(StartError, match=wanted):
+        distil(tmp_path / "bert", CORPUS, None, tmp_path / "a", **RECIPE)
+    assert not (tmp_path / "a").exists()
+
+
 def test_vectors_of_another_width_have_no_cosine(bert, tmp_path):
     student = checkpoint(tmp_path / "s", "fill-mask", dim=30, n_heads=3)
     options = {**RECIPE, "student": student, "soft": 1.0}

@@ -56,7 +56,13 @@ def test_more_numbers_than_an_unnamed_model_has_make_labels_of_their_own():
     assert numbered([0, 2, 1], UNNAMED) == (("0", "1", "2"), [0, 2, 1])
 
 
-@pytest.mark.parametrize("values", [["NEGATIVE", "neutral"], [0, 2]])
+@pytest.mark.parametrize("values", [[1, 2, 3, 4, 5], ["1", "2"], [-1, 1], [0, 4]])
+def test_other_numbers_than_the_models_are_labels_of_their_own(values):
+    names = tuple(map(str, values))
+    assert numbered(values, NAMED) == (names, [*range(len(values))])
+
+
+@pytest.mark.parametrize("values", [["NEGATIVE", "neutral"], ["NEGATIVE", "1"]])
 def test_more_labels_than_the_model_name_the_row(values):
     with pytest.raises(TrainingDataError, match=r"row 2: .* NEGATIVE, POSITIVE of the"):
         numbered(values, NAMED)

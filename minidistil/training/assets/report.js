@@ -95,7 +95,7 @@ function scaleOf(values, mayBeLog) {
   if (low === high) {
     const room = Math.abs(low) / 10 || 1;
     low -= room;
-    high += room;
+    if (high !== 1) high += room; // of what measures count in shares, 1 is the most
   }
   const { size, all } = ticksOf(low, high, 4);
   const bottom = Math.min(low, Math.floor(low / size + 1e-9) * size);
