@@ -271,8 +271,6 @@ def _sides(run: Mapping[str, Any], best: Mapping[str, float]) -> list[dict[str, 
             "name": _text(side.get("name") or "", NAME),
             "results": {_text(x, NAME): _number(y) for x, y in side["results"].items()},
             "parameters": side.get("parameters"),
-            "bytes": side.get("bytes"),
-            "tokens_per_second": _number(side.get("tokens_per_second")),
         }
         for role, side in (
             ("teacher", {"results": {}, **run["teacher"]}),

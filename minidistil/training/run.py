@@ -85,13 +85,11 @@ class Mistake(TypedDict, total=False):
 
 
 class Side(TypedDict, total=False):
-    """A teacher or a student: its figures on the same rows, its size, its speed."""
+    """A teacher or a student: its figures on the same rows, and its size."""
 
     name: str
     results: Mapping[str, float]
     parameters: int
-    bytes: int
-    tokens_per_second: float
 
 
 class Run(TypedDict, total=False):

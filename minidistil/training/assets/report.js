@@ -315,14 +315,11 @@ function sides() {
     return a === null && b === null ? null : row(name, [form(a), form(b), ratio(a, b)]);
   };
   const metrics = [...new Set(DATA.sides.flatMap((side) => Object.keys(side.results)))];
-  const megabytes = (x) => (x === null ? "–" : `${number(x / 1e6, 1)} MB`);
   return [
     terms(DATA.sides.filter((side) => side.name).map((side) => [side.role, bdi(side.name)])),
     table("Teacher beside student", { id: "side-table" }, head("", "teacher", "student", "student / teacher"), el("tbody", {},
       metrics.map((name) => line(bdi(named(name)), figure, (side) => side.results[name])),
-      line("parameters", whole, (side) => side.parameters),
-      line("size", megabytes, (side) => side.bytes),
-      line("tokens a second", figure, (side) => side.tokens_per_second))),
+      line("parameters", whole, (side) => side.parameters))),
   ];
 }
 
