@@ -1,19 +1,20 @@
-"""How good what is trained becomes, on SST-2's dev sentences.
+r"""How good what is trained becomes, on SST-2's dev sentences.
 
     python scripts/benchmark/training_quality.py MODEL --sst2 SST2 --work WORK
-    python scripts/benchmark/training_quality.py MODEL --sst2 SST2 --work WORK \
+    python scripts/benchmark/training_quality.py MODEL --sst2 SST2 --work WORK2 \
         --part words --rows 20000 --seed 0
-    python scripts/benchmark/training_quality.py tiny --sst2 SST2 --work WORK --rows 64
+    python scripts/benchmark/training_quality.py tiny --sst2 SST2 --work A --rows 64
 
 MODEL is a checkpoint of six layers, such as MiniLM folded into DistilBERT's form
 (`minidistil weights convert`). SST2 holds GLUE's ``train.tsv`` and ``dev.tsv``. WORK
 keeps every model with its report; what was stopped goes on with the same command.
 
-Part "labels": for each seed a teacher is fine-tuned on the labels; a student that begins
-with its layers 0, 2 and 4 is distilled from it; and the same student learns from the
-labels alone. Part "words": for each seed MODEL learns to guess hidden words; two students
-of three layers are distilled from it as DistilBERT was, one beginning with its layers 0,
-2 and 4, one with random weights: both see the same words hidden, in as many steps.
+Part "labels": for each seed a teacher is fine-tuned on the labels; a student that
+begins with its layers 0, 2 and 4 is distilled from it; and the same student learns from
+the labels alone. Part "words": for each seed MODEL learns to guess hidden words; two
+students of three layers are distilled from it as DistilBERT was, one beginning with its
+layers 0, 2 and 4, one with random weights: both see the same words hidden, in as many
+steps.
 """
 
 from __future__ import annotations
@@ -51,16 +52,13 @@ WORDS = {
 }
 
 Figures = Mapping[str, float]
+FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
 @click.command(help=__doc__.replace("\n\n", "\n\n\b\n"))
 @click.argument("model")
-@click.option(
-    "--sst2",
-    required=True,
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-)
-@click.option("--work", required=True, type=click.Path(file_okay=False, path_type=Path))
+@click.option("--sst2", type=FOLDER, required=True)
+@click.option("--work", type=FOLDER, required=True)
 @click.option("--part", type=click.Choice(["labels", "words"]), default="labels")
 @click.option("--seed", "seeds", multiple=True, type=int, default=(0, 1, 2))
 @click.option(

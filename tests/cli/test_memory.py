@@ -18,8 +18,8 @@ VOCABULARY = Path(__file__).parents[2] / "minidistil/bundled/tiny-sst2/vocab.txt
 def write_lines(file: Path, count: int) -> None:
     """Write lines of 1 to 60 words, no two alike.
 
-    Each 2,048 have the lengths of the 2,048 before them: texts are read 1,024 at a time,
-    and of more lines of any lengths some 1,024 would be the longest.
+    Each 2,048 have the lengths of the 2,048 before them: texts are read 1,024 at a
+    time, and of more lines of any lengths some 1,024 would be the longest.
     """
     draw = random.Random(0)
     lengths = [min(60, 1 + int(draw.gammavariate(2, 8))) for _ in range(2_048)]

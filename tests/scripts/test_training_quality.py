@@ -13,7 +13,7 @@ from minidistil import DistilBertForMaskedLM, DistilBertForSequenceClassificatio
 from minidistil.training.evaluating import evaluate
 
 SCRIPT = SCRIPTS / "benchmark" / "training_quality.py"
-WORDS = "good bad warm cold new old fine poor great sad".split()
+WORDS = ["good", "bad", "warm", "cold", "new", "old", "fine", "poor", "great", "sad"]
 
 
 @pytest.mark.parametrize(
