@@ -7,9 +7,9 @@ from typing import Any
 import click
 
 from minidistil.cli.figures import json_of, lines_of
-from minidistil.cli.options import DEVICE, JSON, command, number
+from minidistil.cli.options import DEVICE, JSON, NO_QUOTES, command, number
 from minidistil.cli.output import print_json, print_line
-from minidistil.cli.training_options import COLUMNS, columns_among
+from minidistil.cli.training_options import COLUMNS, given_tables
 from minidistil.progress import counting_sequences
 
 
@@ -18,6 +18,7 @@ from minidistil.progress import counting_sequences
     click.argument("model"),
     click.argument("rows"),
     *COLUMNS,
+    NO_QUOTES,
     number(
         "--max-length",
         "The tokens of a row that are read.  [default: as it was trained with]",
@@ -33,11 +34,11 @@ def evaluate(as_json: bool, **options: Any) -> None:
     """
     from minidistil.training.evaluating import evaluate as measure
 
-    columns, rest = columns_among(options)
-    if rest["max_length"] is None:
-        del rest["max_length"]
+    given = given_tables(options)
+    if given["max_length"] is None:
+        del given["max_length"]
     with counting_sequences("evaluating"):
-        found = measure(**rest, columns=columns)
+        found = measure(**given)
     if as_json:
         print_json(json_of(found.results(), found.details()))
         return

@@ -59,6 +59,7 @@ class Given:
         source: --file, as often as it was given.
         target: --output.
         asked: Those of `OPTIONS` that were given.
+        quotes: Whether cells of CSV and TSV may stand in quotes.
     """
 
     reads: Reads
@@ -66,6 +67,7 @@ class Given:
     source: Sequence[str]
     target: str | None
     asked: Mapping[str, Any]
+    quotes: bool = True
 
     @classmethod
     def among(
@@ -79,9 +81,10 @@ class Given:
         rest = dict(options)
         texts, as_json = rest.pop("texts", ()), rest.pop("as_json", False)
         source, target = rest.pop("source"), rest.pop("target")
+        no_quotes = rest.pop("no_quotes", False)
         own = {name: rest.pop(name) for name in OPTIONS if name in rest}
         asked = {name: own[name] for name in own if own[name] not in (None, False)}
-        given = cls(reads, texts, source, target, asked)
+        given = cls(reads, texts, source, target, asked, not no_quotes)
         if texts and source:
             raise click.UsageError("give texts or --file, not both")
         if target is not None and as_json:
@@ -97,6 +100,8 @@ class Given:
             given.refuse(*columns, needs="a table (--file)")
         if target is None and not given.is_table:
             given.refuse("strict", "on_error", needs="a table (--file), or --output")
+        if no_quotes and not given.is_table:
+            raise click.UsageError("--no-quotes goes with a table (--file)")
         return given, rest
 
     def refuse(self, *names: str, needs: str) -> None:
@@ -157,7 +162,9 @@ class Given:
         try:
             # A pipe alone is read too.
             alone = len(self.source) == 1
-            return open_source(self.source[0] if alone else self.source)
+            return open_source(
+                self.source[0] if alone else self.source, quotes=self.quotes
+            )
         except (OSError, ValueError) as error:
             place = "'-f' / '--file'"
             raise click.BadParameter(str(error), param_hint=place) from error

@@ -68,6 +68,11 @@ def file_option(help: str) -> Part:
     return option("-f --file source", help, multiple=True, metavar="FILE")
 
 
+NO_QUOTES = flag(
+    "--no-quotes", "Of CSV and TSV: a quote is a character, as in some of GLUE's files."
+)
+
+
 def table_options(
     *columns: Part,
     column: str = "text",
@@ -105,6 +110,7 @@ def table_options(
             "What to do about a row that cannot be answered.  [default: stop]",
         ),
         flag("--restart", "Begin anew where the output was half done."),
+        NO_QUOTES,
     )
 
 

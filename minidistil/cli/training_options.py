@@ -18,7 +18,7 @@ import click
 
 from minidistil.cli.failures import as_one_line
 from minidistil.cli.figures import figures
-from minidistil.cli.options import DEVICE, choice, flag, number, option
+from minidistil.cli.options import DEVICE, NO_QUOTES, choice, flag, number, option
 from minidistil.cli.output import as_typed, print_line, print_warning
 from minidistil.progress import counting_steps, no_bars
 from minidistil.training.recipe import PRECISIONS, RECIPES
@@ -63,6 +63,7 @@ TRAINING = (
         f"change one each.",
     ),
     *COLUMNS,
+    NO_QUOTES,
     number("--epochs", "How often each row is learnt from.", minimum=1),
     number("--batch-size", "The rows of a step.", minimum=1),
     number(
@@ -83,15 +84,24 @@ TRAINING = (
 )
 
 
-def columns_among(options: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, Any]]:
-    """Split what a command was given: columns by their roles, and the rest."""
-    columns = {
+def given_tables(options: Mapping[str, Any]) -> dict[str, Any]:
+    """What a command was given, with its tables and columns as the library takes them.
+
+    Columns are by their roles; tables without quotes are opened.
+    """
+    given = {name: options[name] for name in options if not name.endswith(_COLUMN)}
+    given["columns"] = {
         name.removesuffix(_COLUMN): value
         for name, value in options.items()
         if name.endswith(_COLUMN) and value is not None
     }
-    rest = {name: options[name] for name in options if not name.endswith(_COLUMN)}
-    return columns, rest
+    if given.pop("no_quotes"):
+        from minidistil.tables.sources import open_source
+
+        for name in ("rows", "dev"):
+            if given.get(name) is not None:
+                given[name] = open_source(given[name], quotes=False)
+    return given
 
 
 def followed(learn: Callable[..., Any], what: str, options: Mapping[str, Any]) -> None:
@@ -102,12 +112,12 @@ def followed(learn: Callable[..., Any], what: str, options: Mapping[str, Any]) -
         what: What the bar is called.
         options: What the command was given.
     """
-    columns, rest = columns_among(options)
-    dev = rest.pop("dev")
+    tables = given_tables(options)
+    dev = tables.pop("dev")
     # What was not given is the recipe's.
     given = {
         name: value
-        for name, value in rest.items()
+        for name, value in tables.items()
         if value is not None and value is not False  # 0 is given
     }
     with (
@@ -118,7 +128,6 @@ def followed(learn: Callable[..., Any], what: str, options: Mapping[str, Any]) -
         result = learn(
             **given,
             dev=dev,
-            columns=columns,
             command=_command(),
             stop=stop,
             report=lambda line: show(line["step"], line["steps"], _beside(line)),

@@ -17,9 +17,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from minidistil.tables.annotating import Summary as Summary, annotate as annotate
     from minidistil.tables.annotator import Annotator as Annotator
+    from minidistil.tables.sources import open_source as open_source
 
 # Where each name comes from. To read a table, no pipeline is needed, and so no torch.
-_MODULES = {"Annotator": "annotator", "Summary": "annotating", "annotate": "annotating"}
+_MODULES = {
+    "Annotator": "annotator",
+    "Summary": "annotating",
+    "annotate": "annotating",
+    "open_source": "sources",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -92,7 +92,7 @@ def annotate(
         pipe: A pipeline.
         source: A file (``.txt``, ``.csv``, ``.tsv``, ``.jsonl``, also with ``.gz`` or
             ``.zst`` behind it, or ``.parquet``), a folder of such files, a glob, an
-            address of fsspec, or a list of these.
+            address of fsspec, or a list of these; or what `open_source` gives.
         target: A file, whose ending says in which of these forms it is written; a
             folder, for parts in Parquet; or a binary stream, which gets a JSON object a
             line.
@@ -148,7 +148,7 @@ class _Run:
         self.reading = Reading(column, **own)
         self.answering = Answering(pipe, self.reading, rest)
         self.options = pipe.settings(rest)
-        self.table = source if isinstance(source, Source) else open_source(source)
+        self.table = open_source(source)
         self._check_names()
 
     def _check_names(self) -> None:

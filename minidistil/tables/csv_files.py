@@ -41,10 +41,11 @@ class CsvReader:
 
     Args:
         format: "csv" or "tsv".
+        quotes: Whether cells may stand in quotes; if not, a quote is a character.
     """
 
-    def __init__(self, format: str) -> None:
-        self._delimiter = DELIMITERS[format]
+    def __init__(self, format: str, quotes: bool = True) -> None:
+        self._delimiter, self._quotes = DELIMITERS[format], quotes
 
     def schema(self, file: File) -> pa.Schema:
         """The columns that the header names, all of them strings.
@@ -93,7 +94,8 @@ class CsvReader:
             check_text(file.name, stream.peek(16)[:16])
             if stream.peek(3).startswith(MARK):
                 stream.read(len(MARK))
-            for data, is_open in _whole_rows(stream, self._delimiter.encode(), size):
+            delimiter = self._delimiter.encode()
+            for data, is_open in _whole_rows(stream, delimiter, size, self._quotes):
                 if data is None:
                     raise (_never_closed if is_open else too_long)(file.name, row + 1)
                 if not data.strip(b"\r\n"):
@@ -128,7 +130,11 @@ class CsvReader:
                 csv.ReadOptions(
                     use_threads=False, block_size=len(data) + 1, column_names=names
                 ),
-                csv.ParseOptions(delimiter=self._delimiter, newlines_in_values=True),
+                csv.ParseOptions(
+                    delimiter=self._delimiter,
+                    quote_char='"' if self._quotes else False,
+                    newlines_in_values=self._quotes,
+                ),
                 csv.ConvertOptions(
                     column_types=types,
                     null_values=[""],
@@ -162,7 +168,11 @@ def _without_header(name: str) -> TableError:
 
 def _never_closed(name: str, row: int) -> TableError:
     where = "" if row else " in the header"
-    what = f"a quote{where} is never closed; close it, or write it twice within quotes"
+    what = (
+        f"a quote{where} is never closed; close it, or write it twice within quotes; "
+        f"where a quote is a character like any other, give --no-quotes (in Python, "
+        f"open_source(path, quotes=False))"
+    )
     return damage(name, row or None, what)
 
 
@@ -183,7 +193,7 @@ def _as_strings(name: str, first: int, table: pa.Table, schema: pa.Schema) -> pa
 
 
 def _whole_rows(
-    stream: io.BufferedReader, delimiter: bytes, size: int
+    stream: io.BufferedReader, delimiter: bytes, size: int, quotes: bool = True
 ) -> Iterator[tuple[bytes | None, bool]]:
     """Split a file where rows end, about every ``size`` bytes.
 
@@ -208,7 +218,7 @@ def _whole_rows(
         data, at_end = data + more, not more
         while at < len(data):
             if opened < 0:
-                found = data.find(b'"', at)
+                found = data.find(b'"', at) if quotes else -1
                 stop = len(data) if found < 0 else found
                 ends = (data.rfind(end, at, stop) for end in (b"\n", b"\r"))
                 upto = 1 + max(ends) or upto

@@ -68,6 +68,8 @@ def _of_input(then: list[Any], now: list[Any]) -> Iterator[str]:
 
 
 def _changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    if then.get("quotes") != now.get("quotes"):
+        return f"read with{'' if then.get('quotes') is None else 'out'} quotes then"
     # A digest says nothing to who reads it.
     if then.get("size") != now.get("size"):
         return f"{then.get('size')} bytes then, {now.get('size')} now"

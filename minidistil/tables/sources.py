@@ -33,19 +33,25 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-def open_source(source: Address | Sequence[Address]) -> Source:
+def open_source(
+    source: Address | Sequence[Address] | Source, *, quotes: bool = True
+) -> Source:
     """Find the files of a table, and what can be known before rows are read.
 
     Args:
         source: A file, a folder (all files in it), a pattern such as ``"crawl/*.csv"``,
             an address that fsspec reads (``"s3://bucket/folder"``), or a list of them.
-            A pipe gives lines of text.
+            A pipe gives lines of text. What is open already is given back.
+        quotes: Of CSV and TSV, whether cells may stand in quotes. False: a quote is a
+            character like any other, as in some of GLUE's files.
 
     Raises:
         OSError: if there is no such file, or it may not be read.
         TableError: if the files have several formats or other columns, or are damaged.
         ImportError: if a package is missing; it says which.
     """
+    if isinstance(source, Source):
+        return source
     addresses = [source] if isinstance(source, str | os.PathLike) else [*source]
     if len(addresses) == 1 and is_stream(addresses[0]):
         path = Path(addresses[0])
@@ -55,7 +61,9 @@ def open_source(source: Address | Sequence[Address]) -> Source:
     format_, files = find(addresses)
     if format_ == "txt":
         return _TextFileSource(files)
-    return _JsonSource(files) if format_ == "jsonl" else _ArrowSource(format_, files)
+    if format_ == "jsonl":
+        return _JsonSource(files)
+    return _ArrowSource(format_, files, quotes)
 
 
 def lines_of(stream: BinaryIO, name: str) -> Source:
@@ -211,13 +219,18 @@ class _JsonSource(_FileSource):
 class _ArrowSource(_FileSource):
     """Files that pyarrow reads."""
 
-    def __init__(self, format: str, files: Sequence[File]) -> None:
-        reader = ParquetReader() if format == "parquet" else CsvReader(format)
+    def __init__(self, format: str, files: Sequence[File], quotes: bool) -> None:
+        reader = ParquetReader() if format == "parquet" else CsvReader(format, quotes)
         schema = _united((file.name, reader.schema(file)) for file in files)
         super().__init__(
             format, files, reader.count, partial(reader.rows, schema=schema)
         )
         self.schema, self.names = schema, schema.names
+        self._quotes = quotes or format == "parquet"
+
+    def identity(self) -> list[dict[str, Any]]:
+        found = super().identity()
+        return found if self._quotes else [{**each, "quotes": False} for each in found]
 
 
 class _StreamSource(Source):

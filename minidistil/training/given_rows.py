@@ -12,7 +12,7 @@ from minidistil.tokenizer import DistilBertTokenizer
 from minidistil.training.labels import Labels
 from minidistil.training.processes import Processes
 from minidistil.training.recipe import Recipe
-from minidistil.training.rows import Data, is_address, name_of, wrong
+from minidistil.training.rows import Data, is_named, name_of, wrong
 from minidistil.training.running import TOKENS
 from minidistil.training.tasks import TASKS
 from minidistil.training.tasks.base import Task
@@ -67,7 +67,7 @@ class GivenRows:
                 "columns": self.columns,
                 "labels": labels,
             }
-            if kind is MaskedLM and is_address(data):
+            if kind is MaskedLM and is_named(data):
                 folder.mkdir(parents=True, exist_ok=True)
                 options["cache"] = folder / TOKENS[role]
                 if processes.count > 1:  # one of them writes, and all map the file

@@ -25,10 +25,11 @@ from minidistil.messages import (
 from minidistil.pipelines.reading import as_list, is_many
 from minidistil.progress import counting_rows
 from minidistil.tables.rows import LineRows
-from minidistil.tables.sources import open_source
+from minidistil.tables.sources import Source, open_source
 
 # A file, a folder or a pattern, as `minidistil.tables` reads them; or the rows.
-Data = str | os.PathLike[str] | Iterable[Mapping[str, Any]]
+Named = str | os.PathLike[str] | Source
+Data = Named | Iterable[Mapping[str, Any]]
 PIECE = 1024  # rows that are tokenized at once
 
 
@@ -41,9 +42,9 @@ def wrong(where: str, got: str, expected: str) -> TrainingDataError:
     return TrainingDataError(f"{where}: got {got}, expected {expected}")
 
 
-def is_address(data: Data) -> TypeGuard[str | os.PathLike[str]]:
-    """Whether it is a name of files, and not the rows themselves."""
-    return isinstance(data, str | os.PathLike)
+def is_named(data: Data) -> TypeGuard[Named]:
+    """Whether it is files, and not the rows themselves."""
+    return isinstance(data, str | os.PathLike | Source)
 
 
 def rows_of(data: Data) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -54,7 +55,7 @@ def rows_of(data: Data) -> Iterator[tuple[str, Mapping[str, Any]]]:
         TableError: if a file is damaged.
         OSError: if it cannot be read.
     """
-    if isinstance(data, str | os.PathLike):
+    if isinstance(data, str | os.PathLike | Source):
         for piece in open_source(data).rows():
             rows: Iterable[Mapping[str, Any]]
             if isinstance(piece, LineRows):
@@ -107,12 +108,14 @@ class Places:
 
 def name_of(data: Data) -> str:
     """What errors call the data as a whole."""
-    return os.fspath(data) if is_address(data) else "the data"
+    if isinstance(data, Source):
+        return ", ".join(file.name for file in data.files) or "the data"
+    return os.fspath(data) if isinstance(data, str | os.PathLike) else "the data"
 
 
 def identity_of(data: Data) -> Any:
     """What files hold, as JSON; None for rows, which can be anything."""
-    if not is_address(data):
+    if not is_named(data):
         return None
     return open_source(data).identity()
 

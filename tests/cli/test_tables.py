@@ -635,6 +635,17 @@ def test_a_name_that_is_taken_is_an_error_that_says_how_to_rename(run, tmp_path)
     assert [*read(target)] == ["text", "label", "my_label", "my_score"]
 
 
+def test_quotes_are_characters_where_it_is_said(run, tmp_path):
+    file = tmp_path / "in.tsv"
+    file.write_text('text\tid\n"good " he said\t1\n" bad\t2\n')
+    assert_refused(run("classify", "-f", file), "row 2: a quote", "--no-quotes")
+    assert run("classify", "-f", file, "-o", tmp_path / "out.csv").exit_code
+    done = run("classify", "-f", file, "--no-quotes", "-o", tmp_path / "out.csv")
+    assert done.exit_code == 0, done.output
+    assert read(tmp_path / "out.csv")["text"] == ['"good " he said', '" bad']
+    assert_refused(run("classify", "--no-quotes", "a text"), "--file", code=2)
+
+
 def test_a_malformed_row_is_named(run, tmp_path):
     file = tmp_path / "in.jsonl"
     file.write_text('{"text": "a"}\n{"text": \n')

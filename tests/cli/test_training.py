@@ -57,6 +57,20 @@ def test_the_folder_has_all_that_belongs_to_a_model(trained):
     assert {path.name for path in folder.iterdir()} - {"vocab.txt"} == FILES
 
 
+def test_quotes_are_characters_where_it_is_said(start, tmp_path):
+    rows, folder = tmp_path / "rows.tsv", tmp_path / "mine"
+    lines = [f'" {i} is one\t{"ab"[i % 2]}\n' for i in range(8)]
+    rows.write_text("text\tlabel\n" + "".join(lines))
+    assert_refused(train(TEXTS, start, rows, folder, *SHORT), "--no-quotes")
+    options = ("--no-quotes", "--dev", rows)
+    done = train(TEXTS, start, rows, folder, *SHORT, *options)
+    assert done.exit_code == 0, done.output
+    assert "rows.tsv" in (folder / "README.md").read_text("utf-8")
+    found = run("evaluate", folder, rows, "--no-quotes")
+    (accuracy,) = (line for line in found.stdout.splitlines() if "accuracy" in line)
+    assert accuracy in done.stdout
+
+
 def test_transformers_opens_it_with_the_same_logits(trained):
     task, _, folder, _ = trained
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)

@@ -21,7 +21,7 @@ from minidistil.tables import annotating
 from minidistil.tables.annotating import annotate, answered, parts
 from minidistil.tables.answering import Answering
 from minidistil.tables.rows import LineRows, TableError
-from minidistil.tables.sources import lines_of
+from minidistil.tables.sources import lines_of, open_source
 
 PROGRAM = Path(__file__).parents[1] / "helpers" / "stopped_annotations.py"
 TEXTS = ["Not bad", "I hate this so much!", None, " ", 'He said "no",\nand left']
@@ -272,6 +272,20 @@ def test_another_input_is_named(classify, tmp_path, monkeypatch, two_rows):
     written(tmp_path, [*TEXTS, "more"])
     with pytest.raises(TableError, match=r"in\.parquet was another: \d+ bytes then"):
         annotate(classify, source, target)
+
+
+def test_the_same_file_without_quotes_is_another_input(
+    classify, tmp_path, monkeypatch, two_rows
+):
+    source, target = tmp_path / "in.csv", tmp_path / "out.csv"
+    source.write_text("text\n" + '"Not bad"\n' * 5)
+    stopped_after_one_part(classify, monkeypatch, source, target)
+    plain = open_source(source, quotes=False)
+    with pytest.raises(TableError, match=r"in\.csv was another: read with quotes"):
+        annotate(classify, plain, target)
+    annotate(classify, plain, target, restart=True)
+    found = pyarrow.csv.read_csv(target)
+    assert found["text"].to_pylist() == ['"Not bad"'] * 5
 
 
 def test_a_model_that_was_trained_again_is_another(tmp_path, monkeypatch, two_rows):

@@ -222,6 +222,35 @@ def test_a_quote_inside_an_unquoted_cell_is_a_character(tmp_path):
     assert cells == [['5" disk', "x"], ["yz", '3"'], ['6"', "7"]]
 
 
+PLAIN = st.text(st.sampled_from('"" ,a7é中\U0001f600\u2028'), min_size=1, max_size=9)
+
+
+@given(st.lists(st.tuples(PLAIN, PLAIN), max_size=9), st.booleans(), st.integers(1, 30))
+def test_quotes_may_be_characters_like_others(scratch, rows, closed, size):
+    lines = ['a "\tb', *map("\t".join, rows)]
+    text = "\n".join(lines) + "\n" * closed
+    path = write(scratch / "a.tsv", text)
+    theirs = [*csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)]
+    ours = rows_of(open_source(path, quotes=False))
+    assert [[*row.values()] for row in ours] == theirs[1:]
+    assert open_source(path, quotes=False).names == theirs[0]
+
+    stream = io.BufferedReader(io.BytesIO(text.encode()))
+    parts = [data for data, _ in _whole_rows(stream, b"\t", size, quotes=False)]
+    assert b"".join(parts) == text.encode()
+    assert all(part.endswith(b"\n") for part in parts[:-1])
+
+
+def test_without_quotes_a_file_is_another_input(tmp_path):
+    path = write(tmp_path / "a.tsv", 'a\tb\n"x"\ty\n')
+    plain = open_source(path, quotes=False)
+    assert open_source(plain) is plain
+    assert plain.identity() != open_source(path).identity()
+    write(path, 'a\tb\n"x\ty\n')
+    with pytest.raises(TableError, match=r"row 1: .* --no-quotes .* quotes=False"):
+        rows_of(path)
+
+
 # Lines
 
 

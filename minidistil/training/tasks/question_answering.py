@@ -7,7 +7,6 @@ window without the answer, and where there is none at all, [CLS] is the right pl
 from __future__ import annotations
 
 import math
-import os
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -33,7 +32,8 @@ from minidistil.training.rows import (
     Data,
     Table,
     TrainingDataError,
-    is_address,
+    is_named,
+    name_of,
     text_of,
     wrong,
 )
@@ -287,6 +287,6 @@ def _places(
 
 def _is_nested(data: Any) -> bool:
     """Whether it is SQuAD's own JSON, or the file that holds it."""
-    if is_address(data):
-        return os.fspath(data).lower().endswith(".json")
+    if is_named(data):
+        return name_of(data).lower().endswith(".json")
     return isinstance(data, Mapping) and "data" in data
