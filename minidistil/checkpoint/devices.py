@@ -13,8 +13,7 @@ def usable_device(device: torch.device | str | int | None) -> torch.device:
     A number counts GPUs, and -1 or None is the CPU; "auto" is the best that there is.
 
     Raises:
-        ValueError: if this machine, or this build of torch, has no such device, or it
-            cannot compute.
+        ValueError: if this machine, or this build of torch, has no such device.
         TypeError: if it is no name of a device.
     """
     number = as_integer(device)
@@ -38,6 +37,17 @@ def usable_device(device: torch.device | str | int | None) -> torch.device:
             f"device is {with_library(device)}, expected a name such as 'cpu' or "
             f"'cuda:0', a torch.device, or the number of a GPU"
         ) from error
+    return found
+
+
+def computing_device(device: torch.device | str | int | None) -> torch.device:
+    """The same, for numbers: "meta" has only shapes.
+
+    Raises:
+        ValueError: also if it is "meta".
+        TypeError: as there.
+    """
+    found = usable_device(device)
     if found.type == "meta":
         raise ValueError("device 'meta' cannot be used: it has shapes, no numbers")
     return found

@@ -112,19 +112,19 @@ def followed(learn: Callable[..., Any], what: str, options: Mapping[str, Any]) -
         what: What the bar is called.
         options: What the command was given.
     """
-    tables = given_tables(options)
-    dev = tables.pop("dev")
-    # What was not given is the recipe's.
-    given = {
-        name: value
-        for name, value in tables.items()
-        if value is not None and value is not False  # 0 is given
-    }
     with (
         _one_of_several(),
         counting_steps(what) as show,
         _stoppable(options["folder"]) as stop,
     ):
+        tables = given_tables(options)
+        dev = tables.pop("dev")
+        # What was not given is the recipe's.
+        given = {
+            name: value
+            for name, value in tables.items()
+            if value is not None and value is not False  # 0 is given
+        }
         result = learn(
             **given,
             dev=dev,

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from minidistil.auto import identify
-from minidistil.checkpoint.devices import usable_device
+from minidistil.checkpoint.devices import computing_device, usable_device
 from minidistil.checkpoint.pretrained import PreTrainedModel
 from minidistil.checkpoint.wrappers import expected_model, unwrapped, what_it_is
 from minidistil.engine.as_model import check_arguments, model_itself, padded_batch
@@ -145,7 +145,7 @@ class Engine:
             where: ``revision``, ``token``, ``cache_dir``, ``local_files_only``: see
                 `PreTrainedModel.from_pretrained`.
         """
-        place = usable_device(device)
+        place = computing_device(device)
         check_precision(precision, place)
         if kind is None:
             found = identify(source, **where)

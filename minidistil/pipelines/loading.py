@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from minidistil.checkpoint.devices import usable_device
+from minidistil.checkpoint.devices import computing_device
 from minidistil.checkpoint.pretrained import PreTrainedModel
 from minidistil.engine import Engine, check_precision
 from minidistil.engine.engine import check_device
@@ -78,9 +78,7 @@ def load_model(
         ValueError: for a device that this machine does not have, or another precision
             or device than an engine's own.
     """
-    place = None if device is None else usable_device(device)
-    if place is not None and place.type == "meta":
-        raise ValueError("device 'meta' cannot be used: it has shapes, no numbers")
+    place = None if device is None else computing_device(device)
     if isinstance(model, Engine):
         check_device(place, precision, model)
         return model

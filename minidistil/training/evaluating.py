@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from minidistil.auto import identify
-from minidistil.checkpoint.devices import usable_device
+from minidistil.checkpoint.devices import computing_device
 from minidistil.checkpoint.pretrained import PreTrainedModel
 from minidistil.inputs import checked_before
 from minidistil.pipelines.running import as_one_tensor
@@ -47,7 +47,8 @@ def evaluate(
 
     Args:
         model: A checkpoint with a head: a folder, or a hub repository.
-        rows: A file, folder or glob of tables, or a sequence of mappings.
+        rows: A file, folder or glob of tables, what `minidistil.tables.open_source`
+            gives, or a sequence of mappings.
         columns: By role ("text", "label", …), the name of the column.
         device: Such as "cpu" or "cuda".
         changes: Numbers of the recipe that are to be others.
@@ -59,7 +60,7 @@ def evaluate(
         StartError: if the model has no head.
         TrainingDataError: if a row is wrong, or has a label that the model has not.
     """
-    place = usable_device(device)
+    place = computing_device(device)
     task = task_of(model)
     kind: Any = TASKS[task]
     files, config, *_ = identify(model)

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from minidistil.checkpoint.devices import usable_device
+from minidistil.checkpoint.devices import computing_device
 from minidistil.checkpoint.pretrained import PreTrainedModel
 from minidistil.config import DistilBertConfig
 from minidistil.files import write_file
@@ -110,7 +110,8 @@ def train(
 
     Args:
         model: A checkpoint: a folder, or a hub repository.
-        rows: A file, folder or glob of tables, or a sequence of mappings.
+        rows: A file, folder or glob of tables, what `minidistil.tables.open_source`
+            gives, or a sequence of mappings.
         dev: The same, to measure with after each epoch; None: the last weights are
             kept.
         folder: Where the result goes; empty, or of this very training.
@@ -223,7 +224,7 @@ def _learn(
     check_terms(recipe, teacher)
     path = Path(folder)
     check_place(path)
-    place = usable_device(own_device(device))
+    place = computing_device(own_device(device))
     kind = TASKS[recipe.task].kind
     named = source if source is not None else teacher
     assert named is not None

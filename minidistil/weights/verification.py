@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from minidistil.auto import KINDS, identify
-from minidistil.checkpoint.devices import usable_device
+from minidistil.checkpoint.devices import computing_device
 from minidistil.checkpoint.pretrained import PreTrainedModel
 from minidistil.checkpoint.tensors import (
     INDEX_FILE,
@@ -136,7 +136,7 @@ def verify(
     if weights is None:
         raise no_safetensors(files)
     where["revision"] = files.revision  # a branch may move on before the next file
-    on = usable_device(device)
+    on = computing_device(device)
     loader = _Loader(source, where, precision, dtype, on, attn_implementation)
     computing = (
         f"model in {loader.dtype} ({attn_implementation}), engine in {precision}, "

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from minidistil.checkpoint import devices
-from minidistil.checkpoint.devices import best_device, usable_device
+from minidistil.checkpoint.devices import best_device, computing_device, usable_device
 
 CPU = torch.device("cpu")
 
@@ -34,7 +34,7 @@ def test_a_number_counts_the_gpus_of_this_machine(monkeypatch, number, best, mea
     assert asked == [torch.device(meant)]
 
 
-@pytest.mark.parametrize("name", ["foo", "cuda:99", 99, "99", "", "meta"])
+@pytest.mark.parametrize("name", ["foo", "cuda:99", 99, "99", ""])
 def test_what_is_not_there_is_refused_by_the_name_it_was_given(name):
     with pytest.raises(ValueError, match=f"device {name!r} cannot be used"):
         usable_device(name)
@@ -44,3 +44,10 @@ def test_what_is_not_there_is_refused_by_the_name_it_was_given(name):
 def test_what_is_no_device_is_said_to_be_none(odd):
     with pytest.raises(TypeError, match=rf"device is .*{type(odd).__name__}, expected"):
         usable_device(odd)
+
+
+def test_what_has_shapes_alone_does_not_compute():
+    assert usable_device("meta") == torch.device("meta")
+    with pytest.raises(ValueError, match="'meta' cannot be used"):
+        computing_device("meta")
+    assert computing_device(None) == torch.device("cpu")

@@ -401,7 +401,7 @@ def test_an_engine_of_another_gpu_is_refused(
     classify, folder, monkeypatch, asked, same
 ):
     # As if there were two of them.
-    monkeypatch.setattr(loading, "usable_device", torch.device)
+    monkeypatch.setattr(loading, "computing_device", torch.device)
     engine = copy.copy(classify.model)
     engine.device = torch.device("cuda:1")
     if same:
